@@ -1,0 +1,85 @@
+//! Fixed limits: what the config does not set, each with its reason.
+//!
+//! What an operator may want to change is in `config`; these are the bounds that keep a turn short
+//! and a structure small whatever the config says.
+
+use std::time::Duration;
+
+/// Bytes read from one connection per turn, and the size of a reactor's scratch buffer. 64 KiB
+/// holds a burst of small messages, and one greedy sender costs the others some 20 µs.
+pub const READ_BYTES_PER_TURN: usize = 64 * 1024;
+
+/// Bytes written to one connection per turn (Redis writes 64 KiB per client and event; we write
+/// larger because one writev gathers shared frames without a copy).
+pub const WRITE_BYTES_PER_TURN: usize = 256 * 1024;
+
+/// Pieces gathered into one writev (IOV_MAX is 1,024 on Linux and macOS; 64 fit on the stack).
+pub const WRITE_PIECES: usize = 64;
+
+/// Events taken from one poll.
+pub const EVENTS_PER_TURN: usize = 1024;
+
+/// Commands taken from the mailbox per turn.
+pub const COMMANDS_PER_TURN: usize = 1024;
+
+/// Connections accepted per turn; the rest wait in the kernel's backlog.
+pub const ACCEPTS_PER_TURN: usize = 64;
+
+/// Connections that have not finished their first request; above it accepting waits.
+pub const HANDSHAKES_IN_PROGRESS: usize = 4096;
+
+/// Listen backlog: a reconnect storm of a small server waits here instead of being refused. The
+/// kernel clamps it to net.core.somaxconn.
+pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// How long accepting rests after EMFILE, ENFILE, ENOBUFS or ENOMEM.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
+
+/// Commands a shard's mailbox holds; when full, workers wait and HTTP publishes answer 503.
+pub const MAILBOX_COMMANDS: usize = 16 * 1024;
+
+/// Jobs that wait for a worker; when full, the session that has one pauses.
+pub const WORKER_JOBS: usize = 1024;
+
+/// Length of a deadline tick. Timeouts are seconds long; a tick keeps 10,000 peers in few buckets.
+pub const TICK: Duration = Duration::from_millis(64);
+
+/// How long a peer may take to answer our Close frame before it is dropped.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a connection that we have finished with is read and discarded, so that our last bytes
+/// are not destroyed by a reset (RFC 9112 section 9.6).
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Input discarded after a refusal at accept before the connection is cut.
+pub const REFUSAL_DRAIN_BYTES: usize = 16 * 1024;
+
+/// How long an HTTP connection may rest between two requests (nginx: 75 s, Node: 5 s).
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Rooms one publish may name (Pusher's bound on channels of one event).
+pub const ROOMS_PER_PUBLISH: usize = 100;
+
+/// Commands one batch may hold.
+pub const BATCH_COMMANDS: usize = 100;
+
+/// Depth of arrays and objects in published data (serde_json's own limit for values).
+pub const JSON_DEPTH: usize = 128;
+
+/// Errors in a row after which a session is closed with 4503.
+pub const ERRORS_IN_A_ROW: u8 = 10;
+
+/// Publications or rooms in one page of an answer.
+pub const PAGE: usize = 300;
+
+/// How long an idempotency key is remembered.
+pub const IDEMPOTENCY_AGE: Duration = Duration::from_secs(5 * 60);
+
+/// Bytes of an idempotency key (a UUID has 36; RFC drafts suggest no more than 255).
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+
+/// Sessions listed by /api/v1/ws/stats.
+pub const STATS_SESSIONS: usize = 1000;
+
+/// How long drained shutdown closes are spread: at least this many sessions a second.
+pub const DRAIN_CLOSES_PER_SECOND: u32 = 1000;

@@ -1,0 +1,10 @@
+//! L0: what every layer may use: ids, clock, fixed limits, the slab, randomness.
+//!
+//! May not touch: sockets, threads, configuration. `clock.rs` is the one place that asks the
+//! operating system for the time.
+
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod rng;
+pub mod slab;

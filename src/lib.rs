@@ -1,0 +1,26 @@
+//! kinglet: a realtime server that fits on a small machine.
+//!
+//! Layers, lowest first; a layer uses only those above it in this list (`tests/architecture.rs`
+//! holds it): `base`, `os`, `config`, `metrics`; `wire`; `protocol`, `dialect`, `domain`, `bus`;
+//! `app`, `shard`; `runtime`; `cli`. The map with its reasons is in the README.
+//!
+//! Everything below `runtime` is a pure core: bytes, commands and `now` go in, outputs come out.
+//! Invariant: only `runtime` (and `cli`, which starts it) touches sockets, threads or clocks.
+
+pub mod base;
+pub mod bus;
+pub mod cli;
+pub mod config;
+pub mod dialect;
+pub mod domain;
+pub mod metrics;
+pub mod os;
+pub mod protocol;
+pub mod runtime;
+pub mod shard;
+pub mod wire;
+
+pub mod app;
+
+#[cfg(feature = "testkit")]
+pub mod testkit;

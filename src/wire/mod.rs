@@ -1,0 +1,7 @@
+//! L1: bytes to values and back, with no state beyond the buffer at hand.
+//!
+//! May not touch: sockets, clocks, configuration types of other layers, sessions.
+
+pub mod http;
+pub mod json;
+pub mod websocket;
