@@ -1,1 +1,15 @@
-//! placeholder
+//! WebSocket (RFC 6455) without sockets: frames, messages, close codes and the opening handshake.
+//!
+//! `frame` reads and writes single frames, `assembler` turns received bytes into messages, `close`
+//! and `fault` say how a connection ends, `handshake` how it begins.
+//!
+//! May not touch: sockets, clocks, sessions, the HTTP parser. `tungstenite` lends its frame header,
+//! opcodes and close codes to this folder and to no other. Invariant: nothing is allocated by a
+//! declared length, and a connection between two messages owns no memory here.
+
+pub mod assembler;
+pub mod close;
+pub mod fault;
+pub mod frame;
+pub mod handshake;
+mod text;
