@@ -1,1 +1,5 @@
-//! placeholder
+//! JSON text as it travels: what is checked and changed without building a value.
+//!
+//! May not touch: message types and their fields; those belong to the dialects.
+
+pub mod raw;
