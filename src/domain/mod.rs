@@ -1,1 +1,15 @@
-//! placeholder
+//! L2: what rooms, publications and callers mean, as pure values and rules.
+//!
+//! May not touch: sockets, threads, clocks, sessions, the spelling of a dialect. Time and
+//! randomness are arguments; nothing here holds a lock.
+
+pub mod access;
+mod aged_map;
+pub mod event;
+pub mod fault;
+pub mod idempotency;
+pub mod origin;
+pub mod position;
+pub mod rate_limit;
+pub mod room;
+pub mod stream;
