@@ -1,1 +1,67 @@
-//! placeholder
+//! L0: the configuration, from what an operator wrote to what it means.
+//!
+//! A TOML file, the environment and flags are gathered into `Raw` (what was written, and where),
+//! which becomes [`Config`] (what it means). Every key is one row in `keys.rs`; that row reads the
+//! value, is suggested for a misspelt one and is rendered by [`reference`].
+//!
+//! May not touch: files, the process environment, the network; the caller hands in texts.
+//! Invariants: a key that has no effect in this version is refused, never ignored; all faults are
+//! reported at once, each with its key.
+
+mod fault;
+mod key;
+mod keys;
+mod namespaces;
+mod raw;
+mod reference;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use fault::{Fault, Faults, Warning};
+pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
+pub use reference::reference;
+pub use settings::{Config, Heartbeat, Limits, Log, Server};
+
+use raw::Raw;
+
+/// Everything a configuration is made from.
+///
+/// What is given twice is taken from, in this order: flags, `KINGLET_` variables, the file, bare
+/// variables such as `PORT`, defaults.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The file's path, for messages only, and its text.
+    pub file: Option<(&'a str, &'a str)>,
+    /// The environment; variables that are not ours are skipped.
+    pub environment: &'a [(String, String)],
+    /// What the command line gave.
+    pub flags: &'a Flags,
+}
+
+/// What the command line can set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--listen`, repeatable; empty if not given.
+    pub listen: Vec<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// `--insecure`: the open mode may listen on addresses other machines can reach.
+    pub insecure: bool,
+}
+
+/// Reads all sources and makes the configuration of them.
+///
+/// # Errors
+/// Every fault of every source at once.
+pub fn load(sources: &Sources<'_>) -> Result<(Config, Vec<Warning>), Faults> {
+    let mut faults = Faults::default();
+    let (raw, warnings) = Raw::gather(sources, &mut faults);
+    let config = settings::meaning(&raw, sources.flags, &mut faults);
+    if faults.0.is_empty() {
+        Ok((config, warnings))
+    } else {
+        Err(faults)
+    }
+}

@@ -1,0 +1,328 @@
+//! Every key of the configuration, one row each.
+//!
+//! A row says how its value is read, where it goes and what it is for. The loader, the suggestions
+//! for misspelt keys and the reference in docs/configuration.md are made from these rows; a test
+//! holds each documented default to `Config::default()`.
+
+use log::LevelFilter;
+
+use super::key::{BILLION, Choice, Key, Kind};
+use super::namespaces::{NamespaceOptions, PublishPolicy, SlowConsumer};
+use super::settings::Config;
+use super::value;
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+const fn key<T>(
+    name: &'static str,
+    kind: Kind<T>,
+    default: &'static str,
+    doc: &'static str,
+) -> Key<T> {
+    Key {
+        name,
+        kind,
+        default,
+        doc,
+    }
+}
+
+const fn choice<T>(word: &'static str, set: fn(&mut T)) -> Choice<T> {
+    Choice {
+        word,
+        set: Some(set),
+    }
+}
+
+const fn later<T>(word: &'static str) -> Choice<T> {
+    Choice { word, set: None }
+}
+
+/// All keys but those of namespaces, section by section.
+pub(super) static KEYS: &[Key<Config>] = &[
+    key(
+        "server.listen",
+        Kind::Listen(|c, v| c.server.listen = v),
+        "127.0.0.1:8080",
+        "Addresses to listen on, IPv6 in brackets; `localhost` is 127.0.0.1; port 0 lets the \
+         system choose. Without auth only loopback addresses are accepted, unless `--insecure` is \
+         given.",
+    ),
+    key(
+        "server.reactors",
+        Kind::OnlyOne,
+        "1",
+        "Event loops, each with its share of the sessions.",
+    ),
+    key(
+        "server.workers",
+        Kind::Count(1, 64, |c, v| c.server.workers = v),
+        "2",
+        "Threads for jobs that can block.",
+    ),
+    key(
+        "server.allowed_origins",
+        Kind::List(value::origin, |c, v| c.server.allowed_origins = v),
+        "[]",
+        "Web pages of other sites that may connect, each exactly `scheme://host` or \
+         `scheme://host:port`. Pages from the server's own host and port always may.",
+    ),
+    key(
+        "server.allowed_hosts",
+        Kind::List(value::host, |c, v| c.server.allowed_hosts = v),
+        "[]",
+        "Names this server is called by, without port, beside loopback and the listen address; a \
+         request for another host is answered 421.",
+    ),
+    key(
+        "server.strict_rooms",
+        Kind::Flag(|c, v| c.server.strict_rooms = v),
+        "false",
+        "Whether rooms outside built-in and configured namespaces are refused.",
+    ),
+    key(
+        "server.shutdown_timeout",
+        Kind::Time(|c, v| c.server.shutdown_timeout = v),
+        "30s",
+        "How long a shutdown may take before what is left is cut.",
+    ),
+    key(
+        "auth.mode",
+        Kind::Choice(&[choice("open", |_| ()), later("token")]),
+        "open",
+        "Who may connect. `open`: whoever reaches the server, and only loopback addresses reach \
+         it.",
+    ),
+    key(
+        "limits.connections",
+        Kind::Limit(|c, v| c.limits.connections = v),
+        "10000",
+        "Open connections.",
+    ),
+    key(
+        "limits.handshake_timeout",
+        Kind::Time(|c, v| c.limits.handshake_timeout = v),
+        "10s",
+        "Time from accept to the end of the first request.",
+    ),
+    key(
+        "limits.head_bytes",
+        Kind::Size(KIB, MIB, |c, v| c.limits.head_bytes = v),
+        "16KiB",
+        "A request's line and headers. Guards memory, so it cannot be lifted.",
+    ),
+    key(
+        "limits.headers",
+        Kind::Count(1, 1000, |c, v| c.limits.headers = v),
+        "100",
+        "Header fields of a request.",
+    ),
+    key(
+        "limits.message_bytes",
+        Kind::Size(KIB, 16 * MIB, |c, v| c.limits.message_bytes = v),
+        "1MiB",
+        "A message or request body. Guards memory, so it cannot be lifted.",
+    ),
+    key(
+        "limits.fragments",
+        Kind::Limit(|c, v| c.limits.fragments = v),
+        "4096",
+        "Frames one message may come in.",
+    ),
+    key(
+        "limits.rooms",
+        Kind::Limit(|c, v| c.limits.rooms = v),
+        "100000",
+        "Rooms that exist at a time.",
+    ),
+    key(
+        "limits.rooms_per_session",
+        Kind::Limit(|c, v| c.limits.rooms_per_session = v),
+        "128",
+        "Rooms one session may be in.",
+    ),
+    key(
+        "limits.messages_per_second",
+        Kind::Limit(|c, v| c.limits.messages_per_second = v),
+        "50",
+        "Messages a second one session may send over time; reading pauses above it.",
+    ),
+    key(
+        "limits.message_burst",
+        Kind::Count(1, BILLION, |c, v| c.limits.message_burst = v),
+        "100",
+        "Messages one session may send at once.",
+    ),
+    key(
+        "limits.api_requests_per_second",
+        Kind::Limit(|c, v| c.limits.api_requests_per_second = v),
+        "1000",
+        "HTTP API requests a second from one client address; above it they are answered 429.",
+    ),
+    key(
+        "limits.outbox_messages",
+        Kind::Count(1, BILLION, |c, v| c.limits.outbox_messages = v),
+        "256",
+        "Messages that may wait for one session before it counts as slow. Guards memory, so it \
+         cannot be lifted.",
+    ),
+    key(
+        "limits.outbox_bytes",
+        Kind::Size(KIB, GIB, |c, v| c.limits.outbox_bytes = v),
+        "1MiB",
+        "Bytes that may wait for one session before it counts as slow. Guards memory, so it \
+         cannot be lifted.",
+    ),
+    key(
+        "limits.write_timeout",
+        Kind::Time(|c, v| c.limits.write_timeout = v),
+        "10s",
+        "How long a peer may take no byte while some wait for it.",
+    ),
+    key(
+        "limits.idempotency_keys",
+        Kind::Count(1, BILLION, |c, v| c.limits.idempotency_keys = v),
+        "100000",
+        "Idempotency keys remembered; the oldest make room. Guards memory, so it cannot be lifted.",
+    ),
+    key(
+        "heartbeat.ping_interval",
+        Kind::Time(|c, v| c.heartbeat.ping_interval = v),
+        "25s",
+        "Time between pings to a silent peer.",
+    ),
+    key(
+        "heartbeat.pong_timeout",
+        Kind::Time(|c, v| c.heartbeat.pong_timeout = v),
+        "20s",
+        "Time a peer has to answer a ping.",
+    ),
+    key(
+        "heartbeat.idle_timeout",
+        Kind::TimeLimit(|c, v| c.heartbeat.idle_timeout = v),
+        "5m",
+        "When a session that is in no room and sends nothing is closed.",
+    ),
+    key(
+        "backplane.kind",
+        Kind::Choice(&[choice("memory", |_| ()), later("redis")]),
+        "memory",
+        "What joins several servers. `memory`: nothing, this process is alone.",
+    ),
+    key(
+        "log.level",
+        Kind::Choice(&[
+            choice("error", |c: &mut Config| c.log.level = LevelFilter::Error),
+            choice("warn", |c| c.log.level = LevelFilter::Warn),
+            choice("info", |c| c.log.level = LevelFilter::Info),
+            choice("debug", |c| c.log.level = LevelFilter::Debug),
+            choice("trace", |c| c.log.level = LevelFilter::Trace),
+        ]),
+        "info",
+        "The least important messages that are logged.",
+    ),
+    key(
+        "log.file",
+        Kind::Path(|c, v| c.log.file = Some(v)),
+        "",
+        "A file to append the log to, instead of standard error.",
+    ),
+    key(
+        "debug.echo",
+        Kind::Flag(|c, v| c.debug_echo = v),
+        "false",
+        "Whether `/ws/echo` sends every message back, for conformance suites and proxies.",
+    ),
+];
+
+/// The keys of each `[rooms.<namespace>]`.
+pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
+    key(
+        "history_count",
+        Kind::Count(0, 1_000_000, |o, v| o.history_count = v),
+        "100",
+        "Publications kept for those who come back; 0 keeps none.",
+    ),
+    key(
+        "history_bytes",
+        Kind::Size(KIB, GIB, |o, v| o.history_bytes = v),
+        "1MiB",
+        "Bytes of publications kept. Guards memory, so it cannot be lifted.",
+    ),
+    key(
+        "history_age",
+        Kind::Time(|o, v| o.history_age = v),
+        "5m",
+        "How long a publication is kept.",
+    ),
+    key(
+        "publish",
+        Kind::Choice(&[
+            choice("grant", |o: &mut NamespaceOptions| {
+                o.publish = PublishPolicy::Grant;
+            }),
+            choice("members", |o| o.publish = PublishPolicy::Members),
+            choice("server", |o| o.publish = PublishPolicy::Server),
+        ]),
+        "grant",
+        "Which sessions may publish. `grant`: those with a grant, in open mode all; `members`: \
+         those in the room; `server`: none, only the HTTP API.",
+    ),
+    key(
+        "slow_consumer",
+        Kind::Choice(&[
+            choice("close", |o: &mut NamespaceOptions| {
+                o.slow_consumer = SlowConsumer::Close;
+            }),
+            later("drop_oldest"),
+            later("latest"),
+            later("lag"),
+        ]),
+        "close",
+        "What happens to a session whose outbox is full. `close`: it is closed with 4000 and can \
+         come back to recover.",
+    ),
+];
+
+/// Keys and whole sections that later versions know.
+pub(super) const LATER: &[&str] = &[
+    "server.data_dir",
+    "server.tls",
+    "server.trusted_proxies",
+    "auth.keys",
+    "auth.api_keys",
+    "auth.roles",
+    "auth.allow_query_token",
+    "limits.connections_per_ip",
+    "limits.new_connections_per_minute",
+    "limits.recovery_max",
+    "limits.runs",
+    "limits.memory_mb",
+    "limits.threads",
+    "backplane.url",
+    "compression",
+    "store",
+    "projects",
+    "agents",
+    "protocol",
+    "socketio",
+    "webhooks",
+    "host",
+    "metrics",
+];
+
+/// Keys of namespaces that later versions know.
+pub(super) const LATER_IN_NAMESPACE: &[&str] =
+    &["durable", "presence", "join_leave", "min_interval"];
+
+/// The full name of a namespace's `key`.
+pub(super) fn in_namespace(key: &str, namespace: &str) -> String {
+    format!("rooms.{namespace}.{key}")
+}
+
+/// The environment variable that sets the key called `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("KINGLET_{}", name.replace('.', "__").to_ascii_uppercase())
+}

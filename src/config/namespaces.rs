@@ -1,0 +1,184 @@
+//! The options of rooms, by namespace.
+//!
+//! A room asks once, when it is made, and keeps the `Arc`. Invariant: the built-in namespaces are
+//! always there, and without `strict_rooms` every name finds options.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The namespaces that exist without being configured.
+pub(super) const BUILT_IN: [&str; 7] = [
+    "agent", "board", "global", "metrics", "project", "system", "user",
+];
+
+/// The table whose options are the base of all namespaces.
+pub(super) const BASE: &str = "default";
+
+/// Who may publish to a namespace's rooms from a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishPolicy {
+    /// Whoever has a grant; in the open mode that is anyone.
+    Grant,
+    /// The room's members.
+    Members,
+    /// Nobody: only the server and the HTTP API publish.
+    Server,
+}
+
+/// What happens to a session whose outbox is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// It is closed with 4000 and comes back to recover.
+    Close,
+}
+
+/// The options of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceOptions {
+    /// Publications kept for recovery; 0 keeps none.
+    pub history_count: usize,
+    /// Bytes of publications kept for recovery, above 0.
+    pub history_bytes: usize,
+    /// How long a publication is kept for recovery, above 0.
+    pub history_age: Duration,
+    /// Who may publish from a session.
+    pub publish: PublishPolicy,
+    /// What happens to a session that reads too slowly.
+    pub slow_consumer: SlowConsumer,
+}
+
+impl Default for NamespaceOptions {
+    fn default() -> Self {
+        Self {
+            history_count: 100,
+            history_bytes: 1024 * 1024,
+            history_age: Duration::from_secs(5 * 60),
+            publish: PublishPolicy::Grant,
+            slow_consumer: SlowConsumer::Close,
+        }
+    }
+}
+
+impl NamespaceOptions {
+    /// The options `namespace` starts from, before its own table is applied.
+    pub(super) fn starting_from(base: &Self, namespace: &str) -> Self {
+        let mut options = base.clone();
+        if namespace == "metrics" {
+            // A sample replaces the one before it, and only the host can take one.
+            options.history_count = 1;
+            options.publish = PublishPolicy::Server;
+        }
+        options
+    }
+}
+
+/// The options of all namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespaces {
+    named: BTreeMap<String, Arc<NamespaceOptions>>,
+    /// Of every other namespace; `None` with `strict_rooms`.
+    others: Option<Arc<NamespaceOptions>>,
+}
+
+impl Default for Namespaces {
+    fn default() -> Self {
+        Self::new(&NamespaceOptions::default(), BTreeMap::new(), false)
+    }
+}
+
+impl Namespaces {
+    /// The configured namespaces and the built-in ones that are not configured.
+    pub(super) fn new(
+        base: &NamespaceOptions,
+        configured: BTreeMap<String, NamespaceOptions>,
+        strict: bool,
+    ) -> Self {
+        let mut named: BTreeMap<String, Arc<NamespaceOptions>> = BUILT_IN
+            .iter()
+            .map(|name| {
+                let options = NamespaceOptions::starting_from(base, name);
+                ((*name).to_owned(), Arc::new(options))
+            })
+            .collect();
+        named.extend(
+            configured
+                .into_iter()
+                .map(|(name, options)| (name, Arc::new(options))),
+        );
+        Self {
+            named,
+            others: (!strict).then(|| Arc::new(base.clone())),
+        }
+    }
+
+    /// The options of `namespace`: a room name's part before its first `:`, or a whole name that
+    /// has none (the room `metrics` has the options of the namespace `metrics`). `None` only with
+    /// `strict_rooms`, for a namespace that is neither built in nor configured.
+    #[must_use]
+    pub fn options(&self, namespace: &str) -> Option<&Arc<NamespaceOptions>> {
+        self.named.get(namespace).or(self.others.as_ref())
+    }
+
+    /// The options of the room called `room`; see [`Namespaces::options`].
+    #[must_use]
+    pub fn options_of_room(&self, room: &str) -> Option<&Arc<NamespaceOptions>> {
+        let namespace = room.split_once(':').map_or(room, |(before, _)| before);
+        self.options(namespace)
+    }
+
+    /// The names of the built-in and configured namespaces, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.named.keys().map(String::as_str)
+    }
+}
+
+/// Whether `name` can be a namespace: 1 to 64 of `A-Z a-z 0-9 _ . -`.
+pub(super) fn is_namespace(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_without_a_colon_is_its_own_namespace() {
+        let namespaces = Namespaces::default();
+        for (room, history_count) in [
+            ("metrics", 1),
+            ("metrics:cpu", 1),
+            ("global", 100),
+            ("", 100),
+        ] {
+            let options = namespaces.options_of_room(room).unwrap();
+            assert_eq!(options.history_count, history_count, "{room}");
+        }
+    }
+
+    #[test]
+    fn strict_rooms_know_built_in_and_configured_namespaces_only() {
+        let base = NamespaceOptions::default();
+        let chat = BTreeMap::from([("chat".to_owned(), base.clone())]);
+        let namespaces = Namespaces::new(&base, chat, true);
+        for known in ["chat", "chat:1", "global", "project:7"] {
+            assert!(namespaces.options_of_room(known).is_some(), "{known}");
+        }
+        for unknown in ["", "default", "other", "other:chat", "chat2:1"] {
+            assert_eq!(namespaces.options_of_room(unknown), None, "{unknown}");
+        }
+        assert_eq!(namespaces.names().count(), BUILT_IN.len() + 1);
+    }
+
+    #[test]
+    fn namespace_names_are_short_and_plain() {
+        for good in ["a", "A-b_c.9", &"x".repeat(64)] {
+            assert!(is_namespace(good), "{good}");
+        }
+        for bad in ["", "a:b", "a b", "ä", &"x".repeat(65)] {
+            assert!(!is_namespace(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! `Raw`: what was written, under which key and where, before anyone asks what it means.
+//!
+//! Sources are gathered from the weakest to the strongest, so a later one replaces what an earlier
+//! one wrote. Unknown keys become faults here; values are not looked at.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::fault::{Faults, Warning};
+use super::key::{Key, NOT_YET, list_from_text};
+use super::keys::{KEYS, LATER, LATER_IN_NAMESPACE, NAMESPACE_KEYS, in_namespace, variable};
+use super::namespaces::is_namespace;
+use super::{Flags, Sources, value};
+
+/// A value and its origin: the file's path, a variable or a flag.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub(super) value: Value,
+    pub(super) origin: String,
+}
+
+/// All that was written, by the names of the rows in `keys.rs`.
+#[derive(Debug, Default)]
+pub(super) struct Raw {
+    pub(super) values: BTreeMap<&'static str, Written>,
+    /// By namespace; an empty table still makes its namespace known.
+    pub(super) namespaces: BTreeMap<String, BTreeMap<&'static str, Written>>,
+}
+
+/// Where keys are read from that can be misspelt.
+#[derive(Clone, Copy)]
+enum Origin<'a> {
+    /// The file of this path.
+    File(&'a str),
+    /// The variable of this name; its value is a text whatever the key is.
+    Variable(&'a str),
+}
+
+impl<'a> Origin<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Self::File(name) | Self::Variable(name) => name,
+        }
+    }
+}
+
+/// Variables of the clients, which share our prefix.
+const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
+
+/// Bare variables that mean nothing yet; silently taking them would mislead.
+const BARE_LATER: [&str; 5] = [
+    "DATA_DIR",
+    "WS_METRICS_INTERVAL",
+    "JWT_SECRET_KEY",
+    "JWT_ALGORITHM",
+    "REDIS_URL",
+];
+
+impl Raw {
+    /// Gathers all sources.
+    pub(super) fn gather(sources: &Sources<'_>, faults: &mut Faults) -> (Self, Vec<Warning>) {
+        let mut raw = Self::default();
+        let mut warnings = Vec::new();
+        if let Some((path, text)) = sources.file {
+            raw.add_file(path, text, faults);
+        }
+        for (name, text) in sources.environment {
+            raw.add_variable(name, text, faults);
+        }
+        raw.add_flags(sources.flags);
+        raw.add_bare_variables(sources.environment, faults, &mut warnings);
+        (raw, warnings)
+    }
+
+    fn add_file(&mut self, path: &str, text: &str, faults: &mut Faults) {
+        let table: Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => {
+                let error: toml::de::Error = error;
+                let start = error.span().map_or(0, |span| span.start);
+                let before = text.as_bytes().iter().take(start);
+                let line = 1 + before.filter(|b| **b == b'\n').count();
+                faults.add_syntax(path, line, error.message());
+                return;
+            }
+        };
+        for (section, content) in table {
+            match content {
+                Value::Table(namespaces) if section == "rooms" => {
+                    self.add_namespaces(namespaces, path, faults);
+                }
+                Value::Table(keys) if !keys.is_empty() => {
+                    for (key, value) in keys {
+                        self.add(&[&section, &key], value, Origin::File(path), faults);
+                    }
+                }
+                Value::Table(_) if is_section(&section) => {}
+                value => self.add(&[&section], value, Origin::File(path), faults),
+            }
+        }
+    }
+
+    fn add_namespaces(&mut self, namespaces: Table, path: &str, faults: &mut Faults) {
+        for (namespace, content) in namespaces {
+            match content {
+                Value::Table(keys) if is_namespace(&namespace) => {
+                    self.namespaces.entry(namespace.clone()).or_default();
+                    for (key, value) in keys {
+                        self.add(
+                            &["rooms", &namespace, &key],
+                            value,
+                            Origin::File(path),
+                            faults,
+                        );
+                    }
+                }
+                value => self.add(&["rooms", &namespace], value, Origin::File(path), faults),
+            }
+        }
+    }
+
+    fn add_variable(&mut self, name: &str, text: &str, faults: &mut Faults) {
+        let Some(rest) = name.strip_prefix("KINGLET_") else {
+            return;
+        };
+        if CLIENT_VARIABLES.contains(&name) {
+            return;
+        }
+        let lower = rest.to_ascii_lowercase();
+        let mut path: Vec<&str> = lower.split("__").collect();
+        // What stands between is the namespace, which may hold the separator itself.
+        if let Some(("rooms", (namespace, key))) = lower
+            .split_once("__")
+            .and_then(|(section, rest)| Some((section, rest.rsplit_once("__")?)))
+        {
+            path = vec!["rooms", namespace, key];
+        }
+        self.add(
+            &path,
+            Value::String(text.to_owned()),
+            Origin::Variable(name),
+            faults,
+        );
+    }
+
+    fn add_flags(&mut self, flags: &Flags) {
+        if !flags.listen.is_empty() {
+            let listen = flags.listen.iter().cloned().map(Value::String).collect();
+            self.put("server.listen", Value::Array(listen), "--listen");
+        }
+        if let Some(level) = &flags.log_level {
+            self.put("log.level", Value::String(level.clone()), "--log-level");
+        }
+    }
+
+    /// Adds the variables other servers of this kind read, where nothing else was written. Empty
+    /// ones count as unset, as in every shell's `${PORT:-}`.
+    fn add_bare_variables(
+        &mut self,
+        environment: &[(String, String)],
+        faults: &mut Faults,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let bare = |name: &str| {
+            let mut pairs = environment.iter().filter(|(_, text)| !text.is_empty());
+            pairs
+                .find(|(key, _)| key == name)
+                .map(|(_, text)| text.as_str())
+        };
+        for name in BARE_LATER {
+            if bare(name).is_some() {
+                warnings.push(Warning {
+                    variable: name.to_owned(),
+                    problem: format!("{NOT_YET}; the variable is not used"),
+                });
+            }
+        }
+        if !self.values.contains_key("server.listen") {
+            self.add_bare_listen(bare("HOST"), bare("PORT"), faults, warnings);
+        }
+        if let Some(level) = bare("LOG_LEVEL").filter(|_| !self.values.contains_key("log.level")) {
+            // Python's names are what this variable usually holds.
+            let level = match level.to_ascii_lowercase().as_str() {
+                "warning" => "warn".to_owned(),
+                "critical" => "error".to_owned(),
+                other => other.to_owned(),
+            };
+            self.put("log.level", Value::String(level), "LOG_LEVEL");
+        }
+        let origins = "server.allowed_origins";
+        if let Some(text) = bare("CORS_ORIGINS").filter(|_| !self.values.contains_key(origins)) {
+            let value = match list_from_text(text) {
+                Value::String(text) => {
+                    let items = text
+                        .split(',')
+                        .map(str::trim)
+                        .filter(|item| !item.is_empty());
+                    Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+                }
+                list => list,
+            };
+            self.put(origins, value, "CORS_ORIGINS");
+        }
+    }
+
+    fn add_bare_listen(
+        &mut self,
+        host: Option<&str>,
+        port: Option<&str>,
+        faults: &mut Faults,
+        warnings: &mut Vec<Warning>,
+    ) {
+        // Some shells and build tools set HOST to the machine's name, so that is no fault.
+        let host = host.and_then(|host| {
+            let host = if host.contains(':') && !host.starts_with('[') {
+                format!("[{host}]")
+            } else {
+                host.to_owned()
+            };
+            if value::address(&format!("{host}:0")).is_ok() {
+                return Some(host);
+            }
+            warnings.push(Warning {
+                variable: "HOST".to_owned(),
+                problem: format!("{host:?} is not an address to listen on; it is not used"),
+            });
+            None
+        });
+        let port = match port.map(|port| (port, port.parse::<u16>())) {
+            Some((_, Ok(port))) => Some(port),
+            Some((text, Err(_))) => {
+                let text = value::shown(&Value::String(text.to_owned()));
+                let problem = format!("{text} is not a port; write a number from 0 to 65535");
+                return faults.add("server.listen", "PORT", problem);
+            }
+            None => None,
+        };
+        let origin = match (&host, port) {
+            (Some(_), Some(_)) => "HOST and PORT",
+            (Some(_), None) => "HOST",
+            (None, Some(_)) => "PORT",
+            (None, None) => return,
+        };
+        let host = host.unwrap_or_else(|| "127.0.0.1".to_owned());
+        let listen = format!("{host}:{}", port.unwrap_or(8080));
+        self.put("server.listen", Value::String(listen), origin);
+    }
+
+    fn put(&mut self, name: &'static str, value: Value, origin: &str) {
+        let origin = origin.to_owned();
+        self.values.insert(name, Written { value, origin });
+    }
+
+    /// Adds `value` under the key that `path` spells.
+    fn add(&mut self, path: &[&str], value: Value, origin: Origin<'_>, faults: &mut Faults) {
+        let name = path.join(".");
+        if let [_, _] = path
+            && let Some(key) = KEYS.iter().find(|key| key.name == name)
+        {
+            self.values.insert(key.name, written(key, value, origin));
+            return;
+        }
+        if let ["rooms", namespace, last] = path
+            && is_namespace(namespace)
+            && let Some(key) = NAMESPACE_KEYS.iter().find(|key| key.name == *last)
+        {
+            let table = self.namespaces.entry((*namespace).to_owned()).or_default();
+            table.insert(key.name, written(key, value, origin));
+            return;
+        }
+        faults.add(&name, origin.name(), refusal(path, origin));
+    }
+}
+
+fn written<T>(key: &Key<T>, value: Value, origin: Origin<'_>) -> Written {
+    let value = match (origin, value) {
+        (Origin::Variable(_), Value::String(text)) => key.value_of_text(&text),
+        (_, value) => value,
+    };
+    Written {
+        value,
+        origin: origin.name().to_owned(),
+    }
+}
+
+/// Why no key has the name that `path` spells.
+fn refusal(path: &[&str], origin: Origin<'_>) -> String {
+    let name = path.join(".");
+    let is_later = |later: &&str| {
+        name.strip_prefix(later)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    if LATER.iter().any(is_later) {
+        return NOT_YET.to_owned();
+    }
+    match path {
+        ["rooms", namespace, ..] if !is_namespace(namespace) => {
+            "a namespace is called by 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()
+        }
+        ["rooms", _, key] if LATER_IN_NAMESPACE.contains(key) => NOT_YET.to_owned(),
+        ["rooms", namespace] => {
+            let nearest = NAMESPACE_KEYS.iter().any(|key| key.name == *namespace);
+            let table = if nearest { "default" } else { namespace };
+            format!("must be in a table of its namespace, such as [rooms.{table}]")
+        }
+        [section] if is_section(section) && matches!(origin, Origin::File(_)) => {
+            format!("must be a table, [{section}]")
+        }
+        _ => match (nearest(path), origin) {
+            (Some(known), Origin::File(_)) => format!("unknown key; did you mean {known}?"),
+            (Some(known), Origin::Variable(_)) => {
+                format!("unknown key; did you mean {}?", variable(&known))
+            }
+            (None, _) => "unknown key".to_owned(),
+        },
+    }
+}
+
+fn is_section(name: &str) -> bool {
+    let section_of = |key: &str| {
+        key.split_once('.')
+            .is_some_and(|(section, _)| section == name)
+    };
+    name == "rooms" || KEYS.iter().any(|key| section_of(key.name))
+}
+
+/// The known key that `path` most likely means: one of that very name in another section, or the
+/// one that is fewest typing errors away, up to a third of its letters.
+fn nearest(path: &[&str]) -> Option<String> {
+    let (name, last) = (path.join("."), *path.last()?);
+    let namespace = match path {
+        ["rooms", namespace, _] => namespace,
+        _ => "<namespace>",
+    };
+    let in_rooms = NAMESPACE_KEYS
+        .iter()
+        .map(|key| in_namespace(key.name, namespace));
+    let known: Vec<String> = KEYS
+        .iter()
+        .map(|key| key.name.to_owned())
+        .chain(in_rooms)
+        .collect();
+    let same = |known: &&String| known.rsplit_once('.').is_some_and(|(_, key)| key == last);
+    if let Some(known) = known.iter().find(same) {
+        return Some(known.clone());
+    }
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, &known), known))
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+        .or_else(|| in_misspelt_rooms(path))
+}
+
+/// The namespace or key that `path` means if its section was to be `rooms`, whose names are free.
+fn in_misspelt_rooms(path: &[&str]) -> Option<String> {
+    let (section, rest) = path.split_first()?;
+    let meant = !rest.is_empty() && strsim::damerau_levenshtein(section, "rooms") <= 2;
+    meant.then(|| format!("rooms.{}", rest.join(".")))
+}

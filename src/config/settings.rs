@@ -1,0 +1,275 @@
+//! `Config`: what the configuration means, as plain data with the defaults of the product.
+//!
+//! Two sections have no field because this version knows one value for each: `[auth] mode` is
+//! "open" and `[backplane] kind` is "memory".
+//!
+//! Invariants: a limit that can be lifted is an `Option`, `None` being what is written as 0; every
+//! plain number or duration is above 0, unless its line says otherwise. What guards memory (heads,
+//! messages, outboxes, history) and what frees it (timeouts of stuck peers) cannot be lifted.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Flags;
+use super::fault::Faults;
+use super::key::Key;
+use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
+use super::namespaces::{BASE, NamespaceOptions, Namespaces};
+use super::raw::{Raw, Written};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * 1024;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[heartbeat]`
+    pub heartbeat: Heartbeat,
+    /// `[rooms.<namespace>]`, and `strict_rooms` of `[server]`.
+    pub rooms: Namespaces,
+    /// `[log]`
+    pub log: Log,
+    /// `[debug] echo`: whether `/ws/echo` exists.
+    pub debug_echo: bool,
+    /// `--insecure`: the open mode serves other machines too.
+    pub insecure: bool,
+}
+
+/// Where the server listens and whom it answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Addresses to listen on, at least one; port 0 lets the system choose.
+    pub listen: Vec<SocketAddr>,
+    /// Threads for jobs that can block, 1 to 64.
+    pub workers: usize,
+    /// Origins of other sites that are served, `scheme://host[:port]` as browsers spell them:
+    /// lower case, without the scheme's own port.
+    pub allowed_origins: Vec<String>,
+    /// Hosts answered to beside loopback and the listen address: lower case, without port.
+    pub allowed_hosts: Vec<String>,
+    /// Whether a room must be in a built-in or configured namespace.
+    pub strict_rooms: bool,
+    /// How long a drain may take before what is left is cut.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+            workers: 2,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            strict_rooms: false,
+            shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How much of everything there may be; `None` is no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: Option<usize>,
+    /// Time from accept to the end of the first request.
+    pub handshake_timeout: Duration,
+    /// Bytes of a request's head, 1 KiB to 1 MiB.
+    pub head_bytes: usize,
+    /// Header fields of a request, 1 to 1,000.
+    pub headers: usize,
+    /// Bytes of a message or request body, 1 KiB to 16 MiB.
+    pub message_bytes: usize,
+    /// Frames of one message.
+    pub fragments: Option<usize>,
+    /// Rooms that exist at a time.
+    pub rooms: Option<usize>,
+    /// Rooms one session is in.
+    pub rooms_per_session: Option<usize>,
+    /// Messages a second one session may send over time.
+    pub messages_per_second: Option<usize>,
+    /// Messages one session may send at once.
+    pub message_burst: usize,
+    /// HTTP API requests a second of one client address.
+    pub api_requests_per_second: Option<usize>,
+    /// Messages that wait for one session.
+    pub outbox_messages: usize,
+    /// Bytes that wait for one session.
+    pub outbox_bytes: usize,
+    /// How long a peer may take no byte while some wait for it.
+    pub write_timeout: Duration,
+    /// Idempotency keys remembered; the oldest make room.
+    pub idempotency_keys: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: Some(10_000),
+            handshake_timeout: Duration::from_secs(10),
+            head_bytes: 16 * KIB,
+            headers: 100,
+            message_bytes: MIB,
+            fragments: Some(4096),
+            rooms: Some(100_000),
+            rooms_per_session: Some(128),
+            messages_per_second: Some(50),
+            message_burst: 100,
+            api_requests_per_second: Some(1000),
+            outbox_messages: 256,
+            outbox_bytes: MIB,
+            write_timeout: Duration::from_secs(10),
+            idempotency_keys: 100_000,
+        }
+    }
+}
+
+/// How a dead or idle peer is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Time between pings to a silent peer.
+    pub ping_interval: Duration,
+    /// Time a peer has to answer one.
+    pub pong_timeout: Duration,
+    /// When a session that is in no room and sends nothing is closed; `None` is never.
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            ping_interval: Duration::from_secs(25),
+            pong_timeout: Duration::from_secs(20),
+            idle_timeout: Some(Duration::from_secs(5 * 60)),
+        }
+    }
+}
+
+/// What is logged, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least important level that is logged; never `Off`.
+    pub level: log::LevelFilter,
+    /// The file to append to; `None` is standard error.
+    pub file: Option<PathBuf>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            level: log::LevelFilter::Info,
+            file: None,
+        }
+    }
+}
+
+/// Makes the configuration of what was written, starting from the defaults.
+pub(super) fn meaning(raw: &Raw, flags: &Flags, faults: &mut Faults) -> Config {
+    let mut config = Config {
+        insecure: flags.insecure,
+        ..Config::default()
+    };
+    for key in KEYS {
+        if let Some(written) = raw.values.get(key.name) {
+            apply(key, key.name, written, &mut config, faults);
+        }
+    }
+    config.rooms = namespaces(raw, config.server.strict_rooms, faults);
+    require_loopback(&config, raw, faults);
+    config
+}
+
+fn apply<T>(key: &Key<T>, name: &str, written: &Written, target: &mut T, faults: &mut Faults) {
+    if let Err(problems) = key.apply(target, &written.value) {
+        for problem in problems {
+            faults.add(name, &written.origin, problem);
+        }
+    }
+}
+
+fn namespaces(raw: &Raw, strict: bool, faults: &mut Faults) -> Namespaces {
+    let mut base = NamespaceOptions::default();
+    if let Some(table) = raw.namespaces.get(BASE) {
+        apply_namespace(BASE, table, &mut base, faults);
+    }
+    let mut configured = BTreeMap::new();
+    for (name, table) in raw.namespaces.iter().filter(|(name, _)| *name != BASE) {
+        let mut options = NamespaceOptions::starting_from(&base, name);
+        apply_namespace(name, table, &mut options, faults);
+        configured.insert(name.clone(), options);
+    }
+    Namespaces::new(&base, configured, strict)
+}
+
+fn apply_namespace(
+    namespace: &str,
+    table: &BTreeMap<&'static str, Written>,
+    options: &mut NamespaceOptions,
+    faults: &mut Faults,
+) {
+    for key in NAMESPACE_KEYS {
+        if let Some(written) = table.get(key.name) {
+            let name = in_namespace(key.name, namespace);
+            apply(key, &name, written, options, faults);
+        }
+    }
+}
+
+/// In the open mode whoever reaches the server may do anything, so it stays on this machine unless
+/// the operator insists.
+fn require_loopback(config: &Config, raw: &Raw, faults: &mut Faults) {
+    if config.insecure {
+        return;
+    }
+    let Some(written) = raw.values.get("server.listen") else {
+        return;
+    };
+    for address in &config.server.listen {
+        if !address.ip().to_canonical().is_loopback() {
+            let problem = format!(
+                "{address} can be reached from other machines; that needs auth (auth.mode is \
+                 \"open\") or the flag --insecure"
+            );
+            faults.add("server.listen", &written.origin, problem);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    #[test]
+    fn every_documented_default_is_the_real_one() {
+        let flags = Flags::default();
+        let check = |section: &str, key: &str, literal: &str| {
+            let text = format!("[{section}]\n{key} = {literal}\n");
+            let sources = Sources {
+                file: Some(("kinglet.toml", &text)),
+                environment: &[],
+                flags: &flags,
+            };
+            assert_eq!(
+                load(&sources),
+                Ok((Config::default(), Vec::new())),
+                "{text}"
+            );
+        };
+        let with_default = KEYS.iter().filter(|key| !key.default.is_empty());
+        for key in with_default {
+            let (section, short) = key.name.split_once('.').unwrap();
+            check(section, short, &key.default_literal());
+        }
+        for key in NAMESPACE_KEYS {
+            check("rooms.default", key.name, &key.default_literal());
+        }
+        assert_eq!(Config::default().log.file, None);
+    }
+}

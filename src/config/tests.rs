@@ -1,0 +1,386 @@
+//! What is said of faults: tables of texts and the exact lines an operator reads.
+
+#![allow(clippy::unwrap_used)]
+
+use super::{Faults, Flags, Sources, load};
+
+/// The faults of these sources; none if they load.
+fn faults_of(toml: &str, environment: &[(&str, &str)]) -> Faults {
+    let environment: Vec<(String, String)> = environment
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
+        .collect();
+    let sources = Sources {
+        file: Some(("kinglet.toml", toml)),
+        environment: &environment,
+        flags: &Flags::default(),
+    };
+    load(&sources).err().unwrap_or_default()
+}
+
+/// Checks that the faults of `toml` are exactly these lines.
+fn check(toml: &str, faults: &[&str]) {
+    check_with(toml, &[], faults);
+}
+
+fn check_with(toml: &str, environment: &[(&str, &str)], faults: &[&str]) {
+    let found = faults_of(toml, environment).to_string();
+    assert_eq!(found, faults.join("\n"), "{toml} {environment:?}");
+}
+
+/// Checks that `value` is refused for `key` with `problem`.
+fn check_value(key: &str, value: &str, problem: &str) {
+    let (section, short) = key.rsplit_once('.').unwrap();
+    let fault = format!("{key} (kinglet.toml): {problem}");
+    check(&format!("[{section}]\n{short} = {value}\n"), &[&fault]);
+}
+
+#[test]
+fn what_guards_memory_cannot_be_lifted() {
+    for key in ["head_bytes", "message_bytes"] {
+        let max = if key == "head_bytes" { 1 } else { 16 };
+        let problem = format!("0 is not from 1 KiB to {max} MiB");
+        check_value(&format!("limits.{key}"), "0", &problem);
+    }
+    check_value("limits.outbox_bytes", "0", "0 is not from 1 KiB to 1 GiB");
+    check_value(
+        "limits.outbox_messages",
+        "0",
+        "0 is not from 1 to 1000000000",
+    );
+    check_value("limits.write_timeout", "\"0\"", "\"0\" is not above zero");
+}
+
+#[test]
+fn a_bad_value_is_told_what_would_be_right() {
+    let host = "\"example.org:80\" is a host name; write the address to listen on, such as \
+                \"127.0.0.1:80\"";
+    let address = "is not an address with a port; write \"127.0.0.1:8080\" or \"[::1]:8080\"";
+    let duration = "is not a duration; write a whole number with ms, s, m, h or d: \"90s\"";
+    let size = "is not a size; write bytes or a string such as \"16KiB\"";
+    let origin = "is not an origin; write scheme://host or scheme://host:port without a path: \
+                  \"https://example.org\"";
+    for (key, value, problem) in [
+        ("server.listen", "\"example.org:80\"", host),
+        (
+            "server.listen",
+            "\"::1:80\"",
+            &format!("\"::1:80\" {address}"),
+        ),
+        ("server.listen", "8080", "8080 is not a string"),
+        (
+            "server.listen",
+            "[]",
+            "the list is empty; write an address such as \"127.0.0.1:8080\"",
+        ),
+        (
+            "server.listen",
+            "[\"127.0.0.1:1\", \"localhost:1\"]",
+            "127.0.0.1:1 is there twice",
+        ),
+        ("server.workers", "0", "0 is not from 1 to 64"),
+        ("server.workers", "65", "65 is not from 1 to 64"),
+        ("server.workers", "-1", "-1 is not from 1 to 64"),
+        (
+            "server.workers",
+            "\"2\"",
+            "\"2\" is not a whole number from 1 to 64",
+        ),
+        (
+            "server.reactors",
+            "2",
+            "more than 1 is not in this version yet; write 1",
+        ),
+        ("server.strict_rooms", "1", "1 is not true or false"),
+        (
+            "server.shutdown_timeout",
+            "30",
+            "30 has no unit; write \"30s\" or \"30ms\"",
+        ),
+        (
+            "server.shutdown_timeout",
+            "\"30\"",
+            "\"30\" has no unit; write \"30s\" or \"30ms\"",
+        ),
+        (
+            "server.shutdown_timeout",
+            "\"soon\"",
+            &format!("\"soon\" {duration}"),
+        ),
+        (
+            "server.shutdown_timeout",
+            "true",
+            &format!("true {duration}"),
+        ),
+        (
+            "server.shutdown_timeout",
+            "\"9999d\"",
+            "\"9999d\" is longer than 365d",
+        ),
+        (
+            "server.allowed_origins",
+            "\"null\"",
+            &format!("\"null\" {origin}"),
+        ),
+        (
+            "server.allowed_origins",
+            "\"http://a/b\"",
+            &format!("\"http://a/b\" {origin}"),
+        ),
+        (
+            "server.allowed_origins",
+            "[\"*\"]",
+            "\"*\" would let every web page its visitor opens drive this server, as the open mode \
+             asks nobody who they are; list the origins",
+        ),
+        (
+            "server.allowed_hosts",
+            "[\"a:80\"]",
+            "\"a:80\" is not a host; write a name or address without scheme and port: \
+             \"example.org\"",
+        ),
+        (
+            "auth.mode",
+            "\"token\"",
+            "\"token\" is not in this version yet; write \"open\"",
+        ),
+        (
+            "auth.mode",
+            "\"closed\"",
+            "\"closed\" is not one of \"open\"",
+        ),
+        (
+            "backplane.kind",
+            "\"redis\"",
+            "\"redis\" is not in this version yet; write \"memory\"",
+        ),
+        ("limits.head_bytes", "\"16KB\"", &format!("\"16KB\" {size}")),
+        (
+            "limits.head_bytes",
+            "\"1GiB\"",
+            "\"1GiB\" is not from 1 KiB to 1 MiB",
+        ),
+        ("limits.headers", "1001", "1001 is not from 1 to 1000"),
+        (
+            "limits.connections",
+            "1.5",
+            "1.5 is not a whole number from 0 to 1000000000",
+        ),
+        (
+            "limits.connections",
+            "[]",
+            "a list is not a whole number from 0 to 1000000000",
+        ),
+        (
+            "log.level",
+            "\"loud\"",
+            "\"loud\" is not one of \"error\", \"warn\", \"info\", \"debug\", \"trace\"",
+        ),
+        ("log.file", "\"\"", "\"\" is not the path of a file"),
+        ("debug.echo", "\"true\"", "\"true\" is not true or false"),
+        (
+            "rooms.chat.slow_consumer",
+            "\"lag\"",
+            "\"lag\" is not in this version yet; write \"close\"",
+        ),
+        (
+            "rooms.chat.history_bytes",
+            "0",
+            "0 is not from 1 KiB to 1 GiB",
+        ),
+        (
+            "rooms.default.publish",
+            "\"all\"",
+            "\"all\" is not one of \"grant\", \"members\", \"server\"",
+        ),
+    ] {
+        check_value(key, value, problem);
+    }
+}
+
+#[test]
+fn an_unknown_key_is_told_its_nearest_name() {
+    for (toml, fault) in [
+        (
+            "server.listn = 1",
+            "server.listn (kinglet.toml): unknown key; did you mean server.listen?",
+        ),
+        (
+            "sever.listen = 1",
+            "sever.listen (kinglet.toml): unknown key; did you mean server.listen?",
+        ),
+        (
+            "server.rooms = 1",
+            "server.rooms (kinglet.toml): unknown key; did you mean limits.rooms?",
+        ),
+        (
+            "listen = 1",
+            "listen (kinglet.toml): unknown key; did you mean server.listen?",
+        ),
+        (
+            "rooms.chat.histroy_age = 1",
+            "rooms.chat.histroy_age (kinglet.toml): unknown key; did you mean \
+             rooms.chat.history_age?",
+        ),
+        (
+            "room.chat.publish = 1",
+            "room.chat (kinglet.toml): unknown key; did you mean rooms.chat?",
+        ),
+        (
+            "weather.tomorrow = 1",
+            "weather.tomorrow (kinglet.toml): unknown key",
+        ),
+        ("weather = {}", "weather (kinglet.toml): unknown key"),
+        (
+            "server = 1",
+            "server (kinglet.toml): must be a table, [server]",
+        ),
+        (
+            "rooms = 1",
+            "rooms (kinglet.toml): must be a table, [rooms]",
+        ),
+        (
+            "[[server]]",
+            "server (kinglet.toml): must be a table, [server]",
+        ),
+        (
+            "rooms.history_count = 1",
+            "rooms.history_count (kinglet.toml): must be in a table of its namespace, such as \
+             [rooms.default]",
+        ),
+        (
+            "rooms.\"a b\".history_count = 1",
+            "rooms.a b (kinglet.toml): a namespace is called by 1 to 64 of A-Z a-z 0-9 _ . -",
+        ),
+        (
+            "\"server.listen\" = 1",
+            "server.listen (kinglet.toml): unknown key; did you mean server.listen?",
+        ),
+        ("\"a\\nb\" = 1", "a\\nb (kinglet.toml): unknown key"),
+    ] {
+        check(toml, &[fault]);
+    }
+}
+
+#[test]
+fn a_key_of_a_later_version_says_so() {
+    for key in [
+        "server.data_dir",
+        "server.tls",
+        "server.tls.cert",
+        "server.trusted_proxies",
+        "auth.keys",
+        "auth.api_keys",
+        "auth.roles",
+        "auth.allow_query_token",
+        "limits.connections_per_ip",
+        "limits.new_connections_per_minute",
+        "limits.recovery_max",
+        "limits.runs",
+        "limits.memory_mb",
+        "limits.threads",
+        "compression.enabled",
+        "store.durability",
+        "projects.roots",
+        "agents.claude",
+        "agents.claude.command",
+        "protocol.reply_names",
+        "socketio.paths",
+        "webhooks.github_secret",
+        "host.interval",
+        "metrics.statsd",
+        "backplane.url",
+        "rooms.chat.durable",
+        "rooms.default.presence",
+        "rooms.chat.join_leave",
+        "rooms.chat.min_interval",
+    ] {
+        let is_room = key.starts_with("rooms.");
+        let depth = if is_room { 3 } else { 2 };
+        let place: Vec<&str> = key.split('.').take(depth).collect();
+        let place = place.join(".");
+        check(
+            &format!("{key} = 1"),
+            &[&format!("{place} (kinglet.toml): not in this version yet")],
+        );
+        let variable = format!("KINGLET_{}", key.replace('.', "__").to_uppercase());
+        check_with(
+            "",
+            &[(&variable, "1")],
+            &[&format!("{key} ({variable}): not in this version yet")],
+        );
+    }
+    check(
+        "[compression]",
+        &["compression (kinglet.toml): not in this version yet"],
+    );
+    check(
+        "[[agents]]",
+        &["agents (kinglet.toml): not in this version yet"],
+    );
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    check_with(
+        "[server]\nlistn = 1\nworkers = 0\nallowed_hosts = [\"a:1\", \"b\", 3]\n\
+         [rooms.chat]\npublish = 1\n[store]\nqueue = 1\n",
+        &[
+            ("KINGLET_LIMITS__HEADERS", "many"),
+            ("KINGLET_LIMIT__ROOMS", "1"),
+        ],
+        &[
+            "server.listn (kinglet.toml): unknown key; did you mean server.listen?",
+            "store.queue (kinglet.toml): not in this version yet",
+            "limit.rooms (KINGLET_LIMIT__ROOMS): unknown key; did you mean KINGLET_LIMITS__ROOMS?",
+            "server.workers (kinglet.toml): 0 is not from 1 to 64",
+            "server.allowed_hosts (kinglet.toml): \"a:1\" is not a host; write a name or address \
+             without scheme and port: \"example.org\"",
+            "server.allowed_hosts (kinglet.toml): 3 is not a string",
+            "limits.headers (KINGLET_LIMITS__HEADERS): \"many\" is not a whole number from 1 to \
+             1000",
+            "rooms.chat.publish (kinglet.toml): 1 is not one of \"grant\", \"members\", \
+             \"server\"",
+        ],
+    );
+}
+
+#[test]
+fn a_syntax_error_names_its_line_and_hides_no_other_fault() {
+    let text = "[server]\nworkers = 1\nworkers = = 2\n";
+    let environment = [("KINGLET_X", "1")];
+    let faults = faults_of(text, &environment);
+    let lines: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 2, "{faults}");
+    assert!(lines[0].starts_with("kinglet.toml:3: "), "{faults}");
+    assert_eq!(lines[1], "x (KINGLET_X): unknown key");
+    assert_eq!(faults.to_string().lines().count(), 2);
+}
+
+#[test]
+fn a_variable_that_is_no_key_is_a_fault() {
+    for (variable, fault) in [
+        ("KINGLET_PORT", "port (KINGLET_PORT): unknown key"),
+        (
+            "KINGLET_LISTEN",
+            "listen (KINGLET_LISTEN): unknown key; did you mean KINGLET_SERVER__LISTEN?",
+        ),
+        (
+            "KINGLET_SERVER__WORKER",
+            "server.worker (KINGLET_SERVER__WORKER): unknown key; did you mean \
+             KINGLET_SERVER__WORKERS?",
+        ),
+        ("KINGLET_SERVER", "server (KINGLET_SERVER): unknown key"),
+        ("KINGLET_", " (KINGLET_): unknown key"),
+    ] {
+        check_with("", &[(variable, "1")], &[fault]);
+    }
+    check_with(
+        "",
+        &[("KINGLET_SERVER__SHUTDOWN_TIMEOUT", "30")],
+        &[
+            "server.shutdown_timeout (KINGLET_SERVER__SHUTDOWN_TIMEOUT): \"30\" has no unit; write \
+           \"30s\" or \"30ms\"",
+        ],
+    );
+}
