@@ -1,0 +1,102 @@
+//! What a listening socket needs beyond the standard library: its backlog, and what the errors of
+//! accept(2) mean for the listener.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Sets how many connections may wait to be accepted, by calling listen(2) again on a socket that
+/// already listens. The kernel clamps `backlog` (net.core.somaxconn, kern.ipc.somaxconn).
+///
+/// # Errors
+/// What the operating system answered, for instance for a descriptor that is no socket.
+pub fn set_backlog(listener: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    // SAFETY: listen touches no memory of ours, and the borrow keeps the descriptor open.
+    if unsafe { libc::listen(listener.as_raw_fd(), backlog) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whether accepting failed because process or machine have no descriptor or buffer left. The
+/// connection still waits in the backlog: trying at once would spin, so accepting has to rest.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+/// Whether accepting failed for this one connection only: it went away before it was accepted, or
+/// the network under it did (accept(2) passes on what was pending on the new socket). The next
+/// connection may be accepted at once.
+#[must_use]
+pub fn is_connection_gone(error: &io::Error) -> bool {
+    let Some(code) = error.raw_os_error() else {
+        return false;
+    };
+    #[cfg(target_os = "linux")]
+    if code == libc::ENONET {
+        return true;
+    }
+    matches!(
+        code,
+        libc::ECONNABORTED
+            | libc::ECONNRESET
+            | libc::EPROTO
+            | libc::EINTR
+            | libc::EPERM
+            | libc::ENOPROTOOPT
+            | libc::EOPNOTSUPP
+            | libc::ENETDOWN
+            | libc::ENETUNREACH
+            | libc::EHOSTDOWN
+            | libc::EHOSTUNREACH
+            | libc::ETIMEDOUT
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_listener_still_accepts_after_its_backlog_is_set() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        set_backlog(listener.as_fd(), 16).unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (_, address) = listener.accept().unwrap();
+        assert_eq!(address, peer.local_addr().unwrap());
+    }
+
+    #[test]
+    fn a_pipe_has_no_backlog() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let error = set_backlog(reader.as_fd(), 16).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    }
+
+    #[test]
+    fn errors_of_accept_are_told_apart() {
+        fn check(code: libc::c_int, out_of_descriptors: bool, connection_gone: bool) {
+            let error = io::Error::from_raw_os_error(code);
+            assert_eq!(is_out_of_descriptors(&error), out_of_descriptors, "{error}");
+            assert_eq!(is_connection_gone(&error), connection_gone, "{error}");
+        }
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            check(code, true, false);
+        }
+        for code in [libc::ECONNABORTED, libc::EPROTO, libc::EINTR, libc::EPERM] {
+            check(code, false, true);
+        }
+        // The listener itself is broken, or there is nothing to accept.
+        for code in [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EAGAIN] {
+            check(code, false, false);
+        }
+    }
+}
