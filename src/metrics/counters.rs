@@ -1,0 +1,91 @@
+//! The numbers themselves: one atomic per counter.
+//!
+//! Each shard has a [`Counters`] of its own, so that counting never contends, and the process has
+//! one more for what belongs to no shard; a reader adds them up with [`total`]. All accesses are
+//! relaxed: a counter orders nothing, and two of them read together need not agree.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::metrics::names::{COUNTERS, Counter};
+
+/// One value per [`Counter`], all zero at first; only ever growing.
+#[derive(Debug)]
+pub struct Counters {
+    values: [AtomicU64; COUNTERS.len()],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            values: [const { AtomicU64::new(0) }; COUNTERS.len()],
+        }
+    }
+}
+
+impl Counters {
+    /// Counts `amount` more.
+    pub fn add(&self, counter: Counter, amount: u64) {
+        self.value(counter).fetch_add(amount, Ordering::Relaxed);
+    }
+
+    /// Counts one more.
+    pub fn increment(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn read(&self, counter: Counter) -> u64 {
+        self.value(counter).load(Ordering::Relaxed)
+    }
+
+    /// Every counter with its value, in the order of [`COUNTERS`].
+    pub fn snapshot(&self) -> impl Iterator<Item = (Counter, u64)> + '_ {
+        COUNTERS
+            .iter()
+            .map(|&(counter, _, _)| (counter, self.read(counter)))
+    }
+
+    fn value(&self, counter: Counter) -> &AtomicU64 {
+        // In bounds: a test in `names` holds that the table has a row for every variant, in order.
+        &self.values[counter as usize]
+    }
+}
+
+/// What was counted by all of `counters` together.
+#[must_use]
+pub fn total(counters: &[Arc<Counters>], counter: Counter) -> u64 {
+    counters.iter().map(|each| each.read(counter)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_each_counter_apart() {
+        let counters = Counters::default();
+        counters.increment(Counter::HttpRequests);
+        counters.add(Counter::BytesSent, 10);
+        counters.add(Counter::BytesSent, 5);
+        assert_eq!(
+            counters
+                .snapshot()
+                .filter(|(_, value)| *value > 0)
+                .collect::<Vec<_>>(),
+            [(Counter::HttpRequests, 1), (Counter::BytesSent, 15)]
+        );
+        assert_eq!(counters.snapshot().count(), COUNTERS.len());
+    }
+
+    #[test]
+    fn totals_add_up_all_shards() {
+        let shards = [Arc::new(Counters::default()), Arc::new(Counters::default())];
+        shards[0].add(Counter::MessagesSent, 2);
+        shards[1].add(Counter::MessagesSent, 3);
+        assert_eq!(total(&shards, Counter::MessagesSent), 5);
+        assert_eq!(total(&shards, Counter::MessagesReceived), 0);
+        assert_eq!(total(&[], Counter::MessagesSent), 0);
+    }
+}

@@ -1,0 +1,320 @@
+//! Every counter's name and meaning, in one table.
+//!
+//! Invariants: a counter is spelt nowhere else; a refusal by another limit is another counter;
+//! `docs/metrics.md` has a row for each, which `tests/architecture.rs` holds.
+
+/// What is counted. The discriminant is the row in [`COUNTERS`] and the slot in
+/// [`Counters`](crate::metrics::counters::Counters).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counter {
+    /// TCP connections accepted.
+    ConnectionsAccepted,
+    /// Connections refused because a limit on connections was reached.
+    ConnectionsRefusedLimit,
+    /// Connections refused because too few descriptors were left.
+    ConnectionsRefusedDescriptors,
+    /// Connections refused because too many handshakes were in progress.
+    ConnectionsRefusedHandshakes,
+    /// TCP connections closed, by either side.
+    ConnectionsClosed,
+    /// Times accepting rested for want of descriptors or kernel memory.
+    AcceptBackoffs,
+    /// Readiness events and replies for a peer that was already gone.
+    EventsStale,
+    /// Connections dropped because the socket took no byte for too long.
+    WriteStalls,
+    /// HTTP requests whose head was read, upgrades included.
+    HttpRequests,
+    /// HTTP requests answered with an error because they were malformed or too large.
+    HttpFaults,
+    /// Connections dropped because their first request took too long.
+    HandshakeTimeouts,
+    /// WebSocket upgrades refused.
+    HandshakeFailures,
+    /// Sessions opened.
+    SessionsOpened,
+    /// Messages received from sessions.
+    MessagesReceived,
+    /// Messages sent to sessions: one per delivery and reply.
+    MessagesSent,
+    /// Bytes read from sockets.
+    BytesReceived,
+    /// Bytes written to sockets.
+    BytesSent,
+    /// Sessions closed because no pong came in time.
+    PongTimeouts,
+    /// Sessions in no room closed because they were idle.
+    IdleCloses,
+    /// Sessions closed with 4000 because their queue was full.
+    SlowConsumersClosed,
+    /// Sessions closed because the peer broke the WebSocket protocol.
+    ProtocolFaults,
+    /// Commands answered with an error.
+    CommandErrors,
+    /// Sessions closed with 4503 after too many errors in a row.
+    SessionsClosedForErrors,
+    /// Times reading from a session paused because it was over its message rate.
+    RatePaused,
+    /// Sessions closed with 4003 because they stayed over their message rate.
+    RateClosed,
+    /// HTTP requests answered with 429.
+    RateLimitedRequests,
+    /// Publications that entered a room's stream.
+    Publications,
+    /// Publications refused with 503 because a shard's mailbox was full.
+    PublicationsRefusedBusy,
+    /// Rooms not opened because the limit on rooms was reached.
+    RoomsRefused,
+    /// Publications dropped from a history to keep it within its bounds.
+    HistoryEvicted,
+    /// Publications answered from the memory of an earlier one with the same key.
+    IdempotentRepeats,
+    /// Idempotency keys forgotten before their time because there were too many.
+    IdempotencyEvicted,
+    /// Times a command found a shard's mailbox full.
+    MailboxFull,
+    /// Jobs done by the workers.
+    JobsDone,
+    /// Times a job found the workers' queue full and had to wait.
+    JobsWaited,
+    /// Jobs that ended in a panic, which was caught and answered.
+    HandlerPanics,
+    /// Log lines dropped because the queue was full or the log could not be written.
+    LogLinesDropped,
+}
+
+/// Every counter with its Prometheus name and its meaning, in the order of [`Counter`].
+pub const COUNTERS: &[(Counter, &str, &str)] = &[
+    // Connections.
+    (
+        Counter::ConnectionsAccepted,
+        "kinglet_connections_accepted_total",
+        "TCP connections accepted.",
+    ),
+    (
+        Counter::ConnectionsRefusedLimit,
+        "kinglet_connections_refused_limit_total",
+        "Connections refused because a limit on connections was reached.",
+    ),
+    (
+        Counter::ConnectionsRefusedDescriptors,
+        "kinglet_connections_refused_descriptors_total",
+        "Connections refused because too few descriptors were left.",
+    ),
+    (
+        Counter::ConnectionsRefusedHandshakes,
+        "kinglet_connections_refused_handshakes_total",
+        "Connections refused because too many handshakes were in progress.",
+    ),
+    (
+        Counter::ConnectionsClosed,
+        "kinglet_connections_closed_total",
+        "TCP connections closed, by either side.",
+    ),
+    (
+        Counter::AcceptBackoffs,
+        "kinglet_accept_backoffs_total",
+        "Times accepting rested for want of descriptors or kernel memory.",
+    ),
+    (
+        Counter::EventsStale,
+        "kinglet_events_stale_total",
+        "Readiness events and replies for a peer that was already gone.",
+    ),
+    (
+        Counter::WriteStalls,
+        "kinglet_write_stalls_total",
+        "Connections dropped because the socket took no byte for too long.",
+    ),
+    // HTTP and handshakes.
+    (
+        Counter::HttpRequests,
+        "kinglet_http_requests_total",
+        "HTTP requests whose head was read, upgrades included.",
+    ),
+    (
+        Counter::HttpFaults,
+        "kinglet_http_faults_total",
+        "HTTP requests answered with an error because they were malformed or too large.",
+    ),
+    (
+        Counter::HandshakeTimeouts,
+        "kinglet_handshake_timeouts_total",
+        "Connections dropped because their first request took too long.",
+    ),
+    (
+        Counter::HandshakeFailures,
+        "kinglet_handshake_failures_total",
+        "WebSocket upgrades refused.",
+    ),
+    // Sessions.
+    (
+        Counter::SessionsOpened,
+        "kinglet_sessions_opened_total",
+        "Sessions opened.",
+    ),
+    (
+        Counter::MessagesReceived,
+        "kinglet_messages_received_total",
+        "Messages received from sessions.",
+    ),
+    (
+        Counter::MessagesSent,
+        "kinglet_messages_sent_total",
+        "Messages sent to sessions: one per delivery and reply.",
+    ),
+    (
+        Counter::BytesReceived,
+        "kinglet_bytes_received_total",
+        "Bytes read from sockets.",
+    ),
+    (
+        Counter::BytesSent,
+        "kinglet_bytes_sent_total",
+        "Bytes written to sockets.",
+    ),
+    (
+        Counter::PongTimeouts,
+        "kinglet_pong_timeouts_total",
+        "Sessions closed because no pong came in time.",
+    ),
+    (
+        Counter::IdleCloses,
+        "kinglet_idle_closes_total",
+        "Sessions in no room closed because they were idle.",
+    ),
+    (
+        Counter::SlowConsumersClosed,
+        "kinglet_slow_consumers_closed_total",
+        "Sessions closed with 4000 because their queue was full.",
+    ),
+    (
+        Counter::ProtocolFaults,
+        "kinglet_protocol_faults_total",
+        "Sessions closed because the peer broke the WebSocket protocol.",
+    ),
+    (
+        Counter::CommandErrors,
+        "kinglet_command_errors_total",
+        "Commands answered with an error.",
+    ),
+    (
+        Counter::SessionsClosedForErrors,
+        "kinglet_sessions_closed_for_errors_total",
+        "Sessions closed with 4503 after too many errors in a row.",
+    ),
+    // Rates.
+    (
+        Counter::RatePaused,
+        "kinglet_rate_paused_total",
+        "Times reading from a session paused because it was over its message rate.",
+    ),
+    (
+        Counter::RateClosed,
+        "kinglet_rate_closed_total",
+        "Sessions closed with 4003 because they stayed over their message rate.",
+    ),
+    (
+        Counter::RateLimitedRequests,
+        "kinglet_rate_limited_requests_total",
+        "HTTP requests answered with 429.",
+    ),
+    // Rooms and publications.
+    (
+        Counter::Publications,
+        "kinglet_publications_total",
+        "Publications that entered a room's stream.",
+    ),
+    (
+        Counter::PublicationsRefusedBusy,
+        "kinglet_publications_refused_busy_total",
+        "Publications refused with 503 because a shard's mailbox was full.",
+    ),
+    (
+        Counter::RoomsRefused,
+        "kinglet_rooms_refused_total",
+        "Rooms not opened because the limit on rooms was reached.",
+    ),
+    (
+        Counter::HistoryEvicted,
+        "kinglet_history_evicted_total",
+        "Publications dropped from a history to keep it within its bounds.",
+    ),
+    (
+        Counter::IdempotentRepeats,
+        "kinglet_idempotent_repeats_total",
+        "Publications answered from the memory of an earlier one with the same key.",
+    ),
+    (
+        Counter::IdempotencyEvicted,
+        "kinglet_idempotency_evicted_total",
+        "Idempotency keys forgotten before their time because there were too many.",
+    ),
+    // Inside.
+    (
+        Counter::MailboxFull,
+        "kinglet_mailbox_full_total",
+        "Times a command found a shard's mailbox full.",
+    ),
+    (
+        Counter::JobsDone,
+        "kinglet_jobs_done_total",
+        "Jobs done by the workers.",
+    ),
+    (
+        Counter::JobsWaited,
+        "kinglet_jobs_waited_total",
+        "Times a job found the workers' queue full and had to wait.",
+    ),
+    (
+        Counter::HandlerPanics,
+        "kinglet_handler_panics_total",
+        "Jobs that ended in a panic, which was caught and answered.",
+    ),
+    (
+        Counter::LogLinesDropped,
+        "kinglet_log_lines_dropped_total",
+        "Log lines dropped because the queue was full or the log could not be written.",
+    ),
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// The variants as the source lists them, because an enum cannot list itself.
+    fn variants() -> Vec<&'static str> {
+        let source = include_str!("names.rs");
+        let (_, body) = source.split_once("pub enum Counter {").unwrap();
+        let (body, _) = body.split_once("\n}").unwrap();
+        body.lines()
+            .filter_map(|line| line.trim().strip_suffix(','))
+            .filter(|line| line.chars().all(char::is_alphanumeric))
+            .collect()
+    }
+
+    #[test]
+    fn the_table_has_every_variant_in_order() {
+        let rows: Vec<String> = COUNTERS.iter().map(|row| format!("{:?}", row.0)).collect();
+        assert_eq!(rows, variants());
+        for (index, (counter, _, _)) in COUNTERS.iter().enumerate() {
+            assert_eq!(*counter as usize, index);
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_variant_in_snake_case_with_prefix_and_suffix() {
+        for (counter, name, meaning) in COUNTERS {
+            let mut spelt = String::from("kinglet");
+            for letter in format!("{counter:?}").chars() {
+                if letter.is_ascii_uppercase() {
+                    spelt.push('_');
+                }
+                spelt.push(letter.to_ascii_lowercase());
+            }
+            assert_eq!(*name, format!("{spelt}_total"));
+            assert!(meaning.ends_with('.'), "{name} has no full sentence");
+        }
+    }
+}
