@@ -1,0 +1,81 @@
+# The one entrance to building, testing and checking. `make` alone lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+FUZZ_SECONDS ?= 60
+CLIENTS := tests/clients
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@command -v cargo >/dev/null || $(MAKE) --no-print-directory cargo
+
+.PHONY: build
+build: cargo ## Build the release binary, target/release/kinglet.
+	cargo build --release --locked
+
+.PHONY: run
+run: build ## Build the release binary and start it.
+	target/release/kinglet serve
+
+.PHONY: test
+test: cargo ## Run every test; those with JavaScript clients only when npm can install them.
+	@$(install_clients); \
+	runner=(cargo test --lib --bins --tests); \
+	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); fi; \
+	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked
+	cargo test --locked --doc
+
+# Exports KINGLET_TEST_CLIENTS, the folder with the installed clients, or leaves it unset and says
+# why; the tests that need the clients are then skipped.
+define install_clients
+unset KINGLET_TEST_CLIENTS; skip=; \
+if [ ! -f $(CLIENTS)/package.json ]; then skip='there is no $(CLIENTS)/package.json'; \
+elif ! command -v npm >/dev/null; then skip='npm is not installed (apt-get install npm)'; \
+else \
+    command=install; [ ! -f $(CLIENTS)/package-lock.json ] || command=ci; \
+    echo "npm $$command --prefix $(CLIENTS)"; \
+    if output=$$(cd $(CLIENTS) && npm $$command --no-audit --no-fund 2>&1); then \
+        export KINGLET_TEST_CLIENTS="$$PWD/$(CLIENTS)"; \
+    elif grep -qE 'ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH' <<<"$$output"; \
+    then skip='the npm registry is out of reach'; \
+    else printf '%s\n' "$$output" >&2; exit 1; fi; \
+fi; \
+[ -z "$$skip" ] || echo "SKIPPED: the tests with JavaScript clients, because $$skip"
+endef
+
+.PHONY: lint
+lint: cargo ## Check format, lints and the documentation.
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --all-features
+
+.PHONY: bench
+bench: cargo ## Run the benchmarks.
+	cargo bench --locked
+
+.PHONY: fuzz
+fuzz: cargo ## Fuzz each target for FUZZ_SECONDS (60).
+	@shopt -s nullglob; targets=(fuzz/fuzz_targets/*.rs); \
+	if [ $${#targets[@]} = 0 ]; then echo 'there are no fuzz targets' >&2; exit 1; fi; \
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz; \
+	fuzz=(env RUSTC_BOOTSTRAP=1 cargo fuzz); \
+	if rustup toolchain list 2>/dev/null | grep -q '^nightly'; then fuzz=(cargo +nightly fuzz); fi; \
+	for target in "$${targets[@]}"; do \
+	    target=$$(basename "$$target" .rs); echo "== fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    "$${fuzz[@]}" run "$$target" -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+.PHONY: check
+check: lint test ## Everything that must be green before a commit.
+
+# Building needs cargo, and a C compiler for the assembly in `ring`.
+.PHONY: cargo
+cargo:
+	@if ! command -v cargo >/dev/null; then \
+	    echo 'cargo is missing. On Debian 13 and later:'; \
+	    echo '  apt-get install rustup build-essential && rustup default stable'; \
+	    echo 'Elsewhere: a C compiler, and Rust by https://rustup.rs'; exit 1; \
+	fi >&2
