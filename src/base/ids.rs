@@ -39,6 +39,27 @@ impl PeerId {
     /// The largest slot a token can hold. The very last is kept back for the shell's own tokens.
     pub const SLOT_MAX: u32 = ((1u64 << SLOT_BITS) - 2) as u32;
 
+    /// The token of the shell's `number`-th source that is not a peer: its waker, its listeners.
+    /// No peer has it, because no peer has its slot.
+    #[must_use]
+    pub const fn shell_token(number: u32) -> usize {
+        Self {
+            slot: Self::SLOT_MAX + 1,
+            generation: number,
+        }
+        .to_token()
+    }
+
+    /// The number given to [`PeerId::shell_token`], if this id came from such a token.
+    #[must_use]
+    pub const fn shell_number(self) -> Option<u32> {
+        if self.slot == Self::SLOT_MAX + 1 {
+            Some(self.generation)
+        } else {
+            None
+        }
+    }
+
     /// Packs the id into the integer that the poll hands back.
     #[must_use]
     pub const fn to_token(self) -> usize {
@@ -111,8 +132,12 @@ mod tests {
             },
         ] {
             assert_eq!(PeerId::from_token(id.to_token()), id);
-            assert_ne!(id.to_token(), usize::MAX);
+            assert_eq!(id.shell_number(), None);
         }
+        assert_eq!(
+            PeerId::from_token(PeerId::shell_token(3)).shell_number(),
+            Some(3)
+        );
     }
 
     #[test]

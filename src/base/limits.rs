@@ -63,8 +63,8 @@ pub const ROOMS_PER_PUBLISH: usize = 100;
 /// Commands one batch may hold.
 pub const BATCH_COMMANDS: usize = 100;
 
-/// Depth of arrays and objects in published data (serde_json's own limit for values).
-pub const JSON_DEPTH: usize = 128;
+/// Depth of arrays and objects in published data (serde_json reads values 127 deep, and ours stand one level inside a message).
+pub const JSON_DEPTH: usize = 126;
 
 /// Errors in a row after which a session is closed with 4503.
 pub const ERRORS_IN_A_ROW: u8 = 10;
@@ -80,6 +80,12 @@ pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 
 /// Sessions listed by /api/v1/ws/stats.
 pub const STATS_SESSIONS: usize = 1000;
+
+/// Rooms listed by /api/v1/websocket/stats.
+pub const STATS_ROOMS: usize = 1000;
+
+/// Addresses whose API rate is remembered; the oldest are forgotten first.
+pub const API_RATE_ADDRESSES: usize = 10_000;
 
 /// How long drained shutdown closes are spread: at least this many sessions a second.
 pub const DRAIN_CLOSES_PER_SECOND: u32 = 1000;

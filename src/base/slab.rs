@@ -42,7 +42,7 @@ impl<T> GenerationalSlab<T> {
     /// taken; the caller refuses the peer then.
     pub fn insert_with(&mut self, make: impl FnOnce(PeerId) -> T) -> Option<PeerId> {
         let slot = u32::try_from(self.values.vacant_key()).ok()?;
-        if slot > PeerId::SLOT_MAX {
+        if slot > PeerId::SLOT_MAX || self.values.len() > PeerId::SLOT_MAX as usize {
             return None;
         }
         if self.generations.len() <= slot as usize {

@@ -3,6 +3,7 @@
 //! A decision is made from its arguments each time and never remembered, so there is no key of a
 //! cache to confuse. Invariant: every denial names the room and what is missing.
 
+use crate::config::PublishPolicy;
 use crate::domain::room::RoomName;
 
 /// On whose behalf something is asked. Users with their grants get their variant here when tokens
@@ -36,17 +37,6 @@ pub enum Caller {
     },
     /// The HTTP API: a backend, which counts as the server.
     Api,
-}
-
-/// Who may publish into the rooms of a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PublishPolicy {
-    /// Whoever is granted it; in open mode that is anyone.
-    Grant,
-    /// Sessions that are members, and the HTTP API.
-    Members,
-    /// The server and the HTTP API only.
-    Server,
 }
 
 /// Decides whether `identity`, having come as `caller`, may do `action` in `room`, whose namespace

@@ -33,6 +33,8 @@ pub enum Counter {
     HandshakeFailures,
     /// Sessions opened.
     SessionsOpened,
+    /// Sessions ended, for whatever reason.
+    SessionsClosed,
     /// Messages received from sessions.
     MessagesReceived,
     /// Messages sent to sessions: one per delivery and reply.
@@ -47,6 +49,8 @@ pub enum Counter {
     IdleCloses,
     /// Sessions closed with 4000 because their queue was full.
     SlowConsumersClosed,
+    /// Messages dropped unsent because their session was closed as a slow consumer.
+    MessagesDropped,
     /// Sessions closed because the peer broke the WebSocket protocol.
     ProtocolFaults,
     /// Commands answered with an error.
@@ -154,6 +158,11 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "Sessions opened.",
     ),
     (
+        Counter::SessionsClosed,
+        "kinglet_sessions_closed_total",
+        "Sessions ended, for whatever reason.",
+    ),
+    (
         Counter::MessagesReceived,
         "kinglet_messages_received_total",
         "Messages received from sessions.",
@@ -187,6 +196,11 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::SlowConsumersClosed,
         "kinglet_slow_consumers_closed_total",
         "Sessions closed with 4000 because their queue was full.",
+    ),
+    (
+        Counter::MessagesDropped,
+        "kinglet_messages_dropped_total",
+        "Messages dropped unsent because their session was closed as a slow consumer.",
     ),
     (
         Counter::ProtocolFaults,

@@ -53,12 +53,53 @@ impl Status {
     pub const GATEWAY_TIMEOUT: Self = Self::new(504, "Gateway Timeout");
     pub const VERSION_NOT_SUPPORTED: Self = Self::new(505, "HTTP Version Not Supported");
 
+    /// Every status above.
+    const ALL: &[Self] = &[
+        Self::CONTINUE,
+        Self::SWITCHING_PROTOCOLS,
+        Self::OK,
+        Self::CREATED,
+        Self::ACCEPTED,
+        Self::NO_CONTENT,
+        Self::NOT_MODIFIED,
+        Self::BAD_REQUEST,
+        Self::UNAUTHORIZED,
+        Self::FORBIDDEN,
+        Self::NOT_FOUND,
+        Self::METHOD_NOT_ALLOWED,
+        Self::NOT_ACCEPTABLE,
+        Self::REQUEST_TIMEOUT,
+        Self::CONFLICT,
+        Self::GONE,
+        Self::CONTENT_TOO_LARGE,
+        Self::UNSUPPORTED_MEDIA_TYPE,
+        Self::EXPECTATION_FAILED,
+        Self::MISDIRECTED_REQUEST,
+        Self::UNPROCESSABLE_CONTENT,
+        Self::UPGRADE_REQUIRED,
+        Self::TOO_MANY_REQUESTS,
+        Self::HEADERS_TOO_LARGE,
+        Self::INTERNAL_SERVER_ERROR,
+        Self::NOT_IMPLEMENTED,
+        Self::BAD_GATEWAY,
+        Self::SERVICE_UNAVAILABLE,
+        Self::GATEWAY_TIMEOUT,
+        Self::VERSION_NOT_SUPPORTED,
+    ];
+
     const fn new(code: u16, reason: &'static str) -> Self {
         Self { code, reason }
     }
 }
 
 impl Status {
+    /// The status of these three digits; 500 for digits that kinglet never answers with.
+    #[must_use]
+    pub fn from_code(code: u16) -> Self {
+        let known = Self::ALL.iter().find(|status| status.code == code);
+        known.copied().unwrap_or(Self::INTERNAL_SERVER_ERROR)
+    }
+
     /// The three digits.
     #[must_use]
     pub const fn code(self) -> u16 {

@@ -2,4 +2,5 @@
 //!
 //! May not touch: message types and their fields; those belong to the dialects.
 
+pub mod object;
 pub mod raw;
