@@ -1,1 +1,7 @@
-//! placeholder
+//! L2: one conversation each, as pure state machines: bytes and `now` in, steps out.
+//!
+//! May not touch: sockets, clocks, rooms, other conversations.
+
+pub mod http_exchange;
+pub mod timers;
+pub mod websocket;

@@ -1,0 +1,124 @@
+//! A WebSocket conversation: messages in order, pings answered, the close handshake.
+//!
+//! Wraps the assembler with what a conversation remembers: whether we have said Close, and whether
+//! they have. What is to be sent is returned as a [`Step`]; nothing is queued here. Invariants: at
+//! most one Close is ever asked to be sent; after it, messages of the peer are read and dropped
+//! (RFC 6455 section 5.5.1); an idle conversation owns no buffer.
+
+use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
+use crate::wire::websocket::close;
+use crate::wire::websocket::fault::WebSocketFault;
+use crate::wire::websocket::frame::Role;
+
+/// Which Close frames have passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// None.
+    Open,
+    /// Ours; theirs is awaited.
+    AwaitingClose,
+    /// Theirs, and ours is sent or on its way.
+    Closed,
+}
+
+/// One side of a WebSocket after the handshake; ours is the server's.
+#[derive(Debug)]
+pub struct WebSocket {
+    assembler: Assembler,
+    phase: Phase,
+}
+
+/// What a piece of input led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// All input was taken and more is needed.
+    More,
+    /// A text message.
+    Text(&'a str),
+    /// A binary message.
+    Binary(&'a [u8]),
+    /// A Ping: send a Pong with this payload.
+    Ping(&'a [u8]),
+    /// A Pong, or a message after our Close: nothing to do but note that the peer lives.
+    Heard,
+    /// The peer's Close came first: send a Close with this code, then close the connection.
+    Closing(u16),
+    /// The peer's answer to our Close came: close the connection.
+    Closed,
+    /// The peer broke the protocol: send a Close with the fault's code and close the connection.
+    Fault(WebSocketFault),
+}
+
+impl WebSocket {
+    /// The server's side of a conversation whose handshake is done.
+    #[must_use]
+    pub fn server() -> Self {
+        Self {
+            assembler: Assembler::new(Role::Server),
+            phase: Phase::Open,
+        }
+    }
+
+    /// Whether neither side has said Close.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Notes that we are about to send Close; false if that has happened before.
+    pub fn begin_close(&mut self) -> bool {
+        let first = self.phase == Phase::Open;
+        if first {
+            self.phase = Phase::AwaitingClose;
+        }
+        first
+    }
+
+    /// Takes bytes from the front of `input`, which is unmasked in place, until something is to be
+    /// done; returns how many. Call again with the rest until [`Step::More`]; not after
+    /// [`Step::Closing`], [`Step::Closed`] or [`Step::Fault`].
+    pub fn next<'a>(
+        &'a mut self,
+        input: &'a mut [u8],
+        limits: &AssemblerLimits,
+    ) -> (usize, Step<'a>) {
+        let open = self.phase == Phase::Open;
+        let phase = &mut self.phase;
+        match self.assembler.next(input, limits) {
+            Err(fault) => {
+                let first = *phase == Phase::Open;
+                *phase = Phase::Closed;
+                (
+                    0,
+                    if first {
+                        Step::Fault(fault)
+                    } else {
+                        Step::Closed
+                    },
+                )
+            }
+            Ok((taken, None)) => (taken, Step::More),
+            Ok((taken, Some(event))) => {
+                let step = match event {
+                    Event::Text(text) if open => Step::Text(text),
+                    Event::Binary(bytes) if open => Step::Binary(bytes),
+                    Event::Ping(payload) if open => Step::Ping(payload),
+                    Event::Text(_) | Event::Binary(_) | Event::Ping(_) | Event::Pong(_) => {
+                        Step::Heard
+                    }
+                    Event::Close(reason) => {
+                        *phase = Phase::Closed;
+                        if open {
+                            // An empty Close is answered with 1000; otherwise the code is echoed
+                            // (RFC 6455 section 5.5.1).
+                            Step::Closing(reason.map_or(close::NORMAL, |reason| reason.code))
+                        } else {
+                            Step::Closed
+                        }
+                    }
+                };
+                (taken, step)
+            }
+        }
+    }
+}
