@@ -1,1 +1,31 @@
-//! placeholder
+//! L2: how a session's commands and publications are spelt on the wire.
+//!
+//! One internal event, one encoder per dialect; what is encoded is shared by every recipient. May
+//! not touch: sockets, sessions, rooms' state.
+
+pub mod frame;
+pub mod native;
+pub mod publication;
+
+/// The spelling a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `/ws` without a subprotocol: no hello.
+    Native,
+    /// `/ws` with the subprotocol `kinglet.v1`: hello first.
+    NativeV1,
+    /// `/ws/echo`: every message comes back; in no room.
+    Echo,
+}
+
+impl Dialect {
+    /// The name in statistics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::NativeV1 => "kinglet.v1",
+            Self::Echo => "echo",
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! A client's message on a native socket: from JSON text to a checked command.
+//!
+//! [`COMMANDS`] is the one table of message types with their checks; a new command is a new row.
+//! Members are taken as raw JSON first and typed one by one, so that a wrong member gets an answer
+//! that names it and `data` is passed on as the client spelt it. Invariant: nothing is allocated
+//! beyond what the message itself holds.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::base::ids::SessionId;
+use crate::base::limits;
+use crate::domain::command::{Command, HistoryQuery, Payload, Publish, Since};
+use crate::domain::event::check_publishable;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::position::Epoch;
+use crate::domain::room::RoomName;
+use crate::wire::json::raw::compact;
+
+/// Where a command is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the session's shard, at once: it cannot block and is short.
+    Shard,
+    /// By a worker: it may block or takes long.
+    Worker,
+}
+
+/// One message type: its name, its checks, where it runs.
+#[derive(Debug)]
+pub struct CommandType {
+    /// The `type` that asks for it.
+    pub name: &'static str,
+    /// Where it is carried out.
+    pub place: Place,
+    parse: fn(&Envelope<'_>) -> Result<Command, Fault>,
+}
+
+/// Every message type of the native dialect.
+pub static COMMANDS: &[CommandType] = &[
+    CommandType {
+        name: "subscribe",
+        place: Place::Shard,
+        parse: subscribe,
+    },
+    CommandType {
+        name: "unsubscribe",
+        place: Place::Shard,
+        parse: unsubscribe,
+    },
+    CommandType {
+        name: "publish",
+        place: Place::Shard,
+        parse: publish,
+    },
+    CommandType {
+        name: "history",
+        place: Place::Worker,
+        parse: history,
+    },
+    CommandType {
+        name: "ping",
+        place: Place::Shard,
+        parse: |_| Ok(Command::Ping),
+    },
+    // Lets a test of the real binary see what a panic does to the others: nothing.
+    #[cfg(any(test, feature = "testkit"))]
+    CommandType {
+        name: "testkit.panic",
+        place: Place::Shard,
+        parse: panic_on_purpose,
+    },
+];
+
+/// What a reply repeats so that the client can match it.
+#[derive(Clone, Debug, Default)]
+pub struct Correlation {
+    /// The key the id came in and its JSON spelling.
+    pub id: Option<(CorrelationKey, Box<str>)>,
+    /// The project the message named; errors repeat it.
+    pub project_id: Option<Box<str>>,
+}
+
+/// The two names a message's id may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorrelationKey {
+    /// `id`.
+    Id,
+    /// `request_id`.
+    RequestId,
+}
+
+impl CorrelationKey {
+    /// The member's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::RequestId => "request_id",
+        }
+    }
+}
+
+/// A message taken apart.
+#[derive(Debug)]
+pub struct Decoded {
+    /// What its replies repeat.
+    pub correlation: Correlation,
+    /// The type of the message and what it asks for, or why it cannot be asked.
+    pub command: Result<(&'static CommandType, Command), Fault>,
+}
+
+/// Takes one message apart. Never fails as a whole: what is wrong is in [`Decoded::command`].
+#[must_use]
+pub fn decode(text: &str) -> Decoded {
+    let envelope = match envelope(text) {
+        Ok(envelope) => envelope,
+        Err(fault) => {
+            return Decoded {
+                correlation: Correlation::default(),
+                command: Err(fault),
+            };
+        }
+    };
+    let correlation = match envelope.correlation() {
+        Ok(correlation) => correlation,
+        Err(fault) => {
+            return Decoded {
+                correlation: Correlation::default(),
+                command: Err(fault),
+            };
+        }
+    };
+    Decoded {
+        correlation,
+        command: command(&envelope),
+    }
+}
+
+fn command(envelope: &Envelope<'_>) -> Result<(&'static CommandType, Command), Fault> {
+    let Some(kind) = text(envelope.kind, "type")? else {
+        return Err(invalid(
+            "type is missing: say what the message asks for, as in \"ping\"",
+        ));
+    };
+    let Some(known) = COMMANDS.iter().find(|known| known.name == kind) else {
+        let names: Vec<&str> = COMMANDS.iter().map(|known| known.name).collect();
+        let kind = shorten(&kind);
+        return Err(invalid(format!(
+            "unknown type \"{kind}\"; known are {}",
+            names.join(", ")
+        )));
+    };
+    Ok((known, (known.parse)(envelope)?))
+}
+
+/// The members a message may have; all others are ignored.
+#[derive(Debug, Default, Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    request_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    project_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    room: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    rooms: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    channel: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    resource: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    event: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    source: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    except: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    since: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    epoch: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    limit: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reverse: Option<&'a RawValue>,
+}
+
+fn envelope(text: &str) -> Result<Envelope<'_>, Fault> {
+    // A derived Deserialize would take an array for a struct, too.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => invalid("a message is a JSON object, as in {\"type\":\"ping\"}"),
+            Err(error) => unparsable(&error),
+        });
+    }
+    serde_json::from_str(text).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => invalid(format!("the message is ambiguous: {error}")),
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof => unparsable(&error),
+    })
+}
+
+impl Envelope<'_> {
+    fn correlation(&self) -> Result<Correlation, Fault> {
+        let id = match (self.id, self.request_id) {
+            (Some(raw), _) => Some((CorrelationKey::Id, raw)),
+            (None, Some(raw)) => Some((CorrelationKey::RequestId, raw)),
+            (None, None) => None,
+        };
+        if let Some((key, raw)) = id {
+            let is_scalar = matches!(
+                raw.get().as_bytes().first(),
+                Some(b'"' | b'-' | b'0'..=b'9')
+            );
+            if !is_scalar || raw.get().len() > CORRELATION_BYTES {
+                return Err(invalid(format!(
+                    "{} must be a string or number of at most {CORRELATION_BYTES} bytes",
+                    key.name()
+                )));
+            }
+        }
+        // A project_id of another type says nothing about which project; commands that need it
+        // refuse it by name.
+        let project_id = text(self.project_id, "project_id").ok().flatten();
+        Ok(Correlation {
+            id: id.map(|(key, raw)| (key, raw.get().into())),
+            project_id: project_id.map(|id| shorten(&id).into()),
+        })
+    }
+}
+
+/// Bytes of an id that is repeated in replies; a UUID in quotes has 38.
+const CORRELATION_BYTES: usize = 128;
+
+#[cfg(any(test, feature = "testkit"))]
+#[allow(clippy::panic)]
+fn panic_on_purpose(_: &Envelope<'_>) -> Result<Command, Fault> {
+    panic!("asked to by a test")
+}
+
+fn subscribe(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    let since = match envelope.since {
+        Some(raw) => Some(since(raw)?),
+        None => None,
+    };
+    Ok(Command::Subscribe {
+        rooms: named_rooms(envelope)?,
+        since,
+    })
+}
+
+fn unsubscribe(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    Ok(Command::Unsubscribe {
+        rooms: named_rooms(envelope)?,
+    })
+}
+
+/// Reads the rooms from any of the spellings that the clients of the replaced systems use.
+fn named_rooms(envelope: &Envelope<'_>) -> Result<Vec<Result<RoomName, Fault>>, Fault> {
+    #[derive(Deserialize)]
+    struct Nested<'a> {
+        #[serde(borrow, default)]
+        channel: Option<&'a RawValue>,
+    }
+    if let Some(raw) = envelope.rooms {
+        let names: Vec<String> = typed(raw, "rooms", "a list of strings")?;
+        if names.is_empty() || names.len() > limits::ROOMS_PER_PUBLISH {
+            let most = limits::ROOMS_PER_PUBLISH;
+            return Err(invalid(format!("rooms must name 1 to {most} rooms")));
+        }
+        return Ok(names.iter().map(|name| room(name)).collect());
+    }
+    let nested = || {
+        let raw = envelope.data?.get();
+        serde_json::from_str::<Nested<'_>>(raw).ok()?.channel
+    };
+    for (member, raw) in [
+        ("room", envelope.room),
+        ("channel", envelope.channel),
+        ("resource", envelope.resource),
+        ("data.channel", nested()),
+    ] {
+        if let Some(name) = text(raw, member)? {
+            return Ok(vec![room(&name)]);
+        }
+    }
+    Err(invalid(
+        "no room named: give room, rooms, channel or resource",
+    ))
+}
+
+fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    let names = match (text(envelope.room, "room")?, envelope.rooms) {
+        (Some(name), None) => vec![name],
+        (None, Some(raw)) => typed(raw, "rooms", "a list of strings")?,
+        (None, None) => return Err(invalid("no room named: give room or rooms")),
+        (Some(_), Some(_)) => return Err(invalid("give room or rooms, not both")),
+    };
+    let Some(event) = text(envelope.event, "event")? else {
+        return Err(invalid("event is missing: name what is published"));
+    };
+    Ok(Command::Publish(Publish {
+        rooms: publish_rooms(&names)?,
+        event: publish_event(event)?,
+        payload: json_payload(envelope.data)?,
+        source: publish_source(text(envelope.source, "source")?)?,
+        key: publish_key(text(envelope.key, "key")?)?,
+        except: match envelope.except {
+            Some(raw) => except(raw)?,
+            None => Vec::new(),
+        },
+    }))
+}
+
+fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    let Some(name) = text(envelope.room, "room")? else {
+        return Err(invalid("no room named: give room"));
+    };
+    let number = |raw: Option<&RawValue>, member| match raw {
+        Some(raw) => typed::<u64>(raw, member, "a number from 0").map(Some),
+        None => Ok(None),
+    };
+    let Some(limit) = page_limit(number(envelope.limit, "limit")?) else {
+        return Err(invalid(format!("limit must be from 1 to {}", limits::PAGE)));
+    };
+    Ok(Command::History(HistoryQuery {
+        room: room(&name)?,
+        epoch: match text(envelope.epoch, "epoch")? {
+            Some(spelt) => Some(epoch(&spelt)?),
+            None => None,
+        },
+        since: number(envelope.since, "since")?,
+        limit,
+        reverse: match envelope.reverse {
+            Some(raw) => typed(raw, "reverse", "true or false")?,
+            None => false,
+        },
+    }))
+}
+
+/// The size of a page: [`limits::PAGE`] unless said otherwise, `None` if out of bounds.
+#[must_use]
+pub fn page_limit(asked: Option<u64>) -> Option<usize> {
+    let limit = match asked {
+        Some(limit) => usize::try_from(limit).ok()?,
+        None => limits::PAGE,
+    };
+    (1..=limits::PAGE).contains(&limit).then_some(limit)
+}
+
+/// Checks the rooms of a publish: 1 to [`limits::ROOMS_PER_PUBLISH`] good names; a name given
+/// twice counts once.
+///
+/// # Errors
+/// VALIDATION_FAILED, naming the bad name or the bound.
+pub fn publish_rooms(names: &[String]) -> Result<Vec<RoomName>, Fault> {
+    if names.is_empty() || names.len() > limits::ROOMS_PER_PUBLISH {
+        let most = limits::ROOMS_PER_PUBLISH;
+        return Err(invalid(format!(
+            "an event is published to 1 to {most} rooms"
+        )));
+    }
+    let mut rooms = Vec::with_capacity(names.len());
+    for name in names {
+        let room = room(name)?;
+        if !rooms.contains(&room) {
+            rooms.push(room);
+        }
+    }
+    Ok(rooms)
+}
+
+/// Checks an event's name for publishing.
+///
+/// # Errors
+/// VALIDATION_FAILED when it is malformed or reserved for the server.
+pub fn publish_event(event: String) -> Result<Box<str>, Fault> {
+    check_publishable(&event).map_err(|fault| invalid(fault.to_string()))?;
+    Ok(event.into())
+}
+
+/// Takes `data` as the publisher spelt it, on one line; absent is null.
+///
+/// # Errors
+/// VALIDATION_FAILED when it nests deeper than [`limits::JSON_DEPTH`].
+pub fn json_payload(data: Option<&RawValue>) -> Result<Payload, Fault> {
+    let raw = data.map_or("null", RawValue::get);
+    let compacted = compact(raw, limits::JSON_DEPTH).map_err(|fault| invalid(fault.to_string()))?;
+    Ok(Payload::Json(compacted.into()))
+}
+
+/// Checks a publication's `source`: at most 255 bytes.
+///
+/// # Errors
+/// VALIDATION_FAILED when it is longer.
+pub fn publish_source(source: Option<String>) -> Result<Option<Box<str>>, Fault> {
+    match source {
+        Some(source) if source.len() > 255 => Err(invalid("source must have at most 255 bytes")),
+        Some(source) => Ok(Some(source.into())),
+        None => Ok(None),
+    }
+}
+
+/// Checks an idempotency key: 1 to [`limits::IDEMPOTENCY_KEY_BYTES`] bytes.
+///
+/// # Errors
+/// VALIDATION_FAILED when it is empty or longer.
+pub fn publish_key(key: Option<String>) -> Result<Option<Box<str>>, Fault> {
+    match key {
+        Some(key) if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES => {
+            let most = limits::IDEMPOTENCY_KEY_BYTES;
+            Err(invalid(format!("an idempotency key has 1 to {most} bytes")))
+        }
+        Some(key) => Ok(Some(key.into())),
+        None => Ok(None),
+    }
+}
+
+/// Reads `except`: one session id or a list of at most [`limits::ROOMS_PER_PUBLISH`].
+///
+/// # Errors
+/// VALIDATION_FAILED when it is something else.
+pub fn except(raw: &RawValue) -> Result<Vec<SessionId>, Fault> {
+    let wrong = || invalid("except must be a session id (32 hex digits) or a list of them");
+    let names = if raw.get().starts_with('[') {
+        serde_json::from_str::<Vec<String>>(raw.get()).map_err(|_| wrong())?
+    } else {
+        vec![serde_json::from_str::<String>(raw.get()).map_err(|_| wrong())?]
+    };
+    if names.len() > limits::ROOMS_PER_PUBLISH {
+        return Err(wrong());
+    }
+    names
+        .iter()
+        .map(|name| SessionId::parse(name).ok_or_else(wrong))
+        .collect()
+}
+
+fn since(raw: &RawValue) -> Result<Since, Fault> {
+    #[derive(Deserialize)]
+    struct Placed {
+        epoch: Option<String>,
+        offset: u64,
+    }
+    let wrong = || invalid("since must be an offset, or {\"epoch\":\"…\",\"offset\":…}");
+    if let Ok(offset) = serde_json::from_str::<u64>(raw.get()) {
+        return Ok(Since {
+            epoch: None,
+            offset,
+        });
+    }
+    if !raw.get().starts_with('{') {
+        return Err(wrong());
+    }
+    let placed: Placed = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
+    // An empty epoch is what a client has that never saw one.
+    let epoch = match placed.epoch.as_deref() {
+        None | Some("") => None,
+        Some(spelt) => Some(epoch(spelt)?),
+    };
+    Ok(Since {
+        epoch,
+        offset: placed.offset,
+    })
+}
+
+/// Reads an epoch.
+///
+/// # Errors
+/// VALIDATION_FAILED when it is not 1 to 32 of `[A-Za-z0-9_-]`.
+pub fn epoch(spelt: &str) -> Result<Epoch, Fault> {
+    Epoch::parse(spelt).ok_or_else(|| invalid("epoch must be 1 to 32 of A-Z a-z 0-9 _ -"))
+}
+
+/// Reads a room's name.
+///
+/// # Errors
+/// VALIDATION_FAILED, saying what is wrong with it.
+pub fn room(name: &str) -> Result<RoomName, Fault> {
+    RoomName::parse(name).map_err(|fault| {
+        invalid(fault.to_string()).with_details(serde_json::json!({ "room": shorten(name) }))
+    })
+}
+
+fn text(raw: Option<&RawValue>, member: &str) -> Result<Option<String>, Fault> {
+    match raw {
+        Some(raw) => typed(raw, member, "a string").map(Some),
+        None => Ok(None),
+    }
+}
+
+fn typed<'a, T: Deserialize<'a>>(
+    raw: &'a RawValue,
+    member: &str,
+    expected: &str,
+) -> Result<T, Fault> {
+    serde_json::from_str(raw.get()).map_err(|_| invalid(format!("{member} must be {expected}")))
+}
+
+/// At most 64 characters of what a client wrote, for messages that quote it.
+#[must_use]
+pub fn shorten(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+fn invalid(message: impl Into<String>) -> Fault {
+    Fault::new(Code::ValidationFailed, message)
+}
+
+fn unparsable(error: &serde_json::Error) -> Fault {
+    Fault::new(
+        Code::InvalidMessage,
+        format!("the message is not JSON: {error}"),
+    )
+}

@@ -1,0 +1,252 @@
+//! The server's side of the native dialect: replies, errors, the hello, publications.
+//!
+//! Everything appends one JSON object to a buffer; framing is not done here. Replies carry their
+//! fields at the top level, errors and publications carry theirs in `data`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::base::clock::Wall;
+use crate::base::ids::SessionId;
+use crate::dialect::native::decode::Correlation;
+use crate::dialect::publication::{Placement, Publication, RoomSet};
+use crate::domain::command::Payload;
+use crate::domain::fault::Fault;
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
+use crate::wire::json::object::{Object, array};
+
+/// A live publication, as sessions in the rooms of `set` see it: the first of those rooms in the
+/// request's order is `room`, the others stand in `also`.
+pub fn publication(publication: &Publication, set: RoomSet, out: &mut Vec<u8>) {
+    let mut rooms = publication
+        .placements
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| set.contains(*index))
+        .map(|(_, placement)| placement);
+    let Some(first) = rooms.next() else {
+        debug_assert!(false, "a recipient is in at least one of the rooms");
+        return;
+    };
+    let also: Vec<&Placement> = rooms.collect();
+    let mut object = Object::begin(out)
+        .string("type", &publication.event)
+        .string("room", first.room.as_str())
+        .number("offset", first.offset);
+    object = body(publication, object);
+    if let Some(project) = first.room.project_id() {
+        object = object.string("project_id", project);
+    }
+    if !also.is_empty() {
+        object = object.value("also", |out| {
+            array(out, also, |out, placement| {
+                Object::begin(out)
+                    .string("room", placement.room.as_str())
+                    .number("offset", placement.offset)
+                    .end();
+            });
+        });
+    }
+    object.end();
+}
+
+/// One entry of a history page or a recovery: the publication without its room.
+pub fn history_entry(publication: &Publication, offset: u64, out: &mut Vec<u8>) {
+    let object = Object::begin(out)
+        .number("offset", offset)
+        .string("type", &publication.event);
+    body(publication, object).end();
+}
+
+fn body<'a>(publication: &Publication, object: Object<'a>) -> Object<'a> {
+    let object = object
+        .string("timestamp", &publication.timestamp.to_rfc3339())
+        .value("data", |out| payload(&publication.payload, out))
+        .string_if("source", publication.source.as_deref());
+    if publication.placements.len() > 1 {
+        object.string("uid", &spell_uid(publication.uid))
+    } else {
+        object
+    }
+}
+
+/// How a publication's uid is spelt everywhere: 32 hex digits.
+#[must_use]
+pub fn spell_uid(uid: u128) -> String {
+    format!("{uid:032x}")
+}
+
+fn payload(payload: &Payload, out: &mut Vec<u8>) {
+    match payload {
+        Payload::Json(json) => out.extend_from_slice(json.as_bytes()),
+        Payload::Bytes(bytes) => {
+            Object::begin(out)
+                .string("base64", &STANDARD.encode(bytes))
+                .end();
+        }
+    }
+}
+
+/// The first message under `kinglet.v1`.
+pub fn hello(
+    session: SessionId,
+    ping_interval_ms: u64,
+    rooms: &[(RoomName, Position)],
+    now: Wall,
+    out: &mut Vec<u8>,
+) {
+    Object::begin(out)
+        .string("type", "connected")
+        .string("session", &session.to_string())
+        .raw("user", "null")
+        .string("version", env!("CARGO_PKG_VERSION"))
+        .number("ping_interval_ms", ping_interval_ms)
+        .value("rooms", |out| {
+            array(out, rooms, |out, (room, position)| {
+                let object = Object::begin(out).string("room", room.as_str());
+                place(position, object).end();
+            });
+        })
+        .string("timestamp", &now.to_rfc3339())
+        .end();
+}
+
+/// What a subscribe with `since` brings back.
+#[derive(Debug)]
+pub enum Recovery {
+    /// The client did not ask.
+    NotAsked,
+    /// It cannot be told everything it missed, so it is told nothing.
+    Lost,
+    /// Everything after its offset, oldest first; nothing if it missed nothing.
+    Complete(Vec<(u64, std::sync::Arc<Publication>)>),
+}
+
+/// The reply to `subscribe`, one per room.
+pub fn subscribed(
+    to: &Correlation,
+    room: &RoomName,
+    position: &Position,
+    recovery: &Recovery,
+    now: Wall,
+    out: &mut Vec<u8>,
+) {
+    let object = reply("subscribed", to, out).string("room", room.as_str());
+    let object = place(position, object);
+    let object = match recovery {
+        Recovery::NotAsked => object,
+        Recovery::Lost => object.boolean("recovered", false).raw("publications", "[]"),
+        Recovery::Complete(publications) => {
+            object
+                .boolean("recovered", true)
+                .value("publications", |out| {
+                    array(out, publications, |out, (offset, entry)| {
+                        history_entry(entry, *offset, out)
+                    });
+                })
+        }
+    };
+    finish(object, now);
+}
+
+/// The reply to `unsubscribe`, one per room.
+pub fn unsubscribed(to: &Correlation, room: &RoomName, now: Wall, out: &mut Vec<u8>) {
+    finish(
+        reply("unsubscribed", to, out).string("room", room.as_str()),
+        now,
+    );
+}
+
+/// The reply to `publish`.
+pub fn published(to: &Correlation, placements: &[Placement], now: Wall, out: &mut Vec<u8>) {
+    let mut object = reply("published", to, out).value("results", |out| results(placements, out));
+    if let Some(first) = placements.first() {
+        object = object
+            .string("room", first.room.as_str())
+            .number("offset", first.offset)
+            .string("epoch", first.epoch.as_str());
+    }
+    finish(object, now);
+}
+
+/// `[{room, offset, epoch}]`: where a publication went; also in the HTTP answer.
+pub fn results(placements: &[Placement], out: &mut Vec<u8>) {
+    array(out, placements, |out, placement| {
+        Object::begin(out)
+            .string("room", placement.room.as_str())
+            .number("offset", placement.offset)
+            .string("epoch", placement.epoch.as_str())
+            .end();
+    });
+}
+
+/// One page of a room's retained publications.
+#[derive(Debug)]
+pub struct HistoryPage {
+    /// Whose.
+    pub room: RoomName,
+    /// Where its stream stands.
+    pub position: Position,
+    /// The entries in the order asked for.
+    pub publications: Vec<(u64, std::sync::Arc<Publication>)>,
+    /// Whether the next page holds something.
+    pub more: bool,
+}
+
+/// The reply to `history`.
+pub fn history(to: &Correlation, page: &HistoryPage, now: Wall, out: &mut Vec<u8>) {
+    finish(history_fields(page, reply("history", to, out)), now);
+}
+
+/// The members of a history answer, on a socket and over HTTP.
+pub fn history_fields<'a>(page: &HistoryPage, object: Object<'a>) -> Object<'a> {
+    place(&page.position, object.string("room", page.room.as_str()))
+        .value("publications", |out| {
+            array(out, &page.publications, |out, (offset, entry)| {
+                history_entry(entry, *offset, out);
+            });
+        })
+        .boolean("more", page.more)
+}
+
+/// The reply to `ping`.
+pub fn pong(to: &Correlation, now: Wall, out: &mut Vec<u8>) {
+    finish(reply("pong", to, out), now);
+}
+
+/// The reply to a command that failed; the text stands at the top too, where P2's clients read it.
+pub fn error(to: &Correlation, fault: &Fault, now: Wall, out: &mut Vec<u8>) {
+    let mut object = reply("error", to, out);
+    object = object.string_if("project_id", to.project_id.as_deref());
+    object = object.string("error", &fault.message).value("data", |out| {
+        Object::begin(out)
+            .string("code", fault.code.as_str())
+            .string("message", &fault.message)
+            .value("details", |out| match &fault.details {
+                // Writing JSON to a Vec cannot fail.
+                Some(details) => drop(serde_json::to_writer(out, details)),
+                None => out.extend_from_slice(b"{}"),
+            })
+            .end();
+    });
+    finish(object, now);
+}
+
+fn reply<'a>(kind: &str, to: &Correlation, out: &'a mut Vec<u8>) -> Object<'a> {
+    let object = Object::begin(out).string("type", kind);
+    match &to.id {
+        Some((key, raw)) => object.raw(key.name(), raw),
+        None => object,
+    }
+}
+
+fn place<'a>(position: &Position, object: Object<'a>) -> Object<'a> {
+    object
+        .string("epoch", position.epoch.as_str())
+        .number("offset", position.offset)
+}
+
+fn finish(object: Object<'_>, now: Wall) {
+    object.string("timestamp", &now.to_rfc3339()).end();
+}

@@ -1,0 +1,7 @@
+//! The native dialect of `/ws`: one JSON object per message, both ways.
+//!
+//! `decode` turns a client's message into a checked command, `encode` writes replies, errors and
+//! publications. `docs/protocol.md` describes it for those who write clients.
+
+pub mod decode;
+pub mod encode;
