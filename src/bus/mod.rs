@@ -1,1 +1,10 @@
-//! placeholder
+//! L2: who may send what to whom.
+//!
+//! [`mail`] goes into a shard through its [`mailbox`]; a [`job`] goes to the workers; [`rooms`]
+//! assigns offsets and tells every shard that has members. Invariant: threads share nothing but
+//! what this folder defines, and every queue here has a bound.
+
+pub mod job;
+pub mod mail;
+pub mod mailbox;
+pub mod rooms;

@@ -1,0 +1,115 @@
+//! A shard's inbox: bounded, filled by any thread, emptied by the shard once per turn.
+//!
+//! The wake is coalesced: a sender wakes the shard only if it sleeps, and only once until it has
+//! looked. Publishers must not push half a publication, so they ask [`Mailbox::has_room`] of all
+//! targets first and then push without a check; the bound can be passed by one piece per thread.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use crate::bus::mail::Mail;
+
+/// The sending and receiving end of one shard's mail.
+pub struct Mailbox {
+    queue: Mutex<VecDeque<Mail>>,
+    /// Signalled when a full mailbox has been emptied.
+    emptied: Condvar,
+    capacity: usize,
+    /// Set by the shard before it sleeps, cleared by the first sender after that.
+    sleeping: AtomicBool,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mailbox({} waiting)", self.lock().len())
+    }
+}
+
+impl Mailbox {
+    /// An empty mailbox; `wake` ends the shard's sleep and may be called from any thread.
+    #[must_use]
+    pub fn new(capacity: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
+        Self {
+            queue: Mutex::new(VecDeque::new()),
+            emptied: Condvar::new(),
+            capacity,
+            sleeping: AtomicBool::new(false),
+            wake,
+        }
+    }
+
+    /// Whether another piece of mail is welcome.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.lock().len() < self.capacity
+    }
+
+    /// Adds a piece of mail without asking for room; see [`Mailbox::has_room`].
+    pub fn push(&self, mail: Mail) {
+        self.lock().push_back(mail);
+        self.wake_if_sleeping();
+    }
+
+    /// Adds a piece of mail, waiting for room. Only for threads that may block: never a shard.
+    pub fn push_waiting(&self, mail: Mail) {
+        let mut queue = self.lock();
+        while queue.len() >= self.capacity {
+            queue = self
+                .emptied
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.push_back(mail);
+        drop(queue);
+        self.wake_if_sleeping();
+    }
+
+    /// Moves at most `most` pieces into `into`, oldest first. True if some are left.
+    pub fn take(&self, most: usize, into: &mut Vec<Mail>) -> bool {
+        let mut queue = self.lock();
+        let was_full = queue.len() >= self.capacity;
+        let count = queue.len().min(most);
+        into.extend(queue.drain(..count));
+        let left = !queue.is_empty();
+        if queue.is_empty() && queue.capacity() > SPARE_CAPACITY {
+            *queue = VecDeque::new();
+        }
+        drop(queue);
+        if was_full {
+            self.emptied.notify_all();
+        }
+        left
+    }
+
+    /// Says that the shard is about to sleep. False if there is mail: then it must not.
+    #[must_use]
+    pub fn prepare_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        if self.lock().is_empty() {
+            return true;
+        }
+        self.sleeping.store(false, Ordering::SeqCst);
+        false
+    }
+
+    /// Says that the shard is awake and will look by itself.
+    pub fn awake(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+
+    fn wake_if_sleeping(&self) {
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            (self.wake)();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Mail>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An emptied queue that had grown past this gives its memory back.
+const SPARE_CAPACITY: usize = 1024;

@@ -1,0 +1,451 @@
+//! Every room's stream, and the lock under which its publications get their order.
+//!
+//! Publishing takes the locks of all rooms named, in byte order of the names, assigns the offsets,
+//! keeps the publication in each ring and puts one piece of mail into the mailbox of every shard
+//! that has members; nothing else happens under the locks, and nothing is encoded there. Joining
+//! notes the membership at position N under the same lock; reading what came before N is the
+//! caller's business. Invariants: mail of one room enters each mailbox in the order of offsets; a
+//! room named here exists from its first member or publication until [`Rooms::sweep`] finds it
+//! empty and without history.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::clock::{Mono, Now};
+use crate::base::ids::{SessionId, ShardId};
+use crate::base::rng::Rng;
+use crate::bus::mail::Mail;
+use crate::bus::mailbox::Mailbox;
+use crate::config::{NamespaceOptions, Namespaces};
+use crate::dialect::publication::{Placement, Publication};
+use crate::domain::command::{Publish, Since};
+use crate::domain::position::{Epoch, Position};
+use crate::domain::room::RoomName;
+use crate::domain::stream::{Page, Retention, Stream};
+
+/// Locks over the table of rooms; a power of two, so that threads seldom meet.
+const STRIPES: usize = 64;
+
+/// All rooms of the server.
+pub struct Rooms {
+    stripes: Vec<Mutex<HashMap<RoomName, Arc<Room>>>>,
+    hasher: RandomState,
+    count: AtomicUsize,
+    rooms_max: Option<usize>,
+    namespaces: Namespaces,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+    rng: Mutex<Rng>,
+}
+
+impl std::fmt::Debug for Rooms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rooms({})", self.count())
+    }
+}
+
+/// One room.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub name: RoomName,
+    /// Its namespace's options.
+    pub options: Arc<NamespaceOptions>,
+    state: Mutex<RoomState>,
+}
+
+#[derive(Debug)]
+struct RoomState {
+    stream: Stream<Arc<Publication>>,
+    /// Members by shard.
+    members: Vec<u32>,
+    /// It has left the table; whoever still holds it must look it up again.
+    dropped: bool,
+}
+
+impl RoomState {
+    fn member_count(&self) -> u64 {
+        self.members.iter().map(|count| u64::from(*count)).sum()
+    }
+}
+
+/// Why a room cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoomFault {
+    /// `strict_rooms` is on and the namespace has no table in the config.
+    #[error("no namespace \"{namespace}\" is configured; known are {known}")]
+    UnknownNamespace {
+        /// The namespace asked for.
+        namespace: String,
+        /// The configured ones.
+        known: String,
+    },
+    /// The server has as many rooms as `limits.rooms` allows.
+    #[error("the server has {limit} rooms, which is its limit (limits.rooms)")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A shard's mailbox is full: try again soon.
+    #[error("the server is busy; try again in a second")]
+    Busy,
+}
+
+/// A room joined, and where its stream stood at that moment.
+#[derive(Debug)]
+pub struct Joined {
+    /// The room.
+    pub room: Arc<Room>,
+    /// Publications after this offset are live for the new member.
+    pub position: Position,
+    /// What the member missed, if it asked and all of it is still there.
+    pub missed: Option<Vec<(u64, Arc<Publication>)>>,
+}
+
+/// What can be told of a room.
+#[derive(Clone, Debug)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: RoomName,
+    /// Memberships, over all shards.
+    pub members: u64,
+    /// Where its stream stands.
+    pub position: Position,
+}
+
+impl Rooms {
+    /// No rooms yet; `mailboxes` are the shards' in order.
+    #[must_use]
+    pub fn new(
+        namespaces: Namespaces,
+        rooms_max: Option<usize>,
+        mailboxes: Arc<[Arc<Mailbox>]>,
+        rng: Rng,
+    ) -> Self {
+        Self {
+            stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            rooms_max,
+            namespaces,
+            mailboxes,
+            rng: Mutex::new(rng),
+        }
+    }
+
+    /// How many rooms exist.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Whether every mailbox takes mail; if not, publishing answers [`RoomFault::Busy`].
+    #[must_use]
+    pub fn has_room_for_mail(&self) -> bool {
+        self.mailboxes.iter().all(|mailbox| mailbox.has_room())
+    }
+
+    /// Publishes to all rooms of `publish` at once.
+    ///
+    /// # Errors
+    /// Nothing was published when it fails: an unknown namespace, too many rooms, or a full
+    /// mailbox.
+    pub fn publish(&self, publish: Publish, now: Now) -> Result<Arc<Publication>, RoomFault> {
+        loop {
+            let mut rooms = Vec::with_capacity(publish.rooms.len());
+            for name in &publish.rooms {
+                rooms.push(self.find_or_make(name)?);
+            }
+            // Locks are taken in byte order of the names, so that two publications cannot wait
+            // for each other and have the same order in every room they share.
+            let mut order: Vec<usize> = (0..rooms.len()).collect();
+            order.sort_by(|a, b| publish.rooms.get(*a).cmp(&publish.rooms.get(*b)));
+            let mut states: Vec<(usize, MutexGuard<'_, RoomState>)> = order
+                .iter()
+                .filter_map(|index| Some((*index, rooms.get(*index)?.state())))
+                .collect();
+            if states.iter().any(|(_, state)| state.dropped) {
+                continue;
+            }
+            states.sort_by_key(|(index, _)| *index);
+            let targets: Vec<&Arc<Mailbox>> = self
+                .mailboxes
+                .iter()
+                .enumerate()
+                .filter(|(shard, _)| {
+                    states
+                        .iter()
+                        .any(|(_, state)| state.members.get(*shard) > Some(&0))
+                })
+                .map(|(_, mailbox)| mailbox)
+                .collect();
+            if !targets.iter().all(|mailbox| mailbox.has_room()) {
+                return Err(RoomFault::Busy);
+            }
+            let uid = self.rng().next_u128();
+            let placements = publish
+                .rooms
+                .iter()
+                .zip(&states)
+                .map(|(room, (_, state))| Placement {
+                    room: room.clone(),
+                    offset: state.stream.next_offset(),
+                    epoch: state.stream.epoch().clone(),
+                })
+                .collect();
+            let except: Arc<[SessionId]> = publish.except.into();
+            let Publish {
+                event,
+                payload,
+                source,
+                ..
+            } = publish;
+            let publication = Publication::new(event, payload, source, now.wall, uid, placements);
+            let publication = Arc::new(publication);
+            let bytes = publication.retained_bytes();
+            for (room, (_, state)) in rooms.iter().zip(&mut states) {
+                let retention = retention(&room.options);
+                state
+                    .stream
+                    .append(Arc::clone(&publication), bytes, &retention, now.mono);
+            }
+            for mailbox in targets {
+                mailbox.push(Mail::Deliver {
+                    publication: Arc::clone(&publication),
+                    except: Arc::clone(&except),
+                });
+            }
+            return Ok(publication);
+        }
+    }
+
+    /// Adds one member of `shard` to a room, making the room if need be.
+    ///
+    /// # Errors
+    /// An unknown namespace or too many rooms.
+    pub fn join(
+        &self,
+        name: &RoomName,
+        shard: ShardId,
+        since: Option<&Since>,
+        now: Mono,
+    ) -> Result<Joined, RoomFault> {
+        loop {
+            let room = self.find_or_make(name)?;
+            let mut state = room.state();
+            if state.dropped {
+                continue;
+            }
+            if let Some(count) = state.members.get_mut(shard.index()) {
+                *count += 1;
+            }
+            let position = state.position();
+            let missed = since.and_then(|since| state.missed(since, &room.options, now));
+            drop(state);
+            return Ok(Joined {
+                room,
+                position,
+                missed,
+            });
+        }
+    }
+
+    /// Where a room's stream stands and what is missing since then, without joining it.
+    pub fn look(&self, room: &Room, since: Option<&Since>, now: Mono) -> (Position, Missed) {
+        let mut state = room.state();
+        let missed = since.and_then(|since| state.missed(since, &room.options, now));
+        (state.position(), missed)
+    }
+
+    /// Takes one member of `shard` out of a room. The room stays until it is swept.
+    pub fn leave(&self, room: &Room, shard: ShardId) {
+        if let Some(count) = room.state().members.get_mut(shard.index()) {
+            debug_assert!(*count > 0, "nobody leaves who did not join");
+            *count = count.saturating_sub(1);
+        }
+        self.drop_if_unused(room);
+    }
+
+    /// A page of what a room retains; `None` if there is no such room.
+    #[must_use]
+    pub fn history(
+        &self,
+        name: &RoomName,
+        since: Option<u64>,
+        limit: usize,
+        reverse: bool,
+        now: Mono,
+    ) -> Option<(Position, Page<Arc<Publication>>)> {
+        let room = self.find(name)?;
+        let mut state = room.state();
+        state.stream.expire(&retention(&room.options), now);
+        let page = if reverse {
+            state.stream.before(since, limit)
+        } else {
+            state.stream.after(since.unwrap_or(0), limit)
+        };
+        Some((state.position(), page))
+    }
+
+    /// Forgets what a room retains and gives its stream a new epoch; `None` if there is no such
+    /// room.
+    pub fn clear_history(&self, name: &RoomName) -> Option<Position> {
+        let room = self.find(name)?;
+        let epoch = Epoch::random(&mut self.rng());
+        let mut state = room.state();
+        state.stream.reset(epoch);
+        Some(state.position())
+    }
+
+    /// What can be told of one room; `None` if there is no such room.
+    #[must_use]
+    pub fn summary(&self, name: &RoomName) -> Option<RoomSummary> {
+        Some(self.find(name)?.summary())
+    }
+
+    /// At most `limit` rooms whose names begin with `prefix` and come after `after`, by name, and
+    /// whether there are more. Looks at every room: for workers, not for shards.
+    #[must_use]
+    pub fn list(&self, prefix: &str, after: &str, limit: usize) -> (Vec<RoomSummary>, bool) {
+        let mut first: BTreeSet<RoomName> = BTreeSet::new();
+        for stripe in &self.stripes {
+            for name in lock(stripe).keys() {
+                let spelt = name.as_str();
+                if spelt.starts_with(prefix) && spelt > after {
+                    first.insert(name.clone());
+                    if first.len() > limit + 1 {
+                        first.pop_last();
+                    }
+                }
+            }
+        }
+        let more = first.len() > limit;
+        let rooms = first
+            .iter()
+            .take(limit)
+            .filter_map(|name| self.summary(name))
+            .collect();
+        (rooms, more)
+    }
+
+    /// Drops the unused rooms of one stripe (`turn` picks which): those without members whose
+    /// history has aged out. Returns how many retained publications had aged out.
+    pub fn sweep(&self, turn: usize, now: Mono) -> usize {
+        let Some(stripe) = self.stripes.get(turn % STRIPES) else {
+            return 0;
+        };
+        let rooms: Vec<Arc<Room>> = lock(stripe).values().cloned().collect();
+        let mut expired = 0;
+        for room in rooms {
+            expired += room.state().stream.expire(&retention(&room.options), now);
+            self.drop_if_unused(&room);
+        }
+        expired
+    }
+
+    fn drop_if_unused(&self, room: &Room) {
+        let mut stripe = lock(self.stripe(&room.name));
+        let mut state = room.state();
+        if !state.dropped && state.member_count() == 0 && state.stream.is_empty() {
+            state.dropped = true;
+            stripe.remove(&room.name);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
+        lock(self.stripe(name)).get(name).cloned()
+    }
+
+    fn find_or_make(&self, name: &RoomName) -> Result<Arc<Room>, RoomFault> {
+        let mut stripe = lock(self.stripe(name));
+        if let Some(room) = stripe.get(name) {
+            return Ok(Arc::clone(room));
+        }
+        let Some(options) = self.namespaces.options_of_room(name.as_str()) else {
+            return Err(RoomFault::UnknownNamespace {
+                namespace: name.namespace().to_owned(),
+                known: self.namespaces.names().collect::<Vec<_>>().join(", "),
+            });
+        };
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(limit) = self.rooms_max.filter(|limit| before >= *limit) {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            return Err(RoomFault::TooMany { limit });
+        }
+        let room = Arc::new(Room {
+            name: name.clone(),
+            options: Arc::clone(options),
+            state: Mutex::new(RoomState {
+                stream: Stream::new(Epoch::random(&mut self.rng())),
+                members: vec![0; self.mailboxes.len()],
+                dropped: false,
+            }),
+        });
+        stripe.insert(name.clone(), Arc::clone(&room));
+        Ok(room)
+    }
+
+    fn stripe(&self, name: &RoomName) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+        let index = usize::try_from(self.hasher.hash_one(name) % STRIPES as u64).unwrap_or(0);
+        &self.stripes[index]
+    }
+
+    fn rng(&self) -> MutexGuard<'_, Rng> {
+        lock(&self.rng)
+    }
+}
+
+/// What a member missed; `None` when it did not ask or not all of it is there.
+pub type Missed = Option<Vec<(u64, Arc<Publication>)>>;
+
+impl Room {
+    fn state(&self) -> MutexGuard<'_, RoomState> {
+        lock(&self.state)
+    }
+
+    fn summary(&self) -> RoomSummary {
+        let state = self.state();
+        RoomSummary {
+            room: self.name.clone(),
+            members: state.member_count(),
+            position: state.position(),
+        }
+    }
+}
+
+impl RoomState {
+    fn position(&self) -> Position {
+        Position {
+            epoch: self.stream.epoch().clone(),
+            offset: self.stream.offset(),
+        }
+    }
+
+    fn missed(&mut self, since: &Since, options: &NamespaceOptions, now: Mono) -> Missed {
+        if since
+            .epoch
+            .as_ref()
+            .is_some_and(|epoch| epoch != self.stream.epoch())
+        {
+            return None;
+        }
+        self.stream.expire(&retention(options), now);
+        self.stream.missed(since.offset, crate::base::limits::PAGE)
+    }
+}
+
+fn retention(options: &NamespaceOptions) -> Retention {
+    Retention {
+        count: options.history_count,
+        bytes: options.history_bytes,
+        age: options.history_age,
+    }
+}
+
+/// A panic while a lock is held leaves the state as it was between two steps, each of which is
+/// valid by itself, so a poisoned lock is taken.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
