@@ -7,6 +7,7 @@
 //! Everything below `runtime` is a pure core: bytes, commands and `now` go in, outputs come out.
 //! Invariant: only `runtime` (and `cli`, which starts it) touches sockets, threads or clocks.
 
+pub mod app;
 pub mod base;
 pub mod bus;
 pub mod cli;
@@ -19,8 +20,6 @@ pub mod protocol;
 pub mod runtime;
 pub mod shard;
 pub mod wire;
-
-pub mod app;
 
 #[cfg(feature = "testkit")]
 pub mod testkit;

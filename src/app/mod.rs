@@ -1,1 +1,13 @@
-//! placeholder
+//! L3: what the server does for those who ask: publish, history, rooms, statistics, health.
+//!
+//! Functions of a request, the [`services`] and `now`; the shard calls those that cannot block,
+//! the workers the others, both through the same [`chain`]. May not touch: sockets, sessions,
+//! outboxes; joining and leaving are the shard's.
+
+pub mod api;
+pub mod chain;
+pub mod commands;
+pub mod http;
+pub mod opening;
+pub mod publish;
+pub mod services;

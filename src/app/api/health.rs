@@ -1,0 +1,97 @@
+//! GET /health, /health/live, /health/ready and /.
+//!
+//! Live says that the process answers; ready, that new clients are welcome; health sums both up.
+//! They cost nothing, are charged to no rate and are never refused for their Host.
+
+use crate::app::http::Call;
+use crate::domain::fault::Fault;
+use crate::wire::http::response::{Response, Status};
+use crate::wire::json::object::Object;
+
+/// The name in health answers.
+const SERVICE: &str = "kinglet";
+
+/// Everything at once; 503 only when unhealthy.
+///
+/// # Errors
+/// None.
+pub fn health(call: &Call<'_>) -> Result<Response, Fault> {
+    Ok(report(call, Status::OK, false))
+}
+
+/// That the process answers, which is all that a restart could mend.
+///
+/// # Errors
+/// None.
+pub fn live(_: &Call<'_>) -> Result<Response, Fault> {
+    let mut out = Vec::new();
+    Object::begin(&mut out)
+        .string("status", "healthy")
+        .string("service", SERVICE)
+        .end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+/// Whether new clients should be sent here: 503 while the server shuts down.
+///
+/// # Errors
+/// None.
+pub fn ready(call: &Call<'_>) -> Result<Response, Fault> {
+    if call.services.is_draining() {
+        return Ok(report(call, Status::SERVICE_UNAVAILABLE, true).header("Retry-After", "5"));
+    }
+    Ok(report(call, Status::OK, true))
+}
+
+/// What a browser or a probe finds at the root.
+///
+/// # Errors
+/// None.
+pub fn root(_: &Call<'_>) -> Result<Response, Fault> {
+    let mut out = Vec::new();
+    Object::begin(&mut out)
+        .string("status", "ok")
+        .string("service", SERVICE)
+        .string("version", env!("CARGO_PKG_VERSION"))
+        .string("socket", "/ws")
+        .string("publish", "/api/v1/publish")
+        .string("health", "/health")
+        .end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
+    let services = call.services;
+    let draining = services.is_draining();
+    let busy = !services.rooms.has_room_for_mail();
+    let state = match (draining, busy) {
+        (false, false) => "healthy",
+        (true, _) | (_, true) => "degraded",
+    };
+    let mut out = Vec::new();
+    let object = Object::begin(&mut out)
+        .string("status", state)
+        .string("service", SERVICE)
+        .string("version", env!("CARGO_PKG_VERSION"))
+        .number("connections", services.connections())
+        .number("uptime", services.uptime(call.now).as_secs())
+        .value("checks", |out| {
+            Object::begin(out)
+                .string("accepting", if draining { "shutting down" } else { "ok" })
+                .string("mailboxes", if busy { "full" } else { "ok" })
+                .end();
+        });
+    let object = if with_details {
+        object.value("details", |out| {
+            Object::begin(out)
+                .number("sessions", services.sessions())
+                .number("rooms", services.rooms.count() as u64)
+                .boolean("draining", draining)
+                .end();
+        })
+    } else {
+        object
+    };
+    object.end();
+    Response::raw_json(status, out.into())
+}

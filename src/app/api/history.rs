@@ -1,0 +1,62 @@
+//! GET and DELETE /api/v1/rooms/{room}/history.
+
+use crate::app::api::{invalid, number, parameter};
+use crate::app::commands;
+use crate::app::http::Call;
+use crate::base::limits;
+use crate::dialect::native::{decode, encode};
+use crate::domain::access::Caller;
+use crate::domain::command::HistoryQuery;
+use crate::domain::fault::Fault;
+use crate::wire::http::response::{Response, Status};
+use crate::wire::json::object::Object;
+
+/// A page of what a room retains.
+///
+/// # Errors
+/// VALIDATION_FAILED, NOT_FOUND, or STREAM_RESET (409) when `?epoch=` is not the current one.
+pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
+    let query = call.http.head.query();
+    let epoch = match parameter(query, "epoch") {
+        Some(spelt) => Some(decode::epoch(&spelt)?),
+        None => None,
+    };
+    let limit = decode::page_limit(number(query, "limit")?)
+        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
+    let reverse = match parameter(query, "reverse").as_deref() {
+        None | Some("false" | "0") => false,
+        Some("true" | "1" | "") => true,
+        Some(_) => return Err(invalid("reverse must be true or false")),
+    };
+    let asked = HistoryQuery {
+        room: decode::room(call.http.parameters.first().map_or("", String::as_str))?,
+        epoch,
+        since: number(query, "since")?,
+        limit,
+        reverse,
+    };
+    let page = commands::history(&asked, Caller::Api, call.services, call.now)?;
+    let mut out = Vec::new();
+    encode::history_fields(&page, Object::begin(&mut out)).end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+/// Forgets what a room retains; its stream begins anew under another epoch.
+///
+/// # Errors
+/// VALIDATION_FAILED or NOT_FOUND.
+pub fn clear(call: &Call<'_>) -> Result<Response, Fault> {
+    let room = decode::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let position = call
+        .services
+        .rooms
+        .clear_history(&room)
+        .ok_or_else(|| commands::no_room(room.as_str()))?;
+    let mut out = Vec::new();
+    Object::begin(&mut out)
+        .string("room", room.as_str())
+        .string("epoch", position.epoch.as_str())
+        .number("offset", position.offset)
+        .end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}

@@ -1,0 +1,178 @@
+//! POST /api/v1/publish and /api/v1/batch.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::app::api::invalid;
+use crate::app::http::Call;
+use crate::app::publish;
+use crate::base::limits;
+use crate::dialect::native::{decode, encode};
+use crate::domain::access::Caller;
+use crate::domain::command::{Payload, Publish};
+use crate::domain::fault::Fault;
+use crate::wire::http::response::{Response, Status};
+use crate::wire::json::object::{Object, array};
+
+#[derive(Deserialize)]
+struct PublishBody<'a> {
+    room: Option<String>,
+    rooms: Option<Vec<String>>,
+    event: Option<String>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    data_base64: Option<String>,
+    source: Option<String>,
+    id: Option<String>,
+    #[serde(borrow)]
+    except: Option<&'a RawValue>,
+}
+
+/// Publishes the event of the body; `Idempotency-Key` or the body's `id` makes repeats harmless.
+///
+/// # Errors
+/// As [`publish::publish`], and VALIDATION_FAILED for a body that is not what it should be.
+pub fn publish(call: &Call<'_>) -> Result<Response, Fault> {
+    let mut out = Vec::with_capacity(128);
+    publish_one(
+        body(&call.http.body)?,
+        call.http.head.header("idempotency-key"),
+        call,
+        &mut out,
+    )?;
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+#[derive(Deserialize)]
+struct BatchBody<'a> {
+    #[serde(borrow)]
+    commands: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct BatchCommand<'a> {
+    #[serde(borrow)]
+    publish: Option<&'a RawValue>,
+}
+
+/// Carries out up to [`limits::BATCH_COMMANDS`] commands in order; each has its own answer or
+/// error, and one that fails does not stop the others.
+///
+/// # Errors
+/// VALIDATION_FAILED when the batch itself is not what it should be; nothing was done then.
+pub fn batch(call: &Call<'_>) -> Result<Response, Fault> {
+    let batch: BatchBody<'_> = body(&call.http.body)?;
+    let most = limits::BATCH_COMMANDS;
+    if batch.commands.is_empty() || batch.commands.len() > most {
+        return Err(invalid(format!("a batch has 1 to {most} commands")));
+    }
+    let mut out = Vec::with_capacity(batch.commands.len() * 128);
+    Object::begin(&mut out)
+        .value("results", |out| {
+            array(out, &batch.commands, |out, command| {
+                let start = out.len();
+                if let Err(fault) = batch_one(command, call, out) {
+                    out.truncate(start);
+                    fault_object(&fault, out);
+                }
+            });
+        })
+        .end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+fn batch_one(command: &RawValue, call: &Call<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let command: BatchCommand<'_> = parse(command.get())?;
+    match command.publish {
+        Some(publish) => publish_one(parse(publish.get())?, None, call, out),
+        None => Err(invalid("a command is {\"publish\":{…}}")),
+    }
+}
+
+fn fault_object(fault: &Fault, out: &mut Vec<u8>) {
+    Object::begin(out)
+        .value("error", |out| {
+            let object = Object::begin(out)
+                .string("code", fault.code.as_str())
+                .string("message", &fault.message);
+            match &fault.details {
+                Some(details) => object.raw("details", &details.to_string()).end(),
+                None => object.end(),
+            }
+        })
+        .end();
+}
+
+fn publish_one(
+    body: PublishBody<'_>,
+    key_header: Option<&str>,
+    call: &Call<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let asked = check(body, key_header)?;
+    let key = asked.key.clone();
+    let (services, counters, now) = (call.services, call.counters, call.now);
+    let address = call.http.address;
+    let receipt = publish::publish(asked, |_| Caller::Api, address, services, counters, now)?;
+    let uid = encode::spell_uid(receipt.uid);
+    Object::begin(out)
+        .string("id", key.as_deref().unwrap_or(&uid))
+        .value("results", |out| encode::results(&receipt.placements, out))
+        .end();
+    Ok(())
+}
+
+fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fault> {
+    let names = match (body.room, body.rooms) {
+        (Some(room), None) => vec![room],
+        (None, Some(rooms)) => rooms,
+        (None, None) => return Err(invalid("no room named: give room or rooms")),
+        (Some(_), Some(_)) => return Err(invalid("give room or rooms, not both")),
+    };
+    let event = body
+        .event
+        .ok_or_else(|| invalid("event is missing: name what is published"))?;
+    let payload = match (body.data, body.data_base64) {
+        (Some(_), Some(_)) => return Err(invalid("give data or data_base64, not both")),
+        (data, None) => decode::json_payload(data)?,
+        (None, Some(text)) => Payload::Bytes(
+            STANDARD
+                .decode(text)
+                .map_err(|_| invalid("data_base64 must be base64 with its padding"))?
+                .into(),
+        ),
+    };
+    let key = match (key_header.map(str::to_owned), body.id) {
+        (Some(header), Some(id)) if header != id => {
+            return Err(invalid("Idempotency-Key and id differ; give one of them"));
+        }
+        (header, id) => header.or(id),
+    };
+    Ok(Publish {
+        rooms: decode::publish_rooms(&names)?,
+        event: decode::publish_event(event)?,
+        payload,
+        source: decode::publish_source(body.source)?,
+        key: decode::publish_key(key)?,
+        except: match body.except {
+            Some(raw) => decode::except(raw)?,
+            None => Vec::new(),
+        },
+    })
+}
+
+fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
+    let text =
+        simdutf8::basic::from_utf8(bytes).map_err(|_| invalid("the body must be JSON in UTF-8"))?;
+    parse(text)
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    // A derived Deserialize would take an array for a struct, too.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(invalid("a JSON object is expected here"));
+    }
+    serde_json::from_str(text).map_err(|error| invalid(format!("the body is wrong: {error}")))
+}

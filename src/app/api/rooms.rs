@@ -1,0 +1,57 @@
+//! GET /api/v1/rooms and /api/v1/rooms/{room}.
+
+use crate::app::api::{invalid, number, parameter};
+use crate::app::commands::no_room;
+use crate::app::http::Call;
+use crate::base::limits;
+use crate::bus::rooms::RoomSummary;
+use crate::dialect::native::decode;
+use crate::domain::fault::Fault;
+use crate::wire::http::response::{Response, Status};
+use crate::wire::json::object::{Object, array};
+
+/// The rooms by name: `?prefix=` narrows, `?limit=` and `?after=` page.
+///
+/// # Errors
+/// VALIDATION_FAILED for a limit out of bounds.
+pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
+    let query = call.http.head.query();
+    let prefix = parameter(query, "prefix").unwrap_or_default();
+    let after = parameter(query, "after").unwrap_or_default();
+    let limit = decode::page_limit(number(query, "limit")?)
+        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
+    let (rooms, more) = call.services.rooms.list(&prefix, &after, limit);
+    let mut out = Vec::new();
+    Object::begin(&mut out)
+        .value("rooms", |out| {
+            array(out, &rooms, |out, room| summary(room, out))
+        })
+        .boolean("more", more)
+        .end();
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+/// One room.
+///
+/// # Errors
+/// VALIDATION_FAILED for a bad name, NOT_FOUND if the room does not exist now.
+pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
+    let name = decode::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let found = call
+        .services
+        .rooms
+        .summary(&name)
+        .ok_or_else(|| no_room(name.as_str()))?;
+    let mut out = Vec::new();
+    summary(&found, &mut out);
+    Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+fn summary(room: &RoomSummary, out: &mut Vec<u8>) {
+    Object::begin(out)
+        .string("room", room.room.as_str())
+        .number("members", room.members)
+        .number("offset", room.position.offset)
+        .string("epoch", room.position.epoch.as_str())
+        .end();
+}

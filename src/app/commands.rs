@@ -1,0 +1,136 @@
+//! The commands of a session that need nothing of the session but its name.
+//!
+//! Subscribe and unsubscribe change memberships and are the shard's; all others are answered here,
+//! in the shard or by a worker.
+
+use std::net::IpAddr;
+
+use crate::app::chain;
+use crate::app::publish;
+use crate::app::services::Services;
+use crate::base::clock::{Now, Wall};
+use crate::base::ids::SessionId;
+use crate::bus::job::Reply;
+use crate::config::PublishPolicy;
+use crate::dialect::native::decode::Correlation;
+use crate::dialect::native::encode::{self, HistoryPage};
+use crate::domain::access::{self, Action, Caller, Identity};
+use crate::domain::command::{Command, HistoryQuery};
+use crate::domain::fault::{Code, Fault};
+use crate::domain::room::RoomName;
+use crate::metrics::counters::Counters;
+use crate::metrics::names::Counter;
+
+/// The session that asks.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// Its id.
+    pub session: SessionId,
+    /// From where it is connected.
+    pub address: IpAddr,
+    /// Whether it is in a room.
+    pub is_member: &'a dyn Fn(&RoomName) -> bool,
+}
+
+/// Carries a command out and makes its one reply.
+pub fn answer(
+    name: &str,
+    to: &Correlation,
+    command: Command,
+    asker: &Asker<'_>,
+    services: &Services,
+    counters: &Counters,
+    now: Now,
+) -> Reply {
+    let outcome = chain::guard(name, asker.session, || {
+        let mut json = Vec::with_capacity(192);
+        let caller_in = |room: &RoomName| Caller::Session {
+            is_member: (asker.is_member)(room),
+        };
+        match command {
+            Command::Publish(asked) => {
+                let receipt =
+                    publish::publish(asked, caller_in, asker.address, services, counters, now)?;
+                encode::published(to, &receipt.placements, now.wall, &mut json);
+            }
+            Command::History(query) => {
+                let page = history(&query, caller_in(&query.room), services, now)?;
+                encode::history(to, &page, now.wall, &mut json);
+            }
+            Command::Ping => encode::pong(to, now.wall, &mut json),
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } => {
+                return Err(Fault::new(
+                    Code::InternalError,
+                    "memberships are the shard's",
+                ));
+            }
+        }
+        Ok(json)
+    });
+    match outcome {
+        Ok(json) => Reply {
+            json,
+            is_error: false,
+        },
+        Err(fault) => {
+            if fault.code == Code::InternalError {
+                counters.increment(Counter::HandlerPanics);
+            }
+            fault_reply(to, &fault, now.wall)
+        }
+    }
+}
+
+/// The error reply to a command.
+#[must_use]
+pub fn fault_reply(to: &Correlation, fault: &Fault, now: Wall) -> Reply {
+    let mut json = Vec::with_capacity(192);
+    encode::error(to, fault, now, &mut json);
+    Reply {
+        json,
+        is_error: true,
+    }
+}
+
+/// Reads a page of a room's retained publications, on a socket and over HTTP.
+///
+/// # Errors
+/// PERMISSION_DENIED; NOT_FOUND when the room does not exist now; STREAM_RESET when its epoch is
+/// not the one asked for, with the current one in the details.
+pub fn history(
+    query: &HistoryQuery,
+    caller: Caller,
+    services: &Services,
+    now: Now,
+) -> Result<HistoryPage, Fault> {
+    let room = &query.room;
+    let policy = PublishPolicy::Grant;
+    access::check(Identity::Anonymous, caller, Action::History, room, policy)?;
+    let (position, page) = services
+        .rooms
+        .history(room, query.since, query.limit, query.reverse, now.mono)
+        .ok_or_else(|| no_room(room.as_str()))?;
+    if query.epoch.is_some_and(|epoch| epoch != position.epoch) {
+        return Err(Fault::new(
+            Code::StreamReset,
+            "the room's stream has begun anew; what you remember of it is void",
+        )
+        .with_details(serde_json::json!({
+            "epoch": position.epoch.as_str(),
+            "offset": position.offset,
+        })));
+    }
+    Ok(HistoryPage {
+        room: room.clone(),
+        position,
+        publications: page.items,
+        more: page.more,
+    })
+}
+
+/// The fault for a room that does not exist now.
+#[must_use]
+pub fn no_room(name: &str) -> Fault {
+    let message = "the room does not exist now: it has neither members nor history";
+    Fault::new(Code::NotFound, message).with_details(serde_json::json!({ "room": name }))
+}

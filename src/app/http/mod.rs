@@ -1,0 +1,99 @@
+//! HTTP requests: which are welcome, which route serves them, and the chain around it.
+
+pub mod admit;
+pub mod routes;
+
+use crate::app::chain;
+use crate::app::services::Services;
+use crate::base::clock::Now;
+use crate::bus::job::HttpCall;
+use crate::domain::fault::{Code, Fault};
+use crate::metrics::counters::Counters;
+use crate::metrics::names::Counter;
+use crate::wire::http::fault::HttpFault;
+use crate::wire::http::response::{Response, Status};
+
+/// What a route's handler gets.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The request.
+    pub http: &'a HttpCall,
+    /// The server.
+    pub services: &'a Services,
+    /// Where the handler counts.
+    pub counters: &'a Counters,
+    /// When it was asked.
+    pub now: Now,
+}
+
+/// Answers a request whose route is an API route.
+#[must_use]
+pub fn call(http: &HttpCall, services: &Services, counters: &Counters, now: Now) -> Response {
+    let Some(routes::Kind::Api { run, .. }) = routes::ROUTES.get(http.route).map(|r| &r.kind)
+    else {
+        return error_response(
+            Status::INTERNAL_SERVER_ERROR,
+            Code::InternalError,
+            "the route has no handler",
+        );
+    };
+    let name = routes::ROUTES
+        .get(http.route)
+        .map_or("", |route| route.path);
+    let outcome = chain::guard(name, http.address, || {
+        run(&Call {
+            http,
+            services,
+            counters,
+            now,
+        })
+    });
+    outcome.unwrap_or_else(|fault| {
+        if fault.code == Code::InternalError {
+            counters.increment(Counter::HandlerPanics);
+        }
+        fault_response(&fault)
+    })
+}
+
+/// The answer to a request that failed; those to be tried again say when.
+#[must_use]
+pub fn fault_response(fault: &Fault) -> Response {
+    let status = Status::from_code(fault.code.http_status());
+    let response = Response::error(
+        status,
+        fault.code.as_str(),
+        &fault.message,
+        fault.details.clone(),
+    );
+    match status {
+        Status::TOO_MANY_REQUESTS | Status::SERVICE_UNAVAILABLE => {
+            response.header("Retry-After", "1")
+        }
+        _ => response,
+    }
+}
+
+/// The answer to a request that broke the protocol.
+#[must_use]
+pub fn protocol_fault_response(fault: HttpFault) -> Response {
+    let status = fault.status();
+    let code = match status {
+        Status::CONTENT_TOO_LARGE | Status::HEADERS_TOO_LARGE => Code::MessageSizeLimit,
+        _ => Code::ValidationFailed,
+    };
+    error_response(status, code, &fault.to_string())
+}
+
+/// The answer to a request that did not arrive in time.
+#[must_use]
+pub fn timeout_response() -> Response {
+    let message = "the request did not arrive within limits.handshake_timeout";
+    Response::error(Status::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message, None)
+}
+
+/// An error answer without details.
+#[must_use]
+pub fn error_response(status: Status, code: Code, message: &str) -> Response {
+    Response::error(status, code.as_str(), message, None)
+}

@@ -1,0 +1,263 @@
+//! The one table of paths: who may call what, where it runs, what it does.
+
+use crate::app::api::{health, history, publish, rooms, stats};
+use crate::app::http::Call;
+use crate::app::opening::Endpoint;
+use crate::dialect::native::decode::Place;
+use crate::domain::fault::Fault;
+use crate::wire::http::head::Method;
+use crate::wire::http::query::decode_segment;
+use crate::wire::http::response::Response;
+
+/// One path with one method.
+#[derive(Debug)]
+pub struct Route {
+    /// The method; GET serves HEAD, too.
+    pub method: Method,
+    /// The path; a segment in braces takes any one segment.
+    pub path: &'static str,
+    /// What happens.
+    pub kind: Kind,
+}
+
+/// What a route leads to.
+#[derive(Debug)]
+pub enum Kind {
+    /// A handler that answers.
+    Api {
+        /// Where it runs.
+        place: Place,
+        /// Whether the address's API rate is charged for it.
+        is_metered: bool,
+        /// The handler.
+        run: fn(&Call<'_>) -> Result<Response, Fault>,
+    },
+    /// A WebSocket.
+    Upgrade(Endpoint),
+}
+
+const fn inline(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+    Kind::Api {
+        place: Place::Shard,
+        is_metered: true,
+        run,
+    }
+}
+
+const fn worker(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+    Kind::Api {
+        place: Place::Worker,
+        is_metered: true,
+        run,
+    }
+}
+
+const fn free(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+    Kind::Api {
+        place: Place::Shard,
+        is_metered: false,
+        run,
+    }
+}
+
+/// Every route. Publishing to memory rooms cannot block and stays in the shard; what looks at
+/// many rooms or sessions, or encodes long answers, goes to a worker.
+pub static ROUTES: &[Route] = &[
+    Route {
+        method: Method::Get,
+        path: "/ws",
+        kind: Kind::Upgrade(Endpoint::Native),
+    },
+    Route {
+        method: Method::Get,
+        path: "/ws/echo",
+        kind: Kind::Upgrade(Endpoint::Echo),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/publish",
+        kind: inline(publish::publish),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/batch",
+        kind: worker(publish::batch),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/rooms",
+        kind: worker(rooms::list),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/rooms/{room}",
+        kind: inline(rooms::one),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/rooms/{room}/history",
+        kind: worker(history::read),
+    },
+    Route {
+        method: Method::Delete,
+        path: "/api/v1/rooms/{room}/history",
+        kind: inline(history::clear),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/ws/stats",
+        kind: worker(stats::sessions),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/websocket/stats",
+        kind: worker(stats::rooms),
+    },
+    Route {
+        method: Method::Get,
+        path: "/health",
+        kind: free(health::health),
+    },
+    Route {
+        method: Method::Get,
+        path: "/health/live",
+        kind: free(health::live),
+    },
+    Route {
+        method: Method::Get,
+        path: "/health/ready",
+        kind: free(health::ready),
+    },
+    Route {
+        method: Method::Get,
+        path: "/",
+        kind: free(health::root),
+    },
+];
+
+/// Where the handler of the route at `index` runs.
+#[must_use]
+pub fn place(index: usize) -> Place {
+    match ROUTES.get(index).map(|route| &route.kind) {
+        Some(Kind::Api { place, .. }) => *place,
+        Some(Kind::Upgrade(_)) | None => Place::Shard,
+    }
+}
+
+/// Whether a request to the route at `index` is charged to its address.
+#[must_use]
+pub fn is_metered(index: usize) -> bool {
+    match ROUTES.get(index).map(|route| &route.kind) {
+        Some(Kind::Api { is_metered, .. }) => *is_metered,
+        Some(Kind::Upgrade(_)) | None => false,
+    }
+}
+
+/// Why no route serves a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Nothing is at this path.
+    Path,
+    /// Something is, with other methods: the value of Allow.
+    Method(String),
+}
+
+/// The route of a request, as an index into [`ROUTES`], with the path's open segments decoded.
+///
+/// # Errors
+/// When nothing is at the path, or nothing with this method.
+pub fn resolve(method: Method, path: &str) -> Result<(usize, Vec<String>), NoRoute> {
+    let wanted = if method == Method::Head {
+        Method::Get
+    } else {
+        method
+    };
+    let mut allowed: Vec<&str> = Vec::new();
+    for (index, route) in ROUTES.iter().enumerate() {
+        let Some(parameters) = matches(route.path, path) else {
+            continue;
+        };
+        if route.method == wanted {
+            return Ok((index, parameters));
+        }
+        allowed.push(route.method.as_str());
+        if route.method == Method::Get && matches!(route.kind, Kind::Api { .. }) {
+            allowed.push("HEAD");
+        }
+    }
+    if allowed.is_empty() {
+        return Err(NoRoute::Path);
+    }
+    allowed.push("OPTIONS");
+    Err(NoRoute::Method(allowed.join(", ")))
+}
+
+fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
+    let mut parameters = Vec::new();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        if expected.starts_with('{') {
+            if segment.is_empty() {
+                return None;
+            }
+            parameters.push(decode_segment(segment)?);
+        } else if expected != segment {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(method: Method, path: &str, expected: Result<(&str, &[&str]), NoRoute>) {
+        let found = resolve(method, path)
+            .map(|(index, parameters)| (ROUTES.get(index).map_or("", |r| r.path), parameters));
+        let expected = expected.map(|(path, list)| {
+            (
+                path,
+                list.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(),
+            )
+        });
+        assert_eq!(found, expected, "{path}");
+    }
+
+    #[test]
+    fn finds_routes_and_says_what_else_a_path_allows() {
+        let rooms = "/api/v1/rooms/{room}";
+        check(Method::Get, "/ws", Ok(("/ws", &[])));
+        check(Method::Head, "/health", Ok(("/health", &[])));
+        check(
+            Method::Get,
+            "/api/v1/rooms/project:42",
+            Ok((rooms, &["project:42"])),
+        );
+        check(
+            Method::Get,
+            "/api/v1/rooms/a%2Fb%2541",
+            Ok((rooms, &["a/b%41"])),
+        );
+        check(Method::Get, "/api/v1/rooms/%zz", Err(NoRoute::Path));
+        check(Method::Get, "/api/v1/rooms/", Err(NoRoute::Path));
+        check(Method::Get, "/api/v1/rooms/a/b", Err(NoRoute::Path));
+        check(Method::Get, "/nope", Err(NoRoute::Path));
+        check(
+            Method::Post,
+            "/ws",
+            Err(NoRoute::Method("GET, OPTIONS".into())),
+        );
+        check(
+            Method::Post,
+            "/api/v1/rooms/a/history",
+            Err(NoRoute::Method("GET, HEAD, DELETE, OPTIONS".into())),
+        );
+        check(
+            Method::Get,
+            "/api/v1/publish",
+            Err(NoRoute::Method("POST, OPTIONS".into())),
+        );
+    }
+}

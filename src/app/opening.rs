@@ -1,0 +1,139 @@
+//! Whether an upgrade request becomes a session, and with which dialect and first rooms.
+
+use crate::app::http::{error_response, fault_response};
+use crate::app::services::Services;
+use crate::dialect::Dialect;
+use crate::dialect::native::decode;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::room::RoomName;
+use crate::wire::http::fields::{BodyFraming, Version};
+use crate::wire::http::head::{Head, Method};
+use crate::wire::http::query::pairs;
+use crate::wire::http::response::{Response, Status};
+use crate::wire::websocket::handshake::{HandshakeFault, HandshakeRequest, check};
+
+/// A path that WebSockets connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/ws`.
+    Native,
+    /// `/ws/echo`.
+    Echo,
+}
+
+/// The subprotocol that switches on the hello and kinglet's own spellings.
+pub const KINGLET_V1: &str = "kinglet.v1";
+
+/// A session about to begin.
+#[derive(Debug)]
+pub struct Opening {
+    /// The value of Sec-WebSocket-Accept.
+    pub accept: String,
+    /// The subprotocol selected.
+    pub subprotocol: Option<&'static str>,
+    /// What will be spoken.
+    pub dialect: Dialect,
+    /// The rooms it is in from the start.
+    pub rooms: Vec<RoomName>,
+}
+
+/// Checks an upgrade request.
+///
+/// # Errors
+/// The answer that says why not: 400, 426, or 503 while the server shuts down.
+pub fn open(
+    endpoint: Endpoint,
+    head: &Head,
+    draining: bool,
+    services: &Services,
+) -> Result<Opening, Box<Response>> {
+    if draining {
+        let response = error_response(
+            Status::SERVICE_UNAVAILABLE,
+            Code::ServerBusy,
+            "the server is shutting down",
+        );
+        return Err(Box::new(response.header("Retry-After", "5")));
+    }
+    let upgrade: Vec<&str> = head.header_values("upgrade").collect();
+    let connection: Vec<&str> = head.header_values("connection").collect();
+    let key: Vec<&str> = head.header_values("sec-websocket-key").collect();
+    let version: Vec<&str> = head.header_values("sec-websocket-version").collect();
+    let protocol: Vec<&str> = head.header_values("sec-websocket-protocol").collect();
+    let accepted = check(&HandshakeRequest {
+        is_get: head.method() == Method::Get,
+        is_http11: head.version() == Version::Http11,
+        has_body: !matches!(
+            head.body_framing(),
+            BodyFraming::None | BodyFraming::Length(0)
+        ),
+        upgrade: &upgrade,
+        connection: &connection,
+        key: &key,
+        version: &version,
+        protocol: &protocol,
+    })
+    .map_err(|fault| Box::new(refusal(&fault)))?;
+    let speaks_v1 = endpoint == Endpoint::Native && accepted.offered.contains(&KINGLET_V1);
+    let dialect = match endpoint {
+        Endpoint::Echo => Dialect::Echo,
+        Endpoint::Native if speaks_v1 => Dialect::NativeV1,
+        Endpoint::Native => Dialect::Native,
+    };
+    let rooms = match endpoint {
+        Endpoint::Echo => Vec::new(),
+        Endpoint::Native => first_rooms(
+            head.query(),
+            services
+                .config
+                .limits
+                .rooms_per_session
+                .unwrap_or(usize::MAX),
+        )
+        .map_err(|fault| Box::new(fault_response(&fault)))?,
+    };
+    let subprotocol = speaks_v1.then_some(KINGLET_V1);
+    Ok(Opening {
+        accept: accepted.accept,
+        subprotocol,
+        dialect,
+        rooms,
+    })
+}
+
+/// The rooms named by `?project_id=`, `?board_id=` and `?room=`, each repeatable; `global` if none
+/// is.
+fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
+    let mut rooms = Vec::new();
+    for (name, value) in pairs(query) {
+        let room = match &*name {
+            "room" => decode::room(&value)?,
+            "project_id" => decode::room(&format!("project:{value}"))?,
+            "board_id" => decode::room(&format!("board:{value}"))?,
+            _ => continue,
+        };
+        if rooms.contains(&room) {
+            continue;
+        }
+        if rooms.len() >= most {
+            return Err(Fault::new(
+                Code::ResourceLimit,
+                format!("a session may be in {most} rooms (limits.rooms_per_session)"),
+            ));
+        }
+        rooms.push(room);
+    }
+    if rooms.is_empty() {
+        rooms.push(decode::room("global")?);
+    }
+    Ok(rooms)
+}
+
+fn refusal(fault: &HandshakeFault) -> Response {
+    let status = Status::from_code(fault.status());
+    let mut response = error_response(status, Code::WebsocketError, &fault.to_string());
+    for (name, value) in fault.answer_headers() {
+        response = response.header(name, *value);
+    }
+    response
+}

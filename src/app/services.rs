@@ -1,0 +1,122 @@
+//! What every request handler needs: the config, the rooms, the counters, the state of the server.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::app::publish::Receipt;
+use crate::base::clock::Now;
+use crate::base::ids::ShardId;
+use crate::base::rng::Rng;
+use crate::bus::mailbox::Mailbox;
+use crate::bus::rooms::Rooms;
+use crate::config::Config;
+use crate::domain::idempotency::IdempotencyTable;
+use crate::metrics::counters::{Counters, total};
+use crate::metrics::names::Counter;
+
+/// Shared by all threads of the server.
+#[derive(Debug)]
+pub struct Services {
+    /// What the operator wants.
+    pub config: Config,
+    /// Every room's stream.
+    pub rooms: Rooms,
+    /// The shards' mailboxes, in order.
+    pub mailboxes: Arc<[Arc<Mailbox>]>,
+    /// Where the server listens.
+    pub listening: Vec<SocketAddr>,
+    /// When the server started.
+    pub started: Now,
+    /// One set of counters per shard, then one for the workers.
+    counters: Vec<Arc<Counters>>,
+    receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
+    draining: AtomicBool,
+}
+
+impl Services {
+    /// The services of a server with one shard per mailbox.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        mailboxes: Arc<[Arc<Mailbox>]>,
+        listening: Vec<SocketAddr>,
+        rng: Rng,
+        now: Now,
+    ) -> Self {
+        let rooms = Rooms::new(
+            config.rooms.clone(),
+            config.limits.rooms,
+            Arc::clone(&mailboxes),
+            rng,
+        );
+        Self {
+            rooms,
+            counters: (0..=mailboxes.len()).map(|_| Arc::default()).collect(),
+            receipts: Mutex::new(IdempotencyTable::new(config.limits.idempotency_keys)),
+            mailboxes,
+            listening,
+            started: now,
+            draining: AtomicBool::new(false),
+            config,
+        }
+    }
+
+    /// The counters of one shard.
+    #[must_use]
+    pub fn counters_of(&self, shard: ShardId) -> Arc<Counters> {
+        self.counters
+            .get(shard.index())
+            .map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// The counters of all that is not a shard.
+    #[must_use]
+    pub fn counters_of_workers(&self) -> Arc<Counters> {
+        self.counters.last().map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// The sum of one counter over all threads.
+    #[must_use]
+    pub fn total(&self, counter: Counter) -> u64 {
+        total(&self.counters, counter)
+    }
+
+    /// Connections open now, WebSockets and HTTP alike; refused ones are not counted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        let closed = self.total(Counter::ConnectionsClosed);
+        self.total(Counter::ConnectionsAccepted)
+            .saturating_sub(closed)
+    }
+
+    /// Sessions open now.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        let closed = self.total(Counter::SessionsClosed);
+        self.total(Counter::SessionsOpened).saturating_sub(closed)
+    }
+
+    /// Time since the server started.
+    #[must_use]
+    pub fn uptime(&self, now: Now) -> Duration {
+        now.mono.since(self.started.mono)
+    }
+
+    /// Whether the server is shutting down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the server is shutting down: readiness says no from now on.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// The answers given to publishes with an idempotency key.
+    pub(super) fn receipts(&self) -> MutexGuard<'_, IdempotencyTable<Arc<Receipt>>> {
+        self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
