@@ -1,1 +1,412 @@
-//! placeholder
+//! L3: one reactor's share of the server: its connections, sessions, memberships, deadlines.
+//!
+//! A pure core. The shell calls it once per turn in the order of the turn (README) and performs
+//! what it leaves: peers to write for, peers to read again, jobs, peers that ended.
+//!
+//! ```text
+//!   bytes ──receive──▶ dispatch ──▶ http │ websocket ──▶ app (in the shard, or as a job)
+//!   mail  ──take_mail─▶ deliver, answers           │
+//!   time  ──fire──────▶ timeouts                   ▼
+//!                                     outbox of each peer ──gather──▶ bytes
+//! ```
+//!
+//! Invariants: nothing here reads a clock or a socket; no peer is removed before the end of the
+//! turn; every peer with something to send stands in `dirty` once or waits for its socket.
+
+mod deadlines;
+mod deliver;
+mod dispatch;
+mod drain;
+mod http;
+mod membership;
+mod outbox;
+mod peer;
+mod rooms;
+mod timeouts;
+mod websocket;
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::app::services::Services;
+use crate::base::clock::{Mono, Now};
+use crate::base::ids::{PeerId, ShardId};
+use crate::base::limits;
+use crate::base::rng::Rng;
+use crate::base::slab::GenerationalSlab;
+use crate::bus::job::{Answer, Job};
+use crate::bus::mail::{Mail, SessionSummary};
+use crate::domain::rate_limit::RateTable;
+use crate::metrics::counters::Counters;
+use crate::metrics::names::Counter;
+use crate::protocol::timers::{Tick, Timer};
+use crate::shard::deadlines::Deadlines;
+use crate::shard::drain::Drain;
+use crate::shard::outbox::OutboxLimits;
+use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
+use crate::shard::rooms::LocalRooms;
+
+/// The state of one shard.
+#[derive(Debug)]
+pub struct Shard {
+    peers: GenerationalSlab<Peer>,
+    hub: Hub,
+    drain: Option<Drain>,
+    /// Mail taken and not yet worked on; kept for its capacity.
+    mail: Vec<Mail>,
+}
+
+/// All of a shard but its peers, so that one peer can be worked on beside it.
+#[derive(Debug)]
+struct Hub {
+    shard: ShardId,
+    services: Arc<Services>,
+    counters: Arc<Counters>,
+    rooms: LocalRooms,
+    deadlines: Deadlines,
+    rng: Rng,
+    api_rates: RateTable<IpAddr>,
+    /// Peers that got something to send in this turn.
+    dirty: Vec<PeerId>,
+    /// Peers whose sockets are to be read again although no event says so.
+    resumed: Vec<PeerId>,
+    /// Peers that ended in this turn.
+    ended: Vec<PeerId>,
+    jobs: VecDeque<Job>,
+    /// Connections that have not finished their first request.
+    handshakes: usize,
+    refusals: usize,
+    draining: bool,
+    outbox_limits: OutboxLimits,
+}
+
+/// What the shell does after a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterWrite {
+    /// Something is left: write again when the socket is ready.
+    More,
+    /// Nothing is left.
+    Done,
+    /// Nothing is left, ever: shut the sending side down.
+    ShutdownWrite,
+}
+
+impl Shard {
+    /// An empty shard.
+    #[must_use]
+    pub fn new(id: ShardId, services: Arc<Services>, rng: Rng) -> Self {
+        let counters = services.counters_of(id);
+        let limits = &services.config.limits;
+        let outbox_limits = OutboxLimits {
+            messages: limits.outbox_messages,
+            bytes: limits.outbox_bytes,
+        };
+        Self {
+            peers: GenerationalSlab::default(),
+            hub: Hub {
+                shard: id,
+                counters,
+                rooms: LocalRooms::default(),
+                deadlines: Deadlines::default(),
+                rng,
+                api_rates: RateTable::new(limits::API_RATE_ADDRESSES),
+                dirty: Vec::new(),
+                resumed: Vec::new(),
+                ended: Vec::new(),
+                jobs: VecDeque::new(),
+                handshakes: 0,
+                refusals: 0,
+                draining: false,
+                outbox_limits,
+                services,
+            },
+            drain: None,
+            mail: Vec::new(),
+        }
+    }
+
+    /// Takes a new connection from `address` in. `None` if no slot is left; close it then.
+    pub fn open(&mut self, address: IpAddr, now: Now) -> Option<PeerId> {
+        let http = HttpPeer {
+            is_handshake: true,
+            ..HttpPeer::default()
+        };
+        let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
+        let timeout = self.hub.services.config.limits.handshake_timeout;
+        peer.timers.set(Timer::Handshake, timeout, now.mono);
+        let id = self.insert(peer)?;
+        self.hub.handshakes += 1;
+        self.hub.counters.increment(Counter::ConnectionsAccepted);
+        Some(id)
+    }
+
+    /// Takes a connection in that gets `answer` and nothing else: a refusal at accept.
+    pub fn refuse(&mut self, address: IpAddr, answer: &[u8], now: Now) -> Option<PeerId> {
+        let mut peer = Peer::new(address, Conversation::Refused);
+        peer.outbox.push_own(|out| out.extend_from_slice(answer));
+        peer.stage = Stage::FlushingThenLingering;
+        peer.timers
+            .set(Timer::Linger, limits::LINGER_TIMEOUT, now.mono);
+        let id = self.insert(peer)?;
+        self.hub.refusals += 1;
+        if let Some(peer) = self.peers.get_mut(id) {
+            self.hub.touch(peer, id);
+        }
+        Some(id)
+    }
+
+    fn insert(&mut self, peer: Peer) -> Option<PeerId> {
+        let id = self.peers.insert_with(|_| peer)?;
+        if let Some(peer) = self.peers.get_mut(id) {
+            self.hub.arm(peer, id);
+        }
+        Some(id)
+    }
+
+    /// Works on bytes that `id` sent; `input` is unmasked in place. What cannot be worked on yet
+    /// is kept; ask [`Shard::wants_input`] before reading more.
+    pub fn receive(&mut self, id: PeerId, input: &mut [u8], now: Now) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            self.hub.counters.increment(Counter::EventsStale);
+            return;
+        };
+        self.hub
+            .counters
+            .add(Counter::BytesReceived, input.len() as u64);
+        dispatch::receive(peer, id, input, &mut self.hub, now);
+    }
+
+    /// Whether the socket of `id` shall be read.
+    #[must_use]
+    pub fn wants_input(&self, id: PeerId) -> bool {
+        self.peers.get(id).is_some_and(Peer::wants_input)
+    }
+
+    /// Notes that `id` will send nothing more.
+    pub fn end_of_input(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            dispatch::end_of_input(peer, id, &mut self.hub);
+        }
+    }
+
+    /// Notes that the connection of `id` is broken.
+    pub fn broken(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            self.hub.end(peer, id);
+        }
+    }
+
+    /// Takes at most a turn's worth of mail in. True if there is more.
+    pub fn take_mail(&mut self, now: Now) -> bool {
+        let mut mail = std::mem::take(&mut self.mail);
+        let left = match self.hub.services.mailboxes.get(self.hub.shard.index()) {
+            Some(mailbox) => mailbox.take(limits::COMMANDS_PER_TURN, &mut mail),
+            None => false,
+        };
+        for piece in mail.drain(..) {
+            match piece {
+                Mail::Deliver {
+                    publication,
+                    except,
+                } => {
+                    deliver::deliver(
+                        &publication,
+                        &except,
+                        &mut self.peers,
+                        &mut self.hub,
+                        now.mono,
+                    );
+                }
+                Mail::Answer { peer, answer } => self.answer(peer, answer, now),
+                Mail::ListSessions { limit, reply } => {
+                    // Whoever asked may have given up.
+                    let _ = reply.try_send(self.sessions(limit));
+                }
+            }
+        }
+        self.mail = mail;
+        left
+    }
+
+    fn answer(&mut self, id: PeerId, answer: Answer, now: Now) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        dispatch::answer(peer, id, answer, &mut self.hub, now);
+    }
+
+    fn sessions(&self, limit: usize) -> Vec<SessionSummary> {
+        self.peers
+            .iter()
+            .filter_map(|(_, peer)| match &peer.conversation {
+                Conversation::Socket(socket) => Some(&socket.session),
+                Conversation::Http(_) | Conversation::Refused => None,
+            })
+            .take(limit)
+            .map(|session| SessionSummary {
+                id: session.id,
+                connected_at_ms: session.connected_at.as_millis(),
+                dialect: session.dialect.name(),
+                rooms: session
+                    .memberships
+                    .iter()
+                    .filter_map(|membership| self.hub.rooms.room(*membership))
+                    .map(|room| room.name.clone())
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// Does what is due at `now`: timeouts, and closes of a drain.
+    pub fn fire(&mut self, now: Now) {
+        let tick = Tick::reached(now.mono);
+        while let Some((due, peers)) = self.hub.deadlines.take_due(tick) {
+            for id in peers {
+                let Some(peer) = self.peers.get_mut(id) else {
+                    continue;
+                };
+                if peer.armed != due {
+                    continue;
+                }
+                peer.armed = deadlines::UNARMED;
+                timeouts::fire(peer, id, &mut self.hub, now);
+            }
+        }
+        drain::step(self, now);
+    }
+
+    /// When [`Shard::fire`] should be called next; a call before is harmless.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let timers = self.hub.deadlines.next().map(Tick::begins);
+        let drain = self.drain.as_ref().and_then(Drain::next);
+        match (timers, drain) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// The next job for the workers.
+    pub fn next_job(&mut self) -> Option<Job> {
+        self.hub.jobs.pop_front()
+    }
+
+    /// Takes a job back that found the workers' queue full; it is offered again next turn.
+    pub fn return_job(&mut self, job: Job) {
+        self.hub.counters.increment(Counter::JobsWaited);
+        self.hub.jobs.push_front(job);
+    }
+
+    /// The peers that got something to send since the last call, each once.
+    pub fn take_dirty(&mut self, into: &mut Vec<PeerId>) {
+        into.append(&mut self.hub.dirty);
+        for id in into.iter() {
+            if let Some(peer) = self.peers.get_mut(*id) {
+                peer.dirty = false;
+            }
+        }
+    }
+
+    /// The peers whose sockets are to be read without a new event.
+    pub fn take_resumed(&mut self, into: &mut Vec<PeerId>) {
+        into.append(&mut self.hub.resumed);
+    }
+
+    /// What is to be written for `id`; see [`outbox::Outbox::gather`].
+    #[must_use]
+    pub fn gather<'a>(&'a self, id: PeerId, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
+        match self.peers.get(id) {
+            Some(peer) => peer.outbox.gather(slices, limits::WRITE_BYTES_PER_TURN),
+            None => (0, 0),
+        }
+    }
+
+    /// Notes that the socket of `id` took `taken` bytes (0 if it was not ready).
+    pub fn wrote(&mut self, id: PeerId, taken: usize, now: Now) -> AfterWrite {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return AfterWrite::Done;
+        };
+        dispatch::wrote(peer, id, taken, &mut self.hub, now)
+    }
+
+    /// Removes the peers that ended and tells which; their sockets are to be closed.
+    pub fn take_ended(&mut self, into: &mut Vec<PeerId>) {
+        let mut ended = std::mem::take(&mut self.hub.ended);
+        for id in ended.drain(..) {
+            if let Some(mut peer) = self.peers.remove(id) {
+                self.hub.retire(&mut peer);
+                into.push(id);
+            }
+        }
+        self.hub.ended = ended;
+    }
+
+    /// Connections that have not finished their first request.
+    #[must_use]
+    pub fn handshakes(&self) -> usize {
+        self.hub.handshakes
+    }
+
+    /// Refused connections that are still being told so.
+    #[must_use]
+    pub fn refusals(&self) -> usize {
+        self.hub.refusals
+    }
+
+    /// Connections of any kind.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether no connection is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+}
+
+impl Hub {
+    /// Puts `peer` on the list of those to write for, once.
+    fn touch(&mut self, peer: &mut Peer, id: PeerId) {
+        if !peer.dirty && !peer.outbox.is_empty() {
+            peer.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Makes sure `peer` is looked at when its next timer is due.
+    fn arm(&mut self, peer: &mut Peer, id: PeerId) {
+        let next = peer.timers.next();
+        self.deadlines.arm(id, &mut peer.armed, next);
+    }
+
+    /// Ends `peer`; it is removed at the end of the turn.
+    fn end(&mut self, peer: &mut Peer, id: PeerId) {
+        if peer.stage != Stage::Ended {
+            peer.stage = Stage::Ended;
+            self.ended.push(id);
+        }
+    }
+
+    /// Lets go of all that a removed peer had.
+    fn retire(&mut self, peer: &mut Peer) {
+        match &mut peer.conversation {
+            Conversation::Http(http) => {
+                if http.is_handshake {
+                    self.handshakes -= 1;
+                }
+                self.counters.increment(Counter::ConnectionsClosed);
+            }
+            Conversation::Socket(socket) => {
+                self.leave_all(&mut socket.session);
+                self.counters.increment(Counter::ConnectionsClosed);
+                self.counters.increment(Counter::SessionsClosed);
+                log::debug!("session_ended session={}", socket.session.id);
+            }
+            Conversation::Refused => self.refusals -= 1,
+        }
+    }
+}

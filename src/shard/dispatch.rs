@@ -1,0 +1,211 @@
+//! From bytes to the conversation they belong to, and from a finished write to what follows.
+//!
+//! The one place that knows how input is kept when it cannot be worked on yet: a peer that is
+//! paused, or sent part of something, leaves the rest in its `tail`; nobody's tail is longer than
+//! a turn's read plus a request head.
+
+use crate::base::clock::Now;
+use crate::base::ids::PeerId;
+use crate::base::limits;
+use crate::bus::job::Answer;
+use crate::metrics::names::Counter;
+use crate::protocol::timers::Timer;
+use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+use crate::shard::{AfterWrite, Hub, http, websocket};
+
+/// What a conversation made of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// Something was done: look again, the conversation may have changed.
+    Continue,
+    /// More input is needed.
+    Wait,
+}
+
+pub(super) fn receive(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut Hub, now: Now) {
+    match peer.stage {
+        Stage::Serving => {}
+        Stage::Lingering(left) => {
+            match left.checked_sub(u32::try_from(input.len()).unwrap_or(u32::MAX)) {
+                Some(left) => peer.stage = Stage::Lingering(left),
+                None => hub.end(peer, id),
+            }
+            return;
+        }
+        Stage::Flushing | Stage::FlushingThenLingering | Stage::Ended => return,
+    }
+    if peer.tail.is_empty() && peer.pause.is_none() {
+        let taken = work(peer, id, input, hub, now);
+        if let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
+            peer.tail.extend_from_slice(rest);
+        }
+    } else {
+        peer.tail.extend_from_slice(input);
+        work_on_tail(peer, id, hub, now);
+    }
+    settle(peer, id, hub);
+}
+
+fn work_on_tail(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    if peer.pause.is_some() || peer.tail.is_empty() {
+        return;
+    }
+    let mut tail = std::mem::take(&mut peer.tail);
+    let taken = work(peer, id, &mut tail, hub, now);
+    if taken < tail.len() {
+        tail.drain(..taken);
+        peer.tail = tail;
+    }
+}
+
+/// Works on `input` as far as it goes; returns how many bytes were used up.
+fn work(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut Hub, now: Now) -> usize {
+    let mut at = 0;
+    while peer.stage == Stage::Serving && peer.pause.is_none() {
+        let Some(rest) = input.get_mut(at..) else {
+            break;
+        };
+        let (taken, flow) = match &peer.conversation {
+            Conversation::Http(_) => http::receive(peer, id, rest, hub, now),
+            Conversation::Socket(_) => websocket::receive(peer, id, rest, hub, now),
+            Conversation::Refused => (rest.len(), Flow::Wait),
+        };
+        at += taken;
+        if flow == Flow::Wait {
+            break;
+        }
+    }
+    if peer.stage == Stage::Serving {
+        at
+    } else {
+        input.len()
+    }
+}
+
+/// What every piece of work ends with.
+fn settle(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
+    if matches!(peer.stage, Stage::Flushing | Stage::FlushingThenLingering) {
+        peer.tail = Vec::new();
+        peer.pause = None;
+        if peer.outbox.is_empty() && peer.stage == Stage::Flushing {
+            hub.end(peer, id);
+        }
+    }
+    hub.touch(peer, id);
+    hub.arm(peer, id);
+}
+
+/// Lets a paused peer go on, if `pause` is why it waits.
+pub(super) fn resume(peer: &mut Peer, id: PeerId, pause: Pause, hub: &mut Hub, now: Now) {
+    if peer.pause != Some(pause) {
+        return;
+    }
+    peer.pause = None;
+    work_on_tail(peer, id, hub, now);
+    if peer.wants_input() {
+        hub.resumed.push(id);
+    }
+    if peer.eof {
+        after_eof(peer, id, hub);
+    }
+    settle(peer, id, hub);
+}
+
+/// A worker's answer: reply, then go on with what arrived meanwhile.
+pub(super) fn answer(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
+    if peer.pause != Some(Pause::Job) {
+        return;
+    }
+    match answer {
+        Answer::Http(response) => http::answer(peer, response, hub, now),
+        Answer::Reply(reply) => websocket::reply(peer, id, reply, hub, now),
+    }
+    resume(peer, id, Pause::Job, hub, now);
+}
+
+pub(super) fn end_of_input(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
+    peer.eof = true;
+    if peer.pause.is_none() {
+        after_eof(peer, id, hub);
+        settle(peer, id, hub);
+    }
+}
+
+/// The peer sends nothing more. A WebSocket has ended then; an HTTP client may still wait for
+/// what it asked.
+fn after_eof(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
+    match peer.stage {
+        Stage::Serving => match &mut peer.conversation {
+            Conversation::Http(http) if http.exchange.awaits_answer() => {}
+            Conversation::Http(http) => {
+                http.exchange.finish();
+                peer.stage = Stage::Flushing;
+            }
+            Conversation::Socket(_) | Conversation::Refused => hub.end(peer, id),
+        },
+        Stage::Flushing | Stage::FlushingThenLingering => peer.stage = Stage::Flushing,
+        Stage::Lingering(_) => hub.end(peer, id),
+        Stage::Ended => {}
+    }
+}
+
+/// Notes progress of a write and does what waited for it.
+pub(super) fn wrote(
+    peer: &mut Peer,
+    id: PeerId,
+    taken: usize,
+    hub: &mut Hub,
+    now: Now,
+) -> AfterWrite {
+    let completed = peer.outbox.wrote(taken);
+    hub.counters.add(Counter::BytesSent, taken as u64);
+    hub.counters.add(Counter::MessagesSent, completed as u64);
+    if !peer.outbox.is_empty() {
+        // Each byte taken earns the peer another full write timeout.
+        if taken > 0 || !peer.timers.is_set(Timer::Stall) {
+            let timeout = hub.services.config.limits.write_timeout;
+            peer.timers.set(Timer::Stall, timeout, now.mono);
+        }
+        let limits = hub.outbox_limits;
+        if peer.outbox.messages() * 2 <= limits.messages && peer.outbox.bytes() * 2 <= limits.bytes
+        {
+            resume(peer, id, Pause::Outbox, hub, now);
+        }
+        hub.arm(peer, id);
+        return AfterWrite::More;
+    }
+    peer.timers.clear(Timer::Stall);
+    match peer.stage {
+        Stage::Serving => {
+            if let Conversation::Socket(socket) = &peer.conversation
+                && !socket.socket.is_open()
+            {
+                // Our Close is out; from now on the peer has its time to answer.
+                peer.timers
+                    .set(Timer::Close, limits::CLOSE_TIMEOUT, now.mono);
+                hub.arm(peer, id);
+            }
+            resume(peer, id, Pause::Outbox, hub, now);
+            AfterWrite::Done
+        }
+        Stage::Flushing => {
+            hub.end(peer, id);
+            AfterWrite::Done
+        }
+        Stage::FlushingThenLingering => {
+            peer.stage = match peer.conversation {
+                Conversation::Refused => Stage::Lingering(limits::REFUSAL_DRAIN_BYTES as u32),
+                Conversation::Http(_) | Conversation::Socket(_) => Stage::Lingering(u32::MAX),
+            };
+            peer.timers.clear_all();
+            peer.timers
+                .set(Timer::Linger, limits::LINGER_TIMEOUT, now.mono);
+            if peer.eof {
+                hub.end(peer, id);
+            }
+            hub.arm(peer, id);
+            AfterWrite::ShutdownWrite
+        }
+        Stage::Lingering(_) | Stage::Ended => AfterWrite::Done,
+    }
+}

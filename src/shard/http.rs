@@ -1,0 +1,253 @@
+//! Drives the HTTP conversation of a connection: admit, answer here or by a worker, or upgrade.
+
+use std::time::Duration;
+
+use crate::app::http::admit::{Admission, admit};
+use crate::app::http::{call, protocol_fault_response, routes};
+use crate::app::opening;
+use crate::base::clock::Now;
+use crate::base::ids::PeerId;
+use crate::base::limits;
+use crate::bus::job::{HttpCall, Job, Work};
+use crate::dialect::native::decode::Place;
+use crate::domain::rate_limit::Rate;
+use crate::metrics::names::Counter;
+use crate::protocol::http_exchange::Step;
+use crate::protocol::timers::Timer;
+use crate::shard::Hub;
+use crate::shard::dispatch::Flow;
+use crate::shard::peer::{Conversation, HttpPeer, Pause, Peer, Stage};
+use crate::shard::websocket;
+use crate::wire::http::fault::HttpFault;
+use crate::wire::http::head::Head;
+use crate::wire::http::response::{Response, Status, continue_100, date};
+use crate::wire::http::scan::HeadLimits;
+
+/// Works on input of an HTTP connection; see [`crate::shard::dispatch`].
+pub(super) fn receive(
+    peer: &mut Peer,
+    id: PeerId,
+    input: &[u8],
+    hub: &mut Hub,
+    now: Now,
+) -> (usize, Flow) {
+    let Conversation::Http(http) = &mut peer.conversation else {
+        return (0, Flow::Wait);
+    };
+    let config = &hub.services.config.limits;
+    let head_limits = HeadLimits {
+        bytes: config.head_bytes,
+        headers: config.headers,
+    };
+    let body_bytes = config.message_bytes;
+    if !input.is_empty() && http.exchange.is_between_requests(false) {
+        peer.timers.clear(Timer::KeepAlive);
+        if !peer.timers.is_set(Timer::Handshake) {
+            peer.timers
+                .set(Timer::Handshake, config.handshake_timeout, now.mono);
+        }
+    }
+    let (taken, mut step) = http.exchange.receive(input, &head_limits);
+    if matches!(step, Step::Head) {
+        hub.counters.increment(Counter::HttpRequests);
+        match verdict(http, hub) {
+            Verdict::Admitted => {
+                step = http.exchange.admit(body_bytes);
+                if matches!(step, Step::More) {
+                    // The body may be in the input already.
+                    return (taken, Flow::Continue);
+                }
+            }
+            Verdict::Upgrade(endpoint) => {
+                upgrade(peer, id, endpoint, hub, now);
+                return (taken, Flow::Continue);
+            }
+            Verdict::Refused(response) => {
+                answer(peer, *response, hub, now);
+                return (taken, Flow::Continue);
+            }
+        }
+    }
+    let flow = match step {
+        Step::More | Step::Head => Flow::Wait,
+        Step::Continue => {
+            peer.outbox
+                .push_own(|out| out.extend_from_slice(continue_100()));
+            Flow::Continue
+        }
+        Step::Request(head, body) => {
+            request(peer, id, *head, body, hub, now);
+            Flow::Continue
+        }
+        Step::Fault(found) => {
+            fault(peer, found, hub, now);
+            Flow::Continue
+        }
+    };
+    (taken, flow)
+}
+
+enum Verdict {
+    Admitted,
+    Upgrade(opening::Endpoint),
+    Refused(Box<Response>),
+}
+
+/// Decides on a head before any of its body is taken.
+fn verdict(http: &mut HttpPeer, hub: &mut Hub) -> Verdict {
+    let Some(head) = http.exchange.head() else {
+        debug_assert!(false, "a verdict needs a head");
+        return Verdict::Admitted;
+    };
+    let (cors_origin, admission) = admit(head, &hub.services);
+    http.cors_origin = cors_origin;
+    match admission {
+        Ok(Admission::Api { route, parameters }) => {
+            http.admitted = Some((route, parameters));
+            Verdict::Admitted
+        }
+        Ok(Admission::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
+        Err(response) => Verdict::Refused(response),
+    }
+}
+
+/// A whole request: answered here if its route cannot block, by a worker otherwise.
+fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub, now: Now) {
+    peer.timers.clear(Timer::Handshake);
+    end_handshake(peer, hub);
+    let admitted = match &mut peer.conversation {
+        Conversation::Http(http) => http.admitted.take(),
+        Conversation::Socket(_) | Conversation::Refused => None,
+    };
+    let Some((route, parameters)) = admitted else {
+        debug_assert!(false, "only admitted requests are read to their end");
+        answer(
+            peer,
+            Response::empty(Status::INTERNAL_SERVER_ERROR),
+            hub,
+            now,
+        );
+        return;
+    };
+    let per_second = hub.services.config.limits.api_requests_per_second;
+    if let Some(per_second) = per_second.filter(|_| routes::is_metered(route)) {
+        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+        let rate = Rate {
+            per_second,
+            burst: per_second,
+        };
+        if let Err(wait) = hub.api_rates.take(&peer.address, rate, now.mono) {
+            hub.counters.increment(Counter::RateLimitedRequests);
+            answer(peer, too_many_requests(wait), hub, now);
+            return;
+        }
+    }
+    let address = peer.address;
+    let http_call = Box::new(HttpCall {
+        head,
+        body,
+        route,
+        parameters,
+        address,
+    });
+    match routes::place(route) {
+        Place::Shard => {
+            let response = call(&http_call, &hub.services, &hub.counters, now);
+            answer(peer, response, hub, now);
+        }
+        Place::Worker => {
+            peer.pause = Some(Pause::Job);
+            let work = Work::Http(http_call);
+            hub.jobs.push_back(Job {
+                shard: hub.shard,
+                peer: id,
+                work,
+            });
+        }
+    }
+}
+
+fn too_many_requests(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    Response::error(
+        Status::TOO_MANY_REQUESTS,
+        "RATE_LIMITED",
+        "too many requests from this address (limits.api_requests_per_second)",
+        None,
+    )
+    .header("Retry-After", seconds.to_string())
+}
+
+/// Answers the current request; the connection goes on if both sides want it to.
+pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: Now) {
+    end_handshake(peer, hub);
+    let Conversation::Http(http) = &mut peer.conversation else {
+        return;
+    };
+    let stay = !hub.draining && !peer.eof;
+    let form = http.exchange.answer(stay);
+    let response = match http.cors_origin.take() {
+        Some(origin) => response
+            .header("Access-Control-Allow-Origin", String::from(origin))
+            .header("Vary", "Origin"),
+        None => response,
+    };
+    let today = date(now.wall);
+    peer.outbox
+        .push_own(|out| response.encode(&form.encoding(&today), out));
+    peer.timers.clear(Timer::Handshake);
+    if form.keep_alive() {
+        peer.timers
+            .set(Timer::KeepAlive, limits::KEEP_ALIVE_TIMEOUT, now.mono);
+    } else {
+        peer.timers.clear(Timer::KeepAlive);
+        peer.stage = Stage::FlushingThenLingering;
+    }
+}
+
+/// Answers a request that broke the protocol, and closes.
+fn fault(peer: &mut Peer, found: HttpFault, hub: &mut Hub, now: Now) {
+    hub.counters.increment(Counter::HttpFaults);
+    log::debug!("http_fault address={} fault={found:?}", peer.address);
+    answer_last(peer, protocol_fault_response(found), hub, now);
+}
+
+/// Answers and reads no further request.
+pub(super) fn answer_last(peer: &mut Peer, response: Response, hub: &mut Hub, now: Now) {
+    if let Conversation::Http(http) = &mut peer.conversation {
+        http.exchange.finish();
+        http.cors_origin = None;
+    }
+    answer(peer, response, hub, now);
+}
+
+/// Turns the connection into a WebSocket with a session, or answers why not.
+fn upgrade(peer: &mut Peer, id: PeerId, endpoint: opening::Endpoint, hub: &mut Hub, now: Now) {
+    let opened = match &peer.conversation {
+        Conversation::Http(http) => http
+            .exchange
+            .head()
+            .map(|head| opening::open(endpoint, head, hub.draining, &hub.services)),
+        Conversation::Socket(_) | Conversation::Refused => None,
+    };
+    let refusal = match opened {
+        Some(Ok(opening)) => match websocket::open(peer, id, opening, hub, now) {
+            Ok(()) => return,
+            Err(refusal) => refusal,
+        },
+        Some(Err(refusal)) => refusal,
+        None => Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)),
+    };
+    hub.counters.increment(Counter::HandshakeFailures);
+    answer(peer, *refusal, hub, now);
+}
+
+/// The connection has shown a whole request; it is no handshake in progress any more.
+pub(super) fn end_handshake(peer: &mut Peer, hub: &mut Hub) {
+    if let Conversation::Http(http) = &mut peer.conversation
+        && http.is_handshake
+    {
+        http.is_handshake = false;
+        hub.handshakes -= 1;
+    }
+}

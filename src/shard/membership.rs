@@ -1,0 +1,175 @@
+//! Joining and leaving rooms.
+//!
+//! A room's stream is told first (there the position is taken), then the shard's own list. What
+//! the member missed is in the reply, everything after its position is live; the shard puts both
+//! into the same outbox, so the reply comes first.
+
+use crate::app::chain;
+use crate::base::clock::{Mono, Now};
+use crate::base::ids::PeerId;
+use crate::bus::job::Reply;
+use crate::bus::rooms::Missed;
+use crate::config::PublishPolicy;
+use crate::dialect::native::decode::Correlation;
+use crate::dialect::native::encode::{self, Recovery};
+use crate::domain::access::{self, Action, Caller, Identity};
+use crate::domain::command::Since;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
+use crate::metrics::names::Counter;
+use crate::shard::peer::{Peer, Session};
+use crate::shard::{Hub, websocket};
+
+/// Joins the rooms that a session is in from its start.
+///
+/// # Errors
+/// The first room that cannot be joined; those before it have been.
+pub(super) fn join_first(
+    rooms: &[RoomName],
+    session: &mut Session,
+    id: PeerId,
+    hub: &mut Hub,
+    now: Mono,
+) -> Result<Vec<(RoomName, Position)>, Fault> {
+    let mut joined = Vec::with_capacity(rooms.len());
+    for room in rooms {
+        let (position, _) = join(room, None, session, id, hub, now)?;
+        joined.push((room.clone(), position));
+    }
+    Ok(joined)
+}
+
+#[allow(clippy::too_many_arguments)]
+pub(super) fn subscribe(
+    peer: &mut Peer,
+    id: PeerId,
+    name: &'static str,
+    to: &Correlation,
+    rooms: Vec<Result<RoomName, Fault>>,
+    since: Option<&Since>,
+    hub: &mut Hub,
+    now: Now,
+) {
+    for room in rooms {
+        let Some(session) = peer.open_session() else {
+            return;
+        };
+        let outcome = chain::guard(name, session.id, || {
+            let room = room?;
+            let (position, missed) = join(&room, since, session, id, hub, now.mono)?;
+            let recovery = match (since, missed) {
+                (None, _) => Recovery::NotAsked,
+                (Some(_), Some(missed)) => Recovery::Complete(missed),
+                (Some(_), None) => Recovery::Lost,
+            };
+            let mut json = Vec::new();
+            encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
+            Ok(json)
+        });
+        let reply = finish(to, outcome, hub, now);
+        websocket::reply(peer, id, reply, hub, now);
+    }
+}
+
+pub(super) fn unsubscribe(
+    peer: &mut Peer,
+    id: PeerId,
+    name: &'static str,
+    to: &Correlation,
+    rooms: Vec<Result<RoomName, Fault>>,
+    hub: &mut Hub,
+    now: Now,
+) {
+    for room in rooms {
+        let Some(session) = peer.open_session() else {
+            return;
+        };
+        let outcome = chain::guard(name, session.id, || {
+            let room = room?;
+            if let Some(index) = hub.rooms.position(&room, &session.memberships) {
+                let membership = session.memberships.swap_remove(index);
+                if let Some(left) = hub.rooms.remove(membership) {
+                    hub.services.rooms.leave(&left, hub.shard);
+                }
+            }
+            let mut json = Vec::new();
+            encode::unsubscribed(to, &room, now.wall, &mut json);
+            Ok(json)
+        });
+        let reply = finish(to, outcome, hub, now);
+        websocket::reply(peer, id, reply, hub, now);
+    }
+}
+
+fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, hub: &Hub, now: Now) -> Reply {
+    match outcome {
+        Ok(json) => Reply {
+            json,
+            is_error: false,
+        },
+        Err(fault) => {
+            if fault.code == Code::InternalError {
+                hub.counters.increment(Counter::HandlerPanics);
+            }
+            crate::app::commands::fault_reply(to, &fault, now.wall)
+        }
+    }
+}
+
+/// Makes a session a member of a room. Being one already is no error: its position is told again.
+fn join(
+    name: &RoomName,
+    since: Option<&Since>,
+    session: &mut Session,
+    id: PeerId,
+    hub: &mut Hub,
+    now: Mono,
+) -> Result<(Position, Missed), Fault> {
+    let caller = Caller::Session { is_member: false };
+    access::check(
+        Identity::Anonymous,
+        caller,
+        Action::Subscribe,
+        name,
+        PublishPolicy::Grant,
+    )?;
+    let known = hub
+        .rooms
+        .position(name, &session.memberships)
+        .and_then(|index| session.memberships.get(index))
+        .and_then(|membership| hub.rooms.room(*membership));
+    if let Some(room) = known {
+        return Ok(hub.services.rooms.look(room, since, now));
+    }
+    let most = hub.services.config.limits.rooms_per_session;
+    if let Some(most) = most.filter(|most| session.memberships.len() >= *most) {
+        return Err(Fault::new(
+            Code::ResourceLimit,
+            format!("a session may be in {most} rooms (limits.rooms_per_session)"),
+        ));
+    }
+    let joined = hub
+        .services
+        .rooms
+        .join(name, hub.shard, since, now)
+        .map_err(|fault| {
+            hub.counters.increment(Counter::RoomsRefused);
+            crate::app::publish::room_fault(&fault)
+        })?;
+    session
+        .memberships
+        .push(hub.rooms.add(&joined.room, id, joined.position.offset));
+    Ok((joined.position, joined.missed))
+}
+
+impl Hub {
+    /// Ends all memberships of a session.
+    pub(super) fn leave_all(&mut self, session: &mut Session) {
+        for membership in std::mem::take(&mut session.memberships) {
+            if let Some(room) = self.rooms.remove(membership) {
+                self.services.rooms.leave(&room, self.shard);
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! One connection of a shard, and the session on it.
+//!
+//! A connection is how (a stream of bytes with its framing), a session is who (rooms, dialect,
+//! rate). Invariant: an idle peer owns no buffer; what it costs is pinned by a test.
+
+use std::net::IpAddr;
+
+use crate::base::clock::Wall;
+use crate::base::ids::SessionId;
+use crate::dialect::Dialect;
+use crate::domain::rate_limit::TokenBucket;
+use crate::protocol::http_exchange::HttpExchange;
+use crate::protocol::timers::{Tick, Timers};
+use crate::protocol::websocket::WebSocket;
+use crate::shard::deadlines::UNARMED;
+use crate::shard::outbox::Outbox;
+use crate::shard::rooms::Membership;
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) address: IpAddr,
+    pub(super) stage: Stage,
+    /// Why input is left in `tail` instead of being worked on.
+    pub(super) pause: Option<Pause>,
+    /// Whether it stands in the turn's list of those with something to write.
+    pub(super) dirty: bool,
+    /// The peer has closed its sending side.
+    pub(super) eof: bool,
+    /// The tick its entry among the deadlines stands at.
+    pub(super) armed: Tick,
+    pub(super) timers: Timers,
+    pub(super) outbox: Outbox,
+    /// Input that could not be worked on yet; empty most of the time.
+    pub(super) tail: Vec<u8>,
+    pub(super) conversation: Conversation,
+}
+
+/// Where a connection stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Input is worked on.
+    Serving,
+    /// Input is dropped; when the outbox is empty the connection ends.
+    Flushing,
+    /// Input is dropped; when the outbox is empty our side is shut and the peer's end is awaited,
+    /// so that unread input does not turn our last bytes into a reset.
+    FlushingThenLingering,
+    /// Our side is shut; so many more bytes of input are dropped before the connection is cut.
+    Lingering(u32),
+    /// Nothing more; it is removed at the end of the turn.
+    Ended,
+}
+
+/// Why a peer's input waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pause {
+    /// A worker has its last request.
+    Job,
+    /// It sent more messages than its rate allows.
+    Rate,
+    /// It does not read its replies.
+    Outbox,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug)]
+pub(super) enum Conversation {
+    /// HTTP/1.1; most connections begin here and some stay.
+    Http(Box<HttpPeer>),
+    /// A WebSocket and its session.
+    Socket(SocketPeer),
+    /// Nothing: it was refused at accept.
+    Refused,
+}
+
+/// An HTTP connection.
+#[derive(Debug, Default)]
+pub(super) struct HttpPeer {
+    pub(super) exchange: HttpExchange,
+    /// It counts as a handshake in progress: no request was complete yet.
+    pub(super) is_handshake: bool,
+    /// The route of the request being read, and what its path leaves open.
+    pub(super) admitted: Option<(usize, Vec<String>)>,
+    /// The origin that the current answer is for, if CORS headers are due.
+    pub(super) cors_origin: Option<Box<str>>,
+}
+
+/// A WebSocket connection with its session.
+#[derive(Debug)]
+pub(super) struct SocketPeer {
+    pub(super) socket: WebSocket,
+    pub(super) session: Session,
+}
+
+/// A participant.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) dialect: Dialect,
+    /// Commands in a row that ended in an error.
+    pub(super) errors: u8,
+    pub(super) bucket: TokenBucket,
+    pub(super) pauses: Pauses,
+    pub(super) memberships: Vec<Membership>,
+    pub(super) connected_at: Wall,
+}
+
+/// How long reading was paused for the message rate in the current minute.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Pauses {
+    pub(super) minute_began: Tick,
+    pub(super) paused_ms: u32,
+}
+
+impl Peer {
+    pub(super) fn new(address: IpAddr, conversation: Conversation) -> Self {
+        Self {
+            address,
+            stage: Stage::Serving,
+            pause: None,
+            dirty: false,
+            eof: false,
+            armed: UNARMED,
+            timers: Timers::default(),
+            outbox: Outbox::default(),
+            tail: Vec::new(),
+            conversation,
+        }
+    }
+
+    /// Whether its input shall be read from the socket.
+    pub(super) fn wants_input(&self) -> bool {
+        match self.stage {
+            Stage::Serving => self.pause.is_none(),
+            Stage::Flushing | Stage::FlushingThenLingering | Stage::Lingering(_) => true,
+            Stage::Ended => false,
+        }
+    }
+
+    /// Its session while both sides are open.
+    pub(super) fn open_session(&mut self) -> Option<&mut Session> {
+        match (&mut self.conversation, self.stage) {
+            (Conversation::Socket(peer), Stage::Serving) if peer.socket.is_open() => {
+                Some(&mut peer.session)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_stays_small() {
+        assert!(size_of::<Peer>() <= 232, "{} bytes", size_of::<Peer>());
+    }
+}

@@ -1,0 +1,134 @@
+//! Which sessions of this shard are in which rooms.
+//!
+//! A member keeps its place in the room's list for as long as it stays, so leaving needs no
+//! search and moves nobody; free places are used again. Invariants: a member's place and the
+//! session's [`Membership`] name each other; a room is here exactly while it has members here.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::base::ids::PeerId;
+use crate::bus::rooms::Room;
+use crate::domain::room::RoomName;
+
+/// The rooms of one shard with their members.
+#[derive(Debug, Default)]
+pub struct LocalRooms {
+    by_name: HashMap<RoomName, u32>,
+    rooms: Slab<LocalRoom>,
+}
+
+/// One room's members on this shard.
+#[derive(Debug)]
+pub struct LocalRoom {
+    /// The room, shared with the other shards.
+    pub room: Arc<Room>,
+    members: Vec<Member>,
+    /// Places of `members` that nobody has.
+    free: Vec<u32>,
+}
+
+/// A session's membership, as the session keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    room: u32,
+    place: u32,
+}
+
+/// A session in a room, as the room keeps it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    slot: u32,
+    /// The stream's offset when it joined: what came up to there is not live for it.
+    joined: u64,
+}
+
+/// The slot of a place that nobody has.
+const NOBODY: u32 = u32::MAX;
+
+impl Member {
+    /// The member's slot in the shard's peers, if a publication at `offset` is for it.
+    #[must_use]
+    pub fn hears(&self, offset: u64) -> Option<u32> {
+        (self.slot != NOBODY && offset > self.joined).then_some(self.slot)
+    }
+}
+
+impl LocalRooms {
+    /// The room of this name, if it has members here.
+    #[must_use]
+    pub fn find(&self, name: &RoomName) -> Option<&LocalRoom> {
+        self.rooms.get(*self.by_name.get(name)? as usize)
+    }
+
+    /// The room of a membership.
+    #[must_use]
+    pub fn room(&self, membership: Membership) -> Option<&Arc<Room>> {
+        Some(&self.rooms.get(membership.room as usize)?.room)
+    }
+
+    /// Which of `memberships` is in the room of this name.
+    #[must_use]
+    pub fn position(&self, name: &RoomName, memberships: &[Membership]) -> Option<usize> {
+        let room = *self.by_name.get(name)?;
+        memberships
+            .iter()
+            .position(|membership| membership.room == room)
+    }
+
+    /// Adds `peer` to a room it is not in; publications after `joined` are live for it.
+    pub fn add(&mut self, room: &Arc<Room>, peer: PeerId, joined: u64) -> Membership {
+        let index = match self.by_name.get(&room.name) {
+            Some(index) => *index,
+            None => {
+                let local = LocalRoom {
+                    room: Arc::clone(room),
+                    members: Vec::new(),
+                    free: Vec::new(),
+                };
+                // Rooms here are fewer than peers times rooms per session, far below 2^32.
+                let index = u32::try_from(self.rooms.insert(local)).unwrap_or(u32::MAX);
+                self.by_name.insert(room.name.clone(), index);
+                index
+            }
+        };
+        let member = Member {
+            slot: peer.slot,
+            joined,
+        };
+        let mut place = 0;
+        if let Some(local) = self.rooms.get_mut(index as usize) {
+            place = local.free.pop().unwrap_or_else(|| {
+                local.members.push(member);
+                u32::try_from(local.members.len() - 1).unwrap_or(u32::MAX)
+            });
+            if let Some(vacant) = local.members.get_mut(place as usize) {
+                *vacant = member;
+            }
+        }
+        Membership { room: index, place }
+    }
+
+    /// Takes a member out of its room; returns the room, which the caller leaves, too.
+    pub fn remove(&mut self, membership: Membership) -> Option<Arc<Room>> {
+        let local = self.rooms.get_mut(membership.room as usize)?;
+        local.members.get_mut(membership.place as usize)?.slot = NOBODY;
+        local.free.push(membership.place);
+        if local.free.len() < local.members.len() {
+            return Some(Arc::clone(&local.room));
+        }
+        let local = self.rooms.try_remove(membership.room as usize)?;
+        self.by_name.remove(&local.room.name);
+        Some(local.room)
+    }
+}
+
+impl LocalRoom {
+    /// The members' places, vacant ones included; ask each with [`Member::hears`].
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}

@@ -1,0 +1,80 @@
+//! What each timer does when it fires.
+
+use std::time::Duration;
+
+use crate::app::http::timeout_response;
+use crate::base::clock::Now;
+use crate::base::ids::PeerId;
+use crate::metrics::names::Counter;
+use crate::protocol::timers::{Tick, Timer};
+use crate::shard::peer::{Pause, Peer, Stage};
+use crate::shard::{Hub, dispatch, http, websocket};
+use crate::wire::websocket::close as code;
+
+pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    let tick = Tick::reached(now.mono);
+    while let Some(timer) = peer.timers.take_due(tick) {
+        match timer {
+            Timer::Handshake => {
+                hub.counters.increment(Counter::HandshakeTimeouts);
+                http::answer_last(peer, timeout_response(), hub, now);
+            }
+            Timer::KeepAlive => peer.stage = Stage::Flushing,
+            Timer::Ping => ping(peer, hub, now),
+            Timer::Pong => {
+                hub.counters.increment(Counter::PongTimeouts);
+                websocket::close(peer, code::GOING_AWAY, "no pong", hub, now);
+            }
+            Timer::Idle => idle(peer, hub, now),
+            Timer::Stall => {
+                hub.counters.increment(Counter::WriteStalls);
+                hub.end(peer, id);
+            }
+            Timer::Close | Timer::Linger => hub.end(peer, id),
+            Timer::Resume => dispatch::resume(peer, id, Pause::Rate, hub, now),
+        }
+        if peer.stage == Stage::Flushing && peer.outbox.is_empty() {
+            hub.end(peer, id);
+        }
+        if peer.stage == Stage::Ended {
+            return;
+        }
+    }
+    hub.touch(peer, id);
+    hub.arm(peer, id);
+}
+
+/// Sends a Ping and expects to hear something; an unread Ping is not followed by another.
+fn ping(peer: &mut Peer, hub: &mut Hub, now: Now) {
+    if peer.open_session().is_none() {
+        return;
+    }
+    let heartbeat = &hub.services.config.heartbeat;
+    if peer.outbox.is_empty() {
+        peer.outbox.push_own(websocket::ping_frame);
+    }
+    if !peer.timers.is_set(Timer::Pong) {
+        peer.timers
+            .set(Timer::Pong, heartbeat.pong_timeout, now.mono);
+    }
+    peer.timers
+        .set(Timer::Ping, heartbeat.ping_interval, now.mono);
+}
+
+/// Closes a session that is in no room and has been silent; looks again later otherwise.
+fn idle(peer: &mut Peer, hub: &mut Hub, now: Now) {
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    if session.memberships.is_empty() {
+        hub.counters.increment(Counter::IdleCloses);
+        websocket::close(peer, code::GOING_AWAY, "idle timeout", hub, now);
+    }
+}
+
+/// The first Ping of a session comes at a random moment of its interval, so that a thousand
+/// sessions that came at once are not pinged at once.
+pub(super) fn first_ping(interval: Duration, random: u64) -> Duration {
+    let half = interval / 2;
+    half + Duration::from_nanos(random % (u64::try_from(half.as_nanos()).unwrap_or(0) + 1))
+}

@@ -1,0 +1,392 @@
+//! Drives the WebSocket conversation of a connection and the session on it.
+
+use crate::app::chain;
+use crate::app::commands::{self, Asker};
+use crate::app::opening::Opening;
+use crate::base::clock::{Mono, Now};
+use crate::base::ids::PeerId;
+use crate::bus::job::{Job, Reply, Work};
+use crate::dialect::Dialect;
+use crate::dialect::native::decode::{Correlation, Decoded, Place};
+use crate::dialect::native::encode;
+use crate::domain::command::Command;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::rate_limit::{Rate, TokenBucket};
+use crate::domain::room::RoomName;
+use crate::metrics::names::Counter;
+use crate::protocol::timers::{Tick, Timer};
+use crate::protocol::websocket::{Step, WebSocket};
+use crate::shard::dispatch::Flow;
+use crate::shard::peer::{Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
+use crate::shard::{Hub, http, membership, timeouts};
+use crate::wire::http::response::Response;
+use crate::wire::websocket::assembler::AssemblerLimits;
+use crate::wire::websocket::close::{self as code, close_payload};
+use crate::wire::websocket::frame::{Opcode, write_header};
+use crate::wire::websocket::handshake::switching_protocols;
+
+/// Turns an HTTP connection into a session: joins its first rooms, answers 101, says hello.
+///
+/// # Errors
+/// The answer that says why a room cannot be joined; the connection stays HTTP then.
+pub(super) fn open(
+    peer: &mut Peer,
+    id: PeerId,
+    opening: Opening,
+    hub: &mut Hub,
+    now: Now,
+) -> Result<(), Box<Response>> {
+    let mut session = Session {
+        id: hub.rng.session_id(),
+        dialect: opening.dialect,
+        errors: 0,
+        bucket: TokenBucket::default(),
+        pauses: Pauses::default(),
+        memberships: Vec::new(),
+        connected_at: now.wall,
+    };
+    let joined = match membership::join_first(&opening.rooms, &mut session, id, hub, now.mono) {
+        Ok(joined) => joined,
+        Err(fault) => {
+            hub.leave_all(&mut session);
+            return Err(Box::new(crate::app::http::fault_response(&fault)));
+        }
+    };
+    http::end_handshake(peer, hub);
+    peer.outbox
+        .push_own(|out| switching_protocols(&opening.accept, opening.subprotocol, out));
+    let heartbeat = &hub.services.config.heartbeat;
+    if session.dialect == Dialect::NativeV1 {
+        let interval = u64::try_from(heartbeat.ping_interval.as_millis()).unwrap_or(u64::MAX);
+        push_text(&mut peer.outbox, |out| {
+            encode::hello(session.id, interval, &joined, now.wall, out);
+        });
+    }
+    peer.timers.clear_all();
+    let first_ping = timeouts::first_ping(heartbeat.ping_interval, hub.rng.next_u64());
+    peer.timers.set(Timer::Ping, first_ping, now.mono);
+    peer.timers.set(
+        Timer::Idle,
+        heartbeat.idle_timeout.unwrap_or_default(),
+        now.mono,
+    );
+    hub.counters.increment(Counter::SessionsOpened);
+    log::debug!(
+        "session_opened session={} dialect={} address={}",
+        session.id,
+        session.dialect.name(),
+        peer.address
+    );
+    peer.conversation = Conversation::Socket(SocketPeer {
+        socket: WebSocket::server(),
+        session,
+    });
+    Ok(())
+}
+
+/// Works on input of a WebSocket; see [`crate::shard::dispatch`].
+pub(super) fn receive(
+    peer: &mut Peer,
+    id: PeerId,
+    input: &mut [u8],
+    hub: &mut Hub,
+    now: Now,
+) -> (usize, Flow) {
+    let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation else {
+        return (0, Flow::Wait);
+    };
+    if !peer.outbox.fits(0, &hub.outbox_limits) && socket.is_open() {
+        // A peer that does not read its replies gets no new ones until it does.
+        peer.pause = Some(Pause::Outbox);
+        return (0, Flow::Wait);
+    }
+    if !input.is_empty() {
+        peer.timers.clear(Timer::Pong);
+    }
+    let config = &hub.services.config.limits;
+    let fragments = config.fragments.and_then(|most| u32::try_from(most).ok());
+    let limits = AssemblerLimits {
+        message_bytes: config.message_bytes,
+        fragments: fragments.unwrap_or(u32::MAX),
+    };
+    let (taken, step) = socket.next(input, &limits);
+    match step {
+        Step::More => return (taken, Flow::Wait),
+        Step::Heard => {}
+        Step::Ping(payload) => peer.outbox.push_own(|out| {
+            write_header(true, Opcode::Pong, payload.len() as u64, None, out);
+            out.extend_from_slice(payload);
+        }),
+        Step::Text(text) => {
+            hub.counters.increment(Counter::MessagesReceived);
+            peer.timers.set(
+                Timer::Idle,
+                hub.services
+                    .config
+                    .heartbeat
+                    .idle_timeout
+                    .unwrap_or_default(),
+                now.mono,
+            );
+            if session.dialect == Dialect::Echo {
+                push_frame(&mut peer.outbox, Opcode::Text, text.as_bytes());
+            } else {
+                let decoded = chain::validate(text, session.id);
+                message(peer, id, decoded, hub, now);
+            }
+        }
+        Step::Binary(bytes) => {
+            hub.counters.increment(Counter::MessagesReceived);
+            peer.timers.set(
+                Timer::Idle,
+                hub.services
+                    .config
+                    .heartbeat
+                    .idle_timeout
+                    .unwrap_or_default(),
+                now.mono,
+            );
+            if session.dialect == Dialect::Echo {
+                push_frame(&mut peer.outbox, Opcode::Binary, bytes);
+            } else {
+                let decoded = match simdutf8::basic::from_utf8(bytes) {
+                    Ok(text) => chain::validate(text, session.id),
+                    Err(_) => not_text(),
+                };
+                message(peer, id, decoded, hub, now);
+            }
+        }
+        Step::Closing(code) => {
+            push_close(&mut peer.outbox, code, "");
+            hub.leave_all(session);
+            peer.stage = Stage::Flushing;
+        }
+        Step::Closed => peer.stage = Stage::Flushing,
+        Step::Fault(fault) => {
+            hub.counters.increment(Counter::ProtocolFaults);
+            log::debug!("websocket_fault session={} fault={fault:?}", session.id);
+            push_close(&mut peer.outbox, fault.close_code(), fault.reason());
+            hub.leave_all(session);
+            peer.stage = Stage::FlushingThenLingering;
+        }
+    }
+    (taken, Flow::Continue)
+}
+
+fn not_text() -> Decoded {
+    let fault = Fault::new(
+        Code::InvalidMessage,
+        "a binary message must hold JSON in UTF-8",
+    );
+    Decoded {
+        correlation: Correlation::default(),
+        command: Err(fault),
+    }
+}
+
+/// One message of a native session: exactly one reply, or one per room, or a job that makes it.
+fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: Now) {
+    let Decoded {
+        correlation,
+        command,
+    } = decoded;
+    match command {
+        Ok((kind, command)) if kind.place == Place::Worker => {
+            let Some(session) = peer.open_session().map(|session| session.id) else {
+                return;
+            };
+            let address = peer.address;
+            let work = Work::Command {
+                correlation,
+                command,
+                session,
+                address,
+            };
+            hub.jobs.push_back(Job {
+                shard: hub.shard,
+                peer: id,
+                work,
+            });
+            peer.pause = Some(Pause::Job);
+        }
+        Ok((kind, Command::Subscribe { rooms, since })) => {
+            membership::subscribe(
+                peer,
+                id,
+                kind.name,
+                &correlation,
+                rooms,
+                since.as_ref(),
+                hub,
+                now,
+            );
+        }
+        Ok((kind, Command::Unsubscribe { rooms })) => {
+            membership::unsubscribe(peer, id, kind.name, &correlation, rooms, hub, now);
+        }
+        Ok((kind, command)) => {
+            let address = peer.address;
+            let Some(session) = peer.open_session() else {
+                return;
+            };
+            let is_member =
+                |room: &RoomName| hub.rooms.position(room, &session.memberships).is_some();
+            let asker = Asker {
+                session: session.id,
+                address,
+                is_member: &is_member,
+            };
+            let answered = commands::answer(
+                kind.name,
+                &correlation,
+                command,
+                &asker,
+                &hub.services,
+                &hub.counters,
+                now,
+            );
+            reply(peer, id, answered, hub, now);
+        }
+        Err(fault) => {
+            let answered = commands::fault_reply(&correlation, &fault, now.wall);
+            reply(peer, id, answered, hub, now);
+        }
+    }
+    spend_token(peer, hub, now);
+}
+
+/// Queues a reply and counts errors in a row.
+pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: Reply, hub: &mut Hub, now: Now) {
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    session.errors = if reply.is_error {
+        session.errors.saturating_add(1)
+    } else {
+        0
+    };
+    let errors = session.errors;
+    push_frame(&mut peer.outbox, Opcode::Text, &reply.json);
+    if reply.is_error {
+        hub.counters.increment(Counter::CommandErrors);
+        if errors >= crate::base::limits::ERRORS_IN_A_ROW {
+            hub.counters.increment(Counter::SessionsClosedForErrors);
+            close(
+                peer,
+                code::TOO_MANY_ERRORS,
+                "too many errors in a row",
+                hub,
+                now,
+            );
+        }
+    }
+    hub.touch(peer, id);
+}
+
+/// Takes the message's token; without one, reading pauses until there is one.
+pub(super) fn spend_token(peer: &mut Peer, hub: &mut Hub, now: Now) {
+    let limits = &hub.services.config.limits;
+    let Some(per_second) = limits.messages_per_second else {
+        return;
+    };
+    let rate = rate(per_second, limits.message_burst);
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    let Err(wait) = session.bucket.take(rate, now.mono) else {
+        return;
+    };
+    let tick = Tick::reached(now.mono);
+    let minute = Tick::at_or_after(crate::base::clock::Mono::ZERO + PAUSE_WINDOW).0;
+    if tick.0.saturating_sub(session.pauses.minute_began.0) >= minute {
+        session.pauses = Pauses {
+            minute_began: tick,
+            paused_ms: 0,
+        };
+    }
+    let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
+    session.pauses.paused_ms = session.pauses.paused_ms.saturating_add(millis);
+    hub.counters.increment(Counter::RatePaused);
+    if u128::from(session.pauses.paused_ms) >= PAUSED_MAX.as_millis() {
+        hub.counters.increment(Counter::RateClosed);
+        close(peer, code::RATE_LIMITED, "message rate exceeded", hub, now);
+        return;
+    }
+    if peer.pause.is_none() {
+        peer.pause = Some(Pause::Rate);
+        peer.timers.set(Timer::Resume, wait, now.mono);
+    }
+}
+
+fn rate(per_second: usize, burst: usize) -> Rate {
+    let clamp = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    Rate {
+        per_second: clamp(per_second),
+        burst: clamp(burst),
+    }
+}
+
+/// Pauses are added up over so long …
+const PAUSE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
+/// … and may last so long in all before the session is closed with 4003.
+const PAUSED_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Begins the close handshake, once; memberships end now.
+pub(super) fn close(peer: &mut Peer, code: u16, reason: &str, hub: &mut Hub, now: Now) {
+    if let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation {
+        if !socket.begin_close() {
+            return;
+        }
+        hub.leave_all(session);
+        log::debug!(
+            "session_closing session={} code={code} reason={reason:?}",
+            session.id
+        );
+        push_close(&mut peer.outbox, code, reason);
+        peer.timers.clear_all();
+        let timeout = hub.services.config.limits.write_timeout;
+        peer.timers.set(Timer::Stall, timeout, now.mono);
+        // Its pause must not keep the peer's answer from being read.
+        peer.pause = None;
+    }
+}
+
+/// [`close`] for callers that have no wall-clock time at hand.
+pub(super) fn close_at(peer: &mut Peer, code: u16, reason: &str, hub: &mut Hub, now: Mono) {
+    close(
+        peer,
+        code,
+        reason,
+        hub,
+        Now {
+            mono: now,
+            ..Now::default()
+        },
+    );
+}
+
+/// An empty Ping (RFC 6455 section 5.5.2).
+pub(super) fn ping_frame(out: &mut Vec<u8>) {
+    write_header(true, Opcode::Ping, 0, None, out);
+}
+
+fn push_close(outbox: &mut crate::shard::outbox::Outbox, code: u16, reason: &str) {
+    push_frame(outbox, Opcode::Close, &close_payload(code, reason));
+}
+
+fn push_frame(outbox: &mut crate::shard::outbox::Outbox, opcode: Opcode, payload: &[u8]) {
+    outbox.push_own(|out| {
+        write_header(true, opcode, payload.len() as u64, None, out);
+        out.extend_from_slice(payload);
+    });
+}
+
+/// Queues a text message that `write` composes.
+pub(super) fn push_text(
+    outbox: &mut crate::shard::outbox::Outbox,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let mut json = Vec::new();
+    write(&mut json);
+    push_frame(outbox, Opcode::Text, &json);
+}
