@@ -1,2 +1,7 @@
-//! placeholder
+//! L4: the shell: sockets, threads, signals, the clock. It puts the cores together and performs
+//! what they ask for; it decides nothing that a core could decide.
+
 pub mod logging;
+mod reactor;
+pub mod server;
+mod workers;

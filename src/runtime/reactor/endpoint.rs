@@ -1,0 +1,173 @@
+//! A connection's socket and what is remembered of its readiness.
+//!
+//! Edge-triggered readiness is told once, so it is remembered here until the kernel says
+//! otherwise: a read that fills less than the buffer has emptied the socket, a write that is not
+//! taken whole has filled it (epoll(7), section "Edge-triggered"); neither needs another call to
+//! find out.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::base::clock::Now;
+use crate::base::ids::PeerId;
+use crate::base::limits;
+use crate::shard::{AfterWrite, Shard};
+
+/// The sockets of a shard's peers, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    slots: Vec<Option<Endpoint>>,
+}
+
+/// One socket.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    socket: TcpStream,
+    generation: u32,
+    /// The socket may have something to read.
+    pub(super) readable: bool,
+    /// The peer has sent all it will; read until the end shows.
+    pub(super) read_closed: bool,
+    /// The socket may take something.
+    pub(super) writable: bool,
+    /// It stands in the list of those to read.
+    pub(super) queued: bool,
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// The peer sends nothing more.
+    End,
+    /// The connection is broken.
+    Broken,
+}
+
+/// What a write led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrote {
+    /// All is written, or the socket takes no more now.
+    Done,
+    /// The socket may take more; this turn's share is used up.
+    More,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Endpoints {
+    /// The endpoint of `id`, unless it is closed.
+    pub(super) fn find(&mut self, id: PeerId) -> Option<&mut Endpoint> {
+        let endpoint = self.slots.get_mut(id.slot as usize)?.as_mut()?;
+        (endpoint.generation == id.generation).then_some(endpoint)
+    }
+
+    /// Registers the socket of a new peer.
+    ///
+    /// # Errors
+    /// When the poll does not take it; the socket is closed then.
+    pub(super) fn open(
+        &mut self,
+        id: PeerId,
+        mut socket: TcpStream,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        registry.register(
+            &mut socket,
+            Token(id.to_token()),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        let slot = id.slot as usize;
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(Endpoint {
+                socket,
+                generation: id.generation,
+                readable: false,
+                read_closed: false,
+                // A new socket takes bytes; if not, the first write tells.
+                writable: true,
+                queued: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Closes the socket of a peer that has ended.
+    pub(super) fn close(&mut self, id: PeerId, registry: &Registry) {
+        let Some(place) = self.slots.get_mut(id.slot as usize) else {
+            return;
+        };
+        if place
+            .as_ref()
+            .is_some_and(|endpoint| endpoint.generation == id.generation)
+            && let Some(mut endpoint) = place.take()
+        {
+            // Closing the descriptor deregisters it, too; kqueue wants it said.
+            let _ = registry.deregister(&mut endpoint.socket);
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads once into `buffer`.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        match self.socket.read(buffer) {
+            Ok(0) => {
+                self.readable = false;
+                Read::End
+            }
+            Ok(count) => {
+                self.readable = count == buffer.len() || self.read_closed;
+                Read::Bytes(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readable = false;
+                Read::Nothing
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Read::Bytes(0),
+            Err(_) => Read::Broken,
+        }
+    }
+
+    /// Writes once what the peer has to send.
+    pub(super) fn write(&mut self, id: PeerId, shard: &mut Shard, now: Now) -> Wrote {
+        let mut taken = 0;
+        let mut is_whole = true;
+        if self.writable {
+            let mut slices = [IoSlice::new(&[]); limits::WRITE_PIECES];
+            let (count, total) = shard.gather(id, &mut slices);
+            let written = match slices.get(..count) {
+                Some([only]) => self.socket.write(only),
+                Some([]) | None => Ok(0),
+                Some(several) => self.socket.write_vectored(several),
+            };
+            match written {
+                Ok(count) => {
+                    taken = count;
+                    is_whole = count == total;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_whole = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Wrote::Broken,
+            }
+            self.writable = is_whole;
+        }
+        match shard.wrote(id, taken, now) {
+            AfterWrite::More if self.writable && is_whole => Wrote::More,
+            AfterWrite::More | AfterWrite::Done => Wrote::Done,
+            AfterWrite::ShutdownWrite => match self.socket.shutdown(Shutdown::Write) {
+                Ok(()) => Wrote::Done,
+                Err(_) => Wrote::Broken,
+            },
+        }
+    }
+}
