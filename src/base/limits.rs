@@ -16,6 +16,11 @@ pub const WRITE_BYTES_PER_TURN: usize = 256 * 1024;
 /// Pieces gathered into one writev (IOV_MAX is 1,024 on Linux and macOS; 64 fit on the stack).
 pub const WRITE_PIECES: usize = 64;
 
+/// Bytes that the kernel queues for a peer whose window is full, beyond what is on its way.
+/// Enough for a turn's worth of small messages, small enough that the outbox's policy, not the
+/// kernel's memory, decides about a slow reader.
+pub const UNSENT_BYTES: u32 = 64 * 1024;
+
 /// Events taken from one poll.
 pub const EVENTS_PER_TURN: usize = 1024;
 

@@ -1,5 +1,5 @@
-//! What a listening socket needs beyond the standard library: its backlog, and what the errors of
-//! accept(2) mean for the listener.
+//! What sockets need beyond the standard library: the backlog of a listener, what the errors of
+//! accept(2) mean for it, and a bound on what the kernel queues for a slow reader.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -12,6 +12,41 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub fn set_backlog(listener: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     // SAFETY: listen touches no memory of ours, and the borrow keeps the descriptor open.
     if unsafe { libc::listen(listener.as_raw_fd(), backlog) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Linux's and macOS's name for the same option (tcp(7); netinet/tcp.h), which the libc crate has
+/// for Linux only.
+#[cfg(target_os = "linux")]
+const NOTSENT_LOWAT: libc::c_int = libc::TCP_NOTSENT_LOWAT;
+/// The value in Darwin's netinet/tcp.h.
+#[cfg(not(target_os = "linux"))]
+const NOTSENT_LOWAT: libc::c_int = 0x201;
+
+/// Lets a socket take at most about `bytes` that its peer's window has no room for yet. Without
+/// it the kernel queues up to net.ipv4.tcp_wmem (4 MiB) for each peer that does not read, where
+/// no policy of ours sees it. What is on its way is not limited, so a fast peer loses nothing.
+///
+/// # Errors
+/// What the operating system answered; the socket works without the bound.
+pub fn bound_unsent(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+    // SAFETY: the pointer and length describe `value`, which outlives the call; the borrow keeps
+    // the descriptor open.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            NOTSENT_LOWAT,
+            (&raw const value).cast(),
+            length,
+        )
+    };
+    if done == 0 {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
@@ -64,6 +99,22 @@ mod tests {
     use std::os::fd::AsFd;
 
     use super::*;
+
+    #[test]
+    fn a_socket_takes_little_for_a_peer_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut writer, _) = listener.accept().unwrap();
+        bound_unsent(writer.as_fd(), 16 * 1024).unwrap();
+        writer.set_nonblocking(true).unwrap();
+        let mut taken = 0;
+        while let Ok(count) = std::io::Write::write(&mut writer, &[0; 4096]) {
+            taken += count;
+        }
+        // The reader's window holds some hundred KiB; without the bound it would be megabytes.
+        assert!(taken < 1024 * 1024, "{taken}");
+        drop(reader);
+    }
 
     #[test]
     fn a_listener_still_accepts_after_its_backlog_is_set() {

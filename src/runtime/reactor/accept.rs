@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
@@ -18,7 +19,7 @@ use crate::base::limits;
 use crate::domain::fault::Code;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::os::socket::{is_connection_gone, is_out_of_descriptors};
+use crate::os::socket::{bound_unsent, is_connection_gone, is_out_of_descriptors};
 use crate::runtime::logging::Repeated;
 use crate::runtime::reactor::endpoint::Endpoints;
 use crate::shard::Shard;
@@ -195,6 +196,7 @@ fn open(
 ) {
     // Small messages must leave at once; we gather what belongs together ourselves.
     let _ = socket.set_nodelay(true);
+    let _ = bound_unsent(socket.as_fd(), limits::UNSENT_BYTES);
     if let Some(id) = shard.open(address, now)
         && endpoints.open(id, socket, registry).is_err()
     {
