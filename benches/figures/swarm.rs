@@ -205,17 +205,17 @@ fn read(client: &mut Client, scratch: &mut [u8], mut on_frame: impl FnMut(Opcode
         let owned = std::mem::take(&mut client.pending);
         let bytes = if direct { &scratch[..count] } else { &owned };
         let mut at = 0;
-        if client.state == State::Upgrading {
-            if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
-                assert!(
-                    bytes.starts_with(b"HTTP/1.1 101"),
-                    "{}",
-                    String::from_utf8_lossy(bytes)
-                );
-                at = end + 4;
-                client.state = State::Open;
-                upgraded = true;
-            }
+        if client.state == State::Upgrading
+            && let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n")
+        {
+            assert!(
+                bytes.starts_with(b"HTTP/1.1 101"),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+            at = end + 4;
+            client.state = State::Open;
+            upgraded = true;
         }
         while client.state == State::Open {
             let rest = &bytes[at..];

@@ -42,7 +42,7 @@ impl<T> GenerationalSlab<T> {
     /// taken; the caller refuses the peer then.
     pub fn insert_with(&mut self, make: impl FnOnce(PeerId) -> T) -> Option<PeerId> {
         let slot = u32::try_from(self.values.vacant_key()).ok()?;
-        if slot > PeerId::SLOT_MAX || self.values.len() > PeerId::SLOT_MAX as usize {
+        if slot > PeerId::SLOT_MAX {
             return None;
         }
         if self.generations.len() <= slot as usize {
@@ -83,7 +83,7 @@ impl<T> GenerationalSlab<T> {
     pub fn remove(&mut self, id: PeerId) -> Option<T> {
         self.get(id)?;
         if let Some(generation) = self.generations.get_mut(id.slot as usize) {
-            *generation = if *generation >= PeerId::GENERATION_MAX {
+            *generation = if *generation == PeerId::GENERATION_MAX {
                 0
             } else {
                 *generation + 1

@@ -1,11 +1,13 @@
 //! What may be put into a shard's mailbox.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
+use crate::bus::mailbox::Mailbox;
 use crate::dialect::publication::Publication;
 
 /// One piece of mail for a shard.
@@ -46,4 +48,15 @@ pub struct SessionSummary {
     pub dialect: &'static str,
     /// The rooms it is in.
     pub rooms: Vec<crate::domain::room::RoomName>,
+}
+
+/// How long a shard may take to say who is there; one that takes longer is left out.
+const LIST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Asks one shard for its first `limit` sessions and waits for the answer: for workers only.
+#[must_use]
+pub fn list_sessions(mailbox: &Mailbox, limit: usize) -> Vec<SessionSummary> {
+    let (reply, answer) = bounded(1);
+    mailbox.push_waiting(Mail::ListSessions { limit, reply });
+    answer.recv_timeout(LIST_TIMEOUT).unwrap_or_default()
 }

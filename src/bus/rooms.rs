@@ -191,7 +191,7 @@ impl Rooms {
                 .map(|(room, (_, state))| Placement {
                     room: room.clone(),
                     offset: state.stream.next_offset(),
-                    epoch: state.stream.epoch().clone(),
+                    epoch: *state.stream.epoch(),
                 })
                 .collect();
             let except: Arc<[SessionId]> = publish.except.into();
@@ -418,7 +418,7 @@ impl Room {
 impl RoomState {
     fn position(&self) -> Position {
         Position {
-            epoch: self.stream.epoch().clone(),
+            epoch: *self.stream.epoch(),
             offset: self.stream.offset(),
         }
     }

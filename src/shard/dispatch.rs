@@ -118,7 +118,7 @@ pub(super) fn answer(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub,
     }
     match answer {
         Answer::Http(response) => http::answer(peer, response, hub, now),
-        Answer::Reply(reply) => websocket::reply(peer, id, reply, hub, now),
+        Answer::Reply(reply) => websocket::reply(peer, id, &reply, hub, now),
     }
     resume(peer, id, Pause::Job, hub, now);
 }

@@ -231,7 +231,7 @@ fn upgrade(peer: &mut Peer, id: PeerId, endpoint: opening::Endpoint, hub: &mut H
         Conversation::Socket(_) | Conversation::Refused => None,
     };
     let refusal = match opened {
-        Some(Ok(opening)) => match websocket::open(peer, id, opening, hub, now) {
+        Some(Ok(opening)) => match websocket::open(peer, id, &opening, hub, now) {
             Ok(()) => return,
             Err(refusal) => refusal,
         },

@@ -68,7 +68,7 @@ pub(super) fn subscribe(
             Ok(json)
         });
         let reply = finish(to, outcome, hub, now);
-        websocket::reply(peer, id, reply, hub, now);
+        websocket::reply(peer, id, &reply, hub, now);
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) fn unsubscribe(
             Ok(json)
         });
         let reply = finish(to, outcome, hub, now);
-        websocket::reply(peer, id, reply, hub, now);
+        websocket::reply(peer, id, &reply, hub, now);
     }
 }
 

@@ -32,7 +32,7 @@ use crate::wire::websocket::handshake::switching_protocols;
 pub(super) fn open(
     peer: &mut Peer,
     id: PeerId,
-    opening: Opening,
+    opening: &Opening,
     hub: &mut Hub,
     now: Now,
 ) -> Result<(), Box<Response>> {
@@ -245,18 +245,18 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
                 &hub.counters,
                 now,
             );
-            reply(peer, id, answered, hub, now);
+            reply(peer, id, &answered, hub, now);
         }
         Err(fault) => {
             let answered = commands::fault_reply(&correlation, &fault, now.wall);
-            reply(peer, id, answered, hub, now);
+            reply(peer, id, &answered, hub, now);
         }
     }
     spend_token(peer, hub, now);
 }
 
 /// Queues a reply and counts errors in a row.
-pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: Reply, hub: &mut Hub, now: Now) {
+pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, now: Now) {
     let Some(session) = peer.open_session() else {
         return;
     };

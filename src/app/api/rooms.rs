@@ -24,7 +24,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let mut out = Vec::new();
     Object::begin(&mut out)
         .value("rooms", |out| {
-            array(out, &rooms, |out, room| summary(room, out))
+            array(out, &rooms, |out, room| summary(room, out));
         })
         .boolean("more", more)
         .end();

@@ -1,21 +1,14 @@
 //! GET /api/v1/ws/stats and /api/v1/websocket/stats: the two shapes that clients of the replaced
 //! systems know.
 
-use std::time::Duration;
-
-use crossbeam_channel::bounded;
-
 use crate::app::http::Call;
 use crate::base::clock::Wall;
 use crate::base::limits;
-use crate::bus::mail::{Mail, SessionSummary};
+use crate::bus::mail::{SessionSummary, list_sessions};
 use crate::domain::fault::Fault;
 use crate::metrics::names::{COUNTERS, Counter};
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array, string};
-
-/// How long the shards may take to say who is there; one that takes longer is left out.
-const SHARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How many sessions there are, and who the first thousand are. Waits for the shards: for workers
 /// only.
@@ -25,16 +18,14 @@ const SHARD_TIMEOUT: Duration = Duration::from_secs(1);
 pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
     let mut listed: Vec<SessionSummary> = Vec::new();
     for mailbox in call.services.mailboxes.iter() {
-        let (reply, answer) = bounded(1);
         let limit = limits::STATS_SESSIONS.saturating_sub(listed.len());
-        mailbox.push_waiting(Mail::ListSessions { limit, reply });
-        listed.extend(answer.recv_timeout(SHARD_TIMEOUT).unwrap_or_default());
+        listed.extend(list_sessions(mailbox, limit));
     }
     let mut out = Vec::new();
     Object::begin(&mut out)
         .number("connectedClients", call.services.sessions())
         .value("clients", |out| {
-            array(out, &listed, |out, session| client(session, out))
+            array(out, &listed, |out, session| client(session, out));
         })
         .end();
     Ok(Response::raw_json(Status::OK, out.into()))

@@ -142,7 +142,7 @@ pub fn subscribed(
                 .boolean("recovered", true)
                 .value("publications", |out| {
                     array(out, publications, |out, (offset, entry)| {
-                        history_entry(entry, *offset, out)
+                        history_entry(entry, *offset, out);
                     });
                 })
         }

@@ -137,7 +137,7 @@ mod tests {
             .raw("r", "[1]")
             .string_if("none", None)
             .value("list", |out| {
-                array(out, [1u8, 2], |out, n| out.push(b'0' + n))
+                array(out, [1u8, 2], |out, n| out.push(b'0' + n));
             })
             .end();
         assert_eq!(
