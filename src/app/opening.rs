@@ -132,6 +132,10 @@ fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
 fn refusal(fault: &HandshakeFault) -> Response {
     let status = Status::from_code(fault.status());
     let mut response = error_response(status, Code::WebsocketError, &fault.to_string());
+    if status == Status::UPGRADE_REQUIRED {
+        // Upgrade speaks of this connection only (RFC 9110 section 7.8).
+        response = response.header("Connection", "upgrade");
+    }
     for (name, value) in fault.answer_headers() {
         response = response.header(name, *value);
     }

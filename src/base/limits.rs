@@ -24,8 +24,8 @@ pub const UNSENT_BYTES: u32 = 64 * 1024;
 /// Events taken from one poll.
 pub const EVENTS_PER_TURN: usize = 1024;
 
-/// Commands taken from the mailbox per turn.
-pub const COMMANDS_PER_TURN: usize = 1024;
+/// Pieces of mail taken from the mailbox per turn.
+pub const MAIL_PER_TURN: usize = 1024;
 
 /// Connections accepted per turn; the rest wait in the kernel's backlog.
 pub const ACCEPTS_PER_TURN: usize = 64;
@@ -40,8 +40,8 @@ pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long accepting rests after EMFILE, ENFILE, ENOBUFS or ENOMEM.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(250);
 
-/// Commands a shard's mailbox holds; when full, workers wait and HTTP publishes answer 503.
-pub const MAILBOX_COMMANDS: usize = 16 * 1024;
+/// Pieces of mail a shard's mailbox holds; when full, workers wait and HTTP publishes answer 503.
+pub const MAILBOX_MAIL: usize = 16 * 1024;
 
 /// Jobs that wait for a worker; when full, the session that has one pauses.
 pub const WORKER_JOBS: usize = 1024;

@@ -68,7 +68,7 @@ impl Mailbox {
     }
 
     /// Moves at most `most` pieces into `into`, oldest first. True if some are left.
-    pub fn take(&self, most: usize, into: &mut Vec<Mail>) -> bool {
+    pub fn take(&self, most: usize, into: &mut VecDeque<Mail>) -> bool {
         let mut queue = self.lock();
         let was_full = queue.len() >= self.capacity;
         let count = queue.len().min(most);

@@ -90,7 +90,7 @@ impl Server {
                 log::error!("wake_failed error=\"{error}\"");
             }
         };
-        let mailbox = Arc::new(Mailbox::new(limits::MAILBOX_COMMANDS, Box::new(wake)));
+        let mailbox = Arc::new(Mailbox::new(limits::MAILBOX_MAIL, Box::new(wake)));
         let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::clone(&mailbox)]);
         debug_assert_eq!(mailboxes.len(), SHARDS);
         let workers_wanted = config.server.workers;

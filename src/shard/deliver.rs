@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::base::clock::Mono;
+use crate::base::clock::Now;
 use crate::base::ids::{PeerId, SessionId};
 use crate::base::slab::GenerationalSlab;
 use crate::dialect::frame::Frame;
@@ -22,7 +22,7 @@ pub(super) fn deliver(
     except: &[SessionId],
     peers: &mut GenerationalSlab<Peer>,
     hub: &mut Hub,
-    now: Mono,
+    now: Now,
 ) {
     let mut slow = Vec::new();
     match &*publication.placements {
@@ -116,14 +116,14 @@ fn offer(
 }
 
 /// Policy `close`: what the member has not begun to read is dropped and it is told why.
-fn close_slow(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Mono) {
+fn close_slow(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     hub.counters.increment(Counter::SlowConsumersClosed);
     let dropped = peer.outbox.clear_unstarted();
     hub.counters.add(Counter::MessagesDropped, dropped as u64);
-    websocket::close_at(peer, code::SLOW_CONSUMER, "slow consumer", hub, now);
+    websocket::close(peer, id, code::SLOW_CONSUMER, "slow consumer", hub, now);
     // Its socket takes nothing at the moment; the write timeout says how long it may stay so.
     let timeout = hub.services.config.limits.write_timeout;
-    peer.timers.set(Timer::Stall, timeout, now);
+    peer.timers.set(Timer::Stall, timeout, now.mono);
     hub.touch(peer, id);
     hub.arm(peer, id);
 }

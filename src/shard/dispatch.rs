@@ -105,7 +105,7 @@ pub(super) fn resume(peer: &mut Peer, id: PeerId, pause: Pause, hub: &mut Hub, n
     if peer.wants_input() {
         hub.resumed.push(id);
     }
-    if peer.eof {
+    if peer.eof && peer.pause.is_none() {
         after_eof(peer, id, hub);
     }
     settle(peer, id, hub);

@@ -149,6 +149,7 @@ pub(super) fn step(shard: &mut Shard, now: Now) {
         };
         websocket::close(
             peer,
+            id,
             code::GOING_AWAY,
             "server shutting down",
             &mut shard.hub,

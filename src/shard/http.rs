@@ -34,6 +34,11 @@ pub(super) fn receive(
     let Conversation::Http(http) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
+    if !peer.outbox.fits(0, &hub.outbox_limits) {
+        // A client that does not read its answers gets no new ones until it does.
+        peer.pause = Some(Pause::Outbox);
+        return (0, Flow::Wait);
+    }
     let config = &hub.services.config.limits;
     let head_limits = HeadLimits {
         bytes: config.head_bytes,

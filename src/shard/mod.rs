@@ -54,8 +54,8 @@ pub struct Shard {
     peers: GenerationalSlab<Peer>,
     hub: Hub,
     drain: Option<Drain>,
-    /// Mail taken and not yet worked on; kept for its capacity.
-    mail: Vec<Mail>,
+    /// Mail taken and not yet worked on.
+    mail: VecDeque<Mail>,
 }
 
 /// All of a shard but its peers, so that one peer can be worked on beside it.
@@ -123,7 +123,7 @@ impl Shard {
                 services,
             },
             drain: None,
-            mail: Vec::new(),
+            mail: VecDeque::new(),
         }
     }
 
@@ -199,25 +199,30 @@ impl Shard {
     }
 
     /// Takes at most a turn's worth of mail in. True if there is more.
+    ///
+    /// Publications of one turn fill at most half an outbox, which is then written: a burst makes
+    /// nobody a slow consumer who reads as fast as the socket goes.
     pub fn take_mail(&mut self, now: Now) -> bool {
-        let mut mail = std::mem::take(&mut self.mail);
-        let left = match self.hub.services.mailboxes.get(self.hub.shard.index()) {
-            Some(mailbox) => mailbox.take(limits::COMMANDS_PER_TURN, &mut mail),
-            None => false,
-        };
-        for piece in mail.drain(..) {
+        let mut left = false;
+        if self.mail.is_empty()
+            && let Some(mailbox) = self.hub.services.mailboxes.get(self.hub.shard.index())
+        {
+            left = mailbox.take(limits::MAIL_PER_TURN, &mut self.mail);
+        }
+        let limits = self.hub.outbox_limits;
+        let (mut messages, mut bytes) = (limits.messages / 2, limits.bytes / 2);
+        while let Some(piece) = self.mail.pop_front() {
             match piece {
                 Mail::Deliver {
                     publication,
                     except,
                 } => {
-                    deliver::deliver(
-                        &publication,
-                        &except,
-                        &mut self.peers,
-                        &mut self.hub,
-                        now.mono,
-                    );
+                    messages = messages.saturating_sub(1);
+                    bytes = bytes.saturating_sub(publication.retained_bytes());
+                    deliver::deliver(&publication, &except, &mut self.peers, &mut self.hub, now);
+                    if messages == 0 || bytes == 0 {
+                        break;
+                    }
                 }
                 Mail::Answer { peer, answer } => self.answer(peer, answer, now),
                 Mail::ListSessions { limit, reply } => {
@@ -226,8 +231,7 @@ impl Shard {
                 }
             }
         }
-        self.mail = mail;
-        left
+        left || !self.mail.is_empty()
     }
 
     fn answer(&mut self, id: PeerId, answer: Answer, now: Now) {
@@ -309,9 +313,15 @@ impl Shard {
         }
     }
 
-    /// The peers whose sockets are to be read without a new event.
-    pub fn take_resumed(&mut self, into: &mut Vec<PeerId>) {
+    /// The peers whose sockets are to be read without a new event. What they had sent before they
+    /// were paused is worked on here; if there are any, the turn left something to do.
+    pub fn take_resumed(&mut self, into: &mut Vec<PeerId>, now: Now) {
         into.append(&mut self.hub.resumed);
+        for id in into.iter() {
+            if let Some(peer) = self.peers.get_mut(*id) {
+                dispatch::receive(peer, *id, &mut [], &mut self.hub, now);
+            }
+        }
     }
 
     /// What is to be written for `id`; see [`outbox::Outbox::gather`].

@@ -4,8 +4,9 @@
 //! rate). Invariant: an idle peer owns no buffer; what it costs is pinned by a test.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use crate::base::clock::Wall;
+use crate::base::clock::{Mono, Wall};
 use crate::base::ids::SessionId;
 use crate::dialect::Dialect;
 use crate::domain::rate_limit::TokenBucket;
@@ -100,6 +101,8 @@ pub(super) struct Session {
     pub(super) dialect: Dialect,
     /// Commands in a row that ended in an error.
     pub(super) errors: u8,
+    /// A message was carried out without a token.
+    pub(super) owes_token: bool,
     pub(super) bucket: TokenBucket,
     pub(super) pauses: Pauses,
     pub(super) memberships: Vec<Membership>,
@@ -109,8 +112,24 @@ pub(super) struct Session {
 /// How long reading was paused for the message rate in the current minute.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pauses {
-    pub(super) minute_began: Tick,
-    pub(super) paused_ms: u32,
+    minute_began: Tick,
+    paused_ms: u32,
+}
+
+impl Pauses {
+    /// Adds a pause that begins now; returns how long the pauses of this minute are in all.
+    pub(super) fn add(&mut self, pause: Duration, now: Mono) -> Duration {
+        let tick = Tick::reached(now);
+        if tick >= Tick::at_or_after(self.minute_began.begins() + Duration::from_secs(60)) {
+            *self = Self {
+                minute_began: tick,
+                paused_ms: 0,
+            };
+        }
+        let millis = u32::try_from(pause.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.paused_ms = self.paused_ms.saturating_add(millis);
+        Duration::from_millis(u64::from(self.paused_ms))
+    }
 }
 
 impl Peer {

@@ -21,11 +21,16 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
             }
             Timer::KeepAlive => peer.stage = Stage::Flushing,
             Timer::Ping => ping(peer, hub, now),
+            Timer::Pong if peer.pause.is_some() => {
+                // Its answer may be in what we do not read at the moment.
+                let timeout = hub.services.config.heartbeat.pong_timeout;
+                peer.timers.set(Timer::Pong, timeout, now.mono);
+            }
             Timer::Pong => {
                 hub.counters.increment(Counter::PongTimeouts);
-                websocket::close(peer, code::GOING_AWAY, "no pong", hub, now);
+                websocket::close(peer, id, code::GOING_AWAY, "no pong", hub, now);
             }
-            Timer::Idle => idle(peer, hub, now),
+            Timer::Idle => idle(peer, id, hub, now),
             Timer::Stall => {
                 hub.counters.increment(Counter::WriteStalls);
                 hub.end(peer, id);
@@ -44,31 +49,36 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     hub.arm(peer, id);
 }
 
-/// Sends a Ping and expects to hear something; an unread Ping is not followed by another.
+/// Sends a Ping and expects to hear something.
 fn ping(peer: &mut Peer, hub: &mut Hub, now: Now) {
     if peer.open_session().is_none() {
         return;
     }
     let heartbeat = &hub.services.config.heartbeat;
+    // A peer with something left to read is watched by the write timeout instead.
     if peer.outbox.is_empty() {
         peer.outbox.push_own(websocket::ping_frame);
-    }
-    if !peer.timers.is_set(Timer::Pong) {
-        peer.timers
-            .set(Timer::Pong, heartbeat.pong_timeout, now.mono);
+        if !peer.timers.is_set(Timer::Pong) {
+            peer.timers
+                .set(Timer::Pong, heartbeat.pong_timeout, now.mono);
+        }
     }
     peer.timers
         .set(Timer::Ping, heartbeat.ping_interval, now.mono);
 }
 
 /// Closes a session that is in no room and has been silent; looks again later otherwise.
-fn idle(peer: &mut Peer, hub: &mut Hub, now: Now) {
+fn idle(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     let Some(session) = peer.open_session() else {
         return;
     };
     if session.memberships.is_empty() {
         hub.counters.increment(Counter::IdleCloses);
-        websocket::close(peer, code::GOING_AWAY, "idle timeout", hub, now);
+        websocket::close(peer, id, code::GOING_AWAY, "idle timeout", hub, now);
+    } else {
+        let timeout = hub.services.config.heartbeat.idle_timeout;
+        peer.timers
+            .set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Drives the WebSocket conversation of a connection and the session on it.
 
+use std::time::Duration;
+
 use crate::app::chain;
 use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
-use crate::base::clock::{Mono, Now};
+use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::bus::job::{Job, Reply, Work};
 use crate::dialect::Dialect;
@@ -14,7 +16,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::rate_limit::{Rate, TokenBucket};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
-use crate::protocol::timers::{Tick, Timer};
+use crate::protocol::timers::Timer;
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::dispatch::Flow;
 use crate::shard::peer::{Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
@@ -40,6 +42,7 @@ pub(super) fn open(
         id: hub.rng.session_id(),
         dialect: opening.dialect,
         errors: 0,
+        owes_token: false,
         bucket: TokenBucket::default(),
         pauses: Pauses::default(),
         memberships: Vec::new(),
@@ -92,6 +95,9 @@ pub(super) fn receive(
     hub: &mut Hub,
     now: Now,
 ) -> (usize, Flow) {
+    if !pay_owed_token(peer, id, hub, now) {
+        return (0, Flow::Wait);
+    }
     let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
@@ -273,6 +279,7 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
             hub.counters.increment(Counter::SessionsClosedForErrors);
             close(
                 peer,
+                id,
                 code::TOO_MANY_ERRORS,
                 "too many errors in a row",
                 hub,
@@ -283,39 +290,52 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
     hub.touch(peer, id);
 }
 
-/// Takes the message's token; without one, reading pauses until there is one.
-pub(super) fn spend_token(peer: &mut Peer, hub: &mut Hub, now: Now) {
+/// Takes the token of a message that was carried out; without one it is owed, and nothing more is
+/// read until it is paid.
+fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
     let limits = &hub.services.config.limits;
     let Some(per_second) = limits.messages_per_second else {
         return;
     };
     let rate = rate(per_second, limits.message_burst);
+    if let Some(session) = peer.open_session() {
+        session.owes_token = session.bucket.take(rate, now.mono).is_err();
+    }
+}
+
+/// Pays the token that is owed, or pauses until there is one. False if reading must wait.
+fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool {
+    let limits = &hub.services.config.limits;
+    let rate = rate(
+        limits.messages_per_second.unwrap_or(0),
+        limits.message_burst,
+    );
     let Some(session) = peer.open_session() else {
-        return;
+        return true;
     };
+    if !session.owes_token {
+        return true;
+    }
     let Err(wait) = session.bucket.take(rate, now.mono) else {
-        return;
+        session.owes_token = false;
+        return true;
     };
-    let tick = Tick::reached(now.mono);
-    let minute = Tick::at_or_after(crate::base::clock::Mono::ZERO + PAUSE_WINDOW).0;
-    if tick.0.saturating_sub(session.pauses.minute_began.0) >= minute {
-        session.pauses = Pauses {
-            minute_began: tick,
-            paused_ms: 0,
-        };
-    }
-    let millis = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).max(1);
-    session.pauses.paused_ms = session.pauses.paused_ms.saturating_add(millis);
     hub.counters.increment(Counter::RatePaused);
-    if u128::from(session.pauses.paused_ms) >= PAUSED_MAX.as_millis() {
+    if session.pauses.add(wait, now.mono) >= PAUSED_MAX {
         hub.counters.increment(Counter::RateClosed);
-        close(peer, code::RATE_LIMITED, "message rate exceeded", hub, now);
-        return;
+        close(
+            peer,
+            id,
+            code::RATE_LIMITED,
+            "message rate exceeded",
+            hub,
+            now,
+        );
+        return true;
     }
-    if peer.pause.is_none() {
-        peer.pause = Some(Pause::Rate);
-        peer.timers.set(Timer::Resume, wait, now.mono);
-    }
+    peer.pause = Some(Pause::Rate);
+    peer.timers.set(Timer::Resume, wait, now.mono);
+    false
 }
 
 fn rate(per_second: usize, burst: usize) -> Rate {
@@ -326,13 +346,11 @@ fn rate(per_second: usize, burst: usize) -> Rate {
     }
 }
 
-/// Pauses are added up over so long …
-const PAUSE_WINDOW: std::time::Duration = std::time::Duration::from_secs(60);
-/// … and may last so long in all before the session is closed with 4003.
-const PAUSED_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+/// Pauses may last so long in all within a minute; then the session is closed with 4003.
+const PAUSED_MAX: Duration = Duration::from_secs(10);
 
 /// Begins the close handshake, once; memberships end now.
-pub(super) fn close(peer: &mut Peer, code: u16, reason: &str, hub: &mut Hub, now: Now) {
+pub(super) fn close(peer: &mut Peer, id: PeerId, code: u16, reason: &str, hub: &mut Hub, now: Now) {
     if let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation {
         if !socket.begin_close() {
             return;
@@ -346,23 +364,11 @@ pub(super) fn close(peer: &mut Peer, code: u16, reason: &str, hub: &mut Hub, now
         peer.timers.clear_all();
         let timeout = hub.services.config.limits.write_timeout;
         peer.timers.set(Timer::Stall, timeout, now.mono);
-        // Its pause must not keep the peer's answer from being read.
-        peer.pause = None;
+        // A pause must not keep the peer's answer from being read.
+        if peer.pause.take().is_some() {
+            hub.resumed.push(id);
+        }
     }
-}
-
-/// [`close`] for callers that have no wall-clock time at hand.
-pub(super) fn close_at(peer: &mut Peer, code: u16, reason: &str, hub: &mut Hub, now: Mono) {
-    close(
-        peer,
-        code,
-        reason,
-        hub,
-        Now {
-            mono: now,
-            ..Now::default()
-        },
-    );
 }
 
 /// An empty Ping (RFC 6455 section 5.5.2).

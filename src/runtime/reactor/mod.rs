@@ -161,7 +161,7 @@ impl Reactor {
                 &self.counters,
                 now,
             );
-            self.resume();
+            self.resume(now);
             if self.drain != Draining::No && self.shard.is_empty() {
                 let cut = self
                     .shard
@@ -369,15 +369,15 @@ impl Reactor {
     }
 
     /// Queues, for the next turn, peers that were paused and whose sockets have something.
-    fn resume(&mut self) {
+    fn resume(&mut self, now: Now) {
         let mut resumed = std::mem::take(&mut self.lists.resumed);
-        self.shard.take_resumed(&mut resumed);
+        self.shard.take_resumed(&mut resumed, now);
+        self.is_busy |= !resumed.is_empty();
         for id in resumed.drain(..) {
             let Some(endpoint) = self.endpoints.find(id) else {
                 continue;
             };
             if endpoint.readable && !endpoint.queued {
-                self.is_busy = true;
                 endpoint.queued = true;
                 self.lists.read.push(id);
             }
