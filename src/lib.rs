@@ -1,8 +1,8 @@
 //! kinglet: a realtime server that fits on a small machine.
 //!
 //! Layers, lowest first; a layer uses only those above it in this list (`tests/architecture.rs`
-//! holds it): `base`, `os`, `config`, `metrics`; `wire`; `protocol`, `dialect`, `domain`, `bus`;
-//! `app`, `shard`; `runtime`; `cli`. The map with its reasons is in the README.
+//! holds it): `base`, `os`, `config`, `metrics`; `wire`; `domain`, `protocol`, `dialect`, `bus`;
+//! `app`, `shard`; `runtime`; `testkit`, `cli`. The map with its reasons is in the README.
 //!
 //! Everything below `runtime` is a pure core: bytes, commands and `now` go in, outputs come out.
 //! Invariant: only `runtime` (and `cli`, which starts it) touches sockets, threads or clocks.

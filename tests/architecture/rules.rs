@@ -9,7 +9,7 @@ use crate::source::{Source, UsedPath};
 /// Layers, lowest first. A layer uses itself and those before it; the last two are both on top and
 /// do not use each other.
 const LAYERS: [&str; 14] = [
-    "base", "os", "config", "metrics", "wire", "protocol", "dialect", "domain", "bus", "app",
+    "base", "os", "config", "metrics", "wire", "domain", "protocol", "dialect", "bus", "app",
     "shard", "runtime", "testkit", "cli",
 ];
 
