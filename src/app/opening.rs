@@ -3,7 +3,7 @@
 use crate::app::http::{error_response, fault_response};
 use crate::app::services::Services;
 use crate::dialect::Dialect;
-use crate::dialect::native::decode;
+use crate::dialect::native::members;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::wire::http::fields::{BodyFraming, Version};
@@ -107,9 +107,9 @@ fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
     let mut rooms = Vec::new();
     for (name, value) in pairs(query) {
         let room = match &*name {
-            "room" => decode::room(&value)?,
-            "project_id" => decode::room(&format!("project:{value}"))?,
-            "board_id" => decode::room(&format!("board:{value}"))?,
+            "room" => members::room(&value)?,
+            "project_id" => members::room(&format!("project:{value}"))?,
+            "board_id" => members::room(&format!("board:{value}"))?,
             _ => continue,
         };
         if rooms.contains(&room) {
@@ -124,7 +124,7 @@ fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
         rooms.push(room);
     }
     if rooms.is_empty() {
-        rooms.push(decode::room("global")?);
+        rooms.push(members::room("global")?);
     }
     Ok(rooms)
 }

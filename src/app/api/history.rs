@@ -4,7 +4,7 @@ use crate::app::api::{invalid, number, parameter};
 use crate::app::commands;
 use crate::app::http::Call;
 use crate::base::limits;
-use crate::dialect::native::{decode, encode};
+use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
 use crate::domain::command::HistoryQuery;
 use crate::domain::fault::Fault;
@@ -18,10 +18,10 @@ use crate::wire::json::object::Object;
 pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
     let query = call.http.head.query();
     let epoch = match parameter(query, "epoch") {
-        Some(spelt) => Some(decode::epoch(&spelt)?),
+        Some(spelt) => Some(members::epoch(&spelt)?),
         None => None,
     };
-    let limit = decode::page_limit(number(query, "limit")?)
+    let limit = members::page_limit(number(query, "limit")?)
         .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
     let reverse = match parameter(query, "reverse").as_deref() {
         None | Some("false" | "0") => false,
@@ -29,7 +29,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
         Some(_) => return Err(invalid("reverse must be true or false")),
     };
     let asked = HistoryQuery {
-        room: decode::room(call.http.parameters.first().map_or("", String::as_str))?,
+        room: members::room(call.http.parameters.first().map_or("", String::as_str))?,
         epoch,
         since: number(query, "since")?,
         limit,
@@ -46,7 +46,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// VALIDATION_FAILED or NOT_FOUND.
 pub fn clear(call: &Call<'_>) -> Result<Response, Fault> {
-    let room = decode::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let room = members::room(call.http.parameters.first().map_or("", String::as_str))?;
     let position = call
         .services
         .rooms

@@ -9,7 +9,7 @@ use crate::app::api::invalid;
 use crate::app::http::Call;
 use crate::app::publish;
 use crate::base::limits;
-use crate::dialect::native::{decode, encode};
+use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
 use crate::domain::command::{Payload, Publish};
 use crate::domain::fault::Fault;
@@ -136,7 +136,7 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
         .ok_or_else(|| invalid("event is missing: name what is published"))?;
     let payload = match (body.data, body.data_base64) {
         (Some(_), Some(_)) => return Err(invalid("give data or data_base64, not both")),
-        (data, None) => decode::json_payload(data)?,
+        (data, None) => members::json_payload(data)?,
         (None, Some(text)) => Payload::Bytes(
             STANDARD
                 .decode(text)
@@ -151,13 +151,13 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
         (header, id) => header.or(id),
     };
     Ok(Publish {
-        rooms: decode::publish_rooms(&names)?,
-        event: decode::publish_event(event)?,
+        rooms: members::publish_rooms(&names)?,
+        event: members::publish_event(event)?,
         payload,
-        source: decode::publish_source(body.source)?,
-        key: decode::publish_key(key)?,
+        source: members::publish_source(body.source)?,
+        key: members::publish_key(key)?,
         except: match body.except {
-            Some(raw) => decode::except(raw)?,
+            Some(raw) => members::except(raw)?,
             None => Vec::new(),
         },
     })

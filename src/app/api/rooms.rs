@@ -5,7 +5,7 @@ use crate::app::commands::no_room;
 use crate::app::http::Call;
 use crate::base::limits;
 use crate::bus::rooms::RoomSummary;
-use crate::dialect::native::decode;
+use crate::dialect::native::members;
 use crate::domain::fault::Fault;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array};
@@ -18,7 +18,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let query = call.http.head.query();
     let prefix = parameter(query, "prefix").unwrap_or_default();
     let after = parameter(query, "after").unwrap_or_default();
-    let limit = decode::page_limit(number(query, "limit")?)
+    let limit = members::page_limit(number(query, "limit")?)
         .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
     let (rooms, more) = call.services.rooms.list(&prefix, &after, limit);
     let mut out = Vec::new();
@@ -36,7 +36,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// VALIDATION_FAILED for a bad name, NOT_FOUND if the room does not exist now.
 pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
-    let name = decode::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let name = members::room(call.http.parameters.first().map_or("", String::as_str))?;
     let found = call
         .services
         .rooms

@@ -8,14 +8,14 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::base::ids::SessionId;
 use crate::base::limits;
-use crate::domain::command::{Command, HistoryQuery, Payload, Publish, Since};
-use crate::domain::event::check_publishable;
+use crate::dialect::native::members::{
+    epoch, except, invalid, json_payload, page_limit, publish_event, publish_key, publish_rooms,
+    publish_source, room, shorten, since,
+};
+use crate::domain::command::{Command, HistoryQuery, Publish};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
-use crate::wire::json::raw::compact;
 
 /// Where a command is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,150 +347,6 @@ fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     }))
 }
 
-/// The size of a page: [`limits::PAGE`] unless said otherwise, `None` if out of bounds.
-#[must_use]
-pub fn page_limit(asked: Option<u64>) -> Option<usize> {
-    let limit = match asked {
-        Some(limit) => usize::try_from(limit).ok()?,
-        None => limits::PAGE,
-    };
-    (1..=limits::PAGE).contains(&limit).then_some(limit)
-}
-
-/// Checks the rooms of a publish: 1 to [`limits::ROOMS_PER_PUBLISH`] good names; a name given
-/// twice counts once.
-///
-/// # Errors
-/// VALIDATION_FAILED, naming the bad name or the bound.
-pub fn publish_rooms(names: &[String]) -> Result<Vec<RoomName>, Fault> {
-    if names.is_empty() || names.len() > limits::ROOMS_PER_PUBLISH {
-        let most = limits::ROOMS_PER_PUBLISH;
-        return Err(invalid(format!(
-            "an event is published to 1 to {most} rooms"
-        )));
-    }
-    let mut rooms = Vec::with_capacity(names.len());
-    for name in names {
-        let room = room(name)?;
-        if !rooms.contains(&room) {
-            rooms.push(room);
-        }
-    }
-    Ok(rooms)
-}
-
-/// Checks an event's name for publishing.
-///
-/// # Errors
-/// VALIDATION_FAILED when it is malformed or reserved for the server.
-pub fn publish_event(event: String) -> Result<Box<str>, Fault> {
-    check_publishable(&event).map_err(|fault| invalid(fault.to_string()))?;
-    Ok(event.into())
-}
-
-/// Takes `data` as the publisher spelt it, on one line; absent is null.
-///
-/// # Errors
-/// VALIDATION_FAILED when it nests deeper than [`limits::JSON_DEPTH`].
-pub fn json_payload(data: Option<&RawValue>) -> Result<Payload, Fault> {
-    let raw = data.map_or("null", RawValue::get);
-    let compacted = compact(raw, limits::JSON_DEPTH).map_err(|fault| invalid(fault.to_string()))?;
-    Ok(Payload::Json(compacted.into()))
-}
-
-/// Checks a publication's `source`: at most 255 bytes.
-///
-/// # Errors
-/// VALIDATION_FAILED when it is longer.
-pub fn publish_source(source: Option<String>) -> Result<Option<Box<str>>, Fault> {
-    match source {
-        Some(source) if source.len() > 255 => Err(invalid("source must have at most 255 bytes")),
-        Some(source) => Ok(Some(source.into())),
-        None => Ok(None),
-    }
-}
-
-/// Checks an idempotency key: 1 to [`limits::IDEMPOTENCY_KEY_BYTES`] bytes.
-///
-/// # Errors
-/// VALIDATION_FAILED when it is empty or longer.
-pub fn publish_key(key: Option<String>) -> Result<Option<Box<str>>, Fault> {
-    match key {
-        Some(key) if key.is_empty() || key.len() > limits::IDEMPOTENCY_KEY_BYTES => {
-            let most = limits::IDEMPOTENCY_KEY_BYTES;
-            Err(invalid(format!("an idempotency key has 1 to {most} bytes")))
-        }
-        Some(key) => Ok(Some(key.into())),
-        None => Ok(None),
-    }
-}
-
-/// Reads `except`: one session id or a list of at most [`limits::ROOMS_PER_PUBLISH`].
-///
-/// # Errors
-/// VALIDATION_FAILED when it is something else.
-pub fn except(raw: &RawValue) -> Result<Vec<SessionId>, Fault> {
-    let wrong = || invalid("except must be a session id (32 hex digits) or a list of them");
-    let names = if raw.get().starts_with('[') {
-        serde_json::from_str::<Vec<String>>(raw.get()).map_err(|_| wrong())?
-    } else {
-        vec![serde_json::from_str::<String>(raw.get()).map_err(|_| wrong())?]
-    };
-    if names.len() > limits::ROOMS_PER_PUBLISH {
-        return Err(wrong());
-    }
-    names
-        .iter()
-        .map(|name| SessionId::parse(name).ok_or_else(wrong))
-        .collect()
-}
-
-fn since(raw: &RawValue) -> Result<Since, Fault> {
-    #[derive(Deserialize)]
-    struct Placed {
-        epoch: Option<String>,
-        offset: u64,
-    }
-    let wrong = || invalid("since must be an offset, or {\"epoch\":\"…\",\"offset\":…}");
-    if let Ok(offset) = serde_json::from_str::<u64>(raw.get()) {
-        return Ok(Since {
-            epoch: None,
-            offset,
-        });
-    }
-    if !raw.get().starts_with('{') {
-        return Err(wrong());
-    }
-    let placed: Placed = serde_json::from_str(raw.get()).map_err(|_| wrong())?;
-    // An empty epoch is what a client has that never saw one.
-    let epoch = match placed.epoch.as_deref() {
-        None | Some("") => None,
-        Some(spelt) => Some(epoch(spelt)?),
-    };
-    Ok(Since {
-        epoch,
-        offset: placed.offset,
-    })
-}
-
-/// Reads an epoch.
-///
-/// # Errors
-/// VALIDATION_FAILED when it is not 1 to 32 of `[A-Za-z0-9_-]`.
-pub fn epoch(spelt: &str) -> Result<Epoch, Fault> {
-    Epoch::parse(spelt).ok_or_else(|| invalid("epoch must be 1 to 32 of A-Z a-z 0-9 _ -"))
-}
-
-/// Reads a room's name.
-///
-/// # Errors
-/// VALIDATION_FAILED, saying what is wrong with it.
-pub fn room(name: &str) -> Result<RoomName, Fault> {
-    RoomName::parse(name).map_err(|fault| {
-        invalid(fault.to_string()).with_details(serde_json::json!({ "room": shorten(name) }))
-    })
-}
-
 fn text(raw: Option<&RawValue>, member: &str) -> Result<Option<String>, Fault> {
     match raw {
         Some(raw) => typed(raw, member, "a string").map(Some),
@@ -504,16 +360,6 @@ fn typed<'a, T: Deserialize<'a>>(
     expected: &str,
 ) -> Result<T, Fault> {
     serde_json::from_str(raw.get()).map_err(|_| invalid(format!("{member} must be {expected}")))
-}
-
-/// At most 64 characters of what a client wrote, for messages that quote it.
-#[must_use]
-pub fn shorten(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
-fn invalid(message: impl Into<String>) -> Fault {
-    Fault::new(Code::ValidationFailed, message)
 }
 
 fn unparsable(error: &serde_json::Error) -> Fault {
