@@ -2,7 +2,7 @@
 //!
 //! A TOML file, the environment and flags are gathered into `Raw` (what was written, and where),
 //! which becomes [`Config`] (what it means). Every key is one row in `keys.rs`; that row reads the
-//! value, is suggested for a misspelt one and is rendered by [`reference`].
+//! value, is suggested for a misspelt one and is rendered by [`reference()`].
 //!
 //! May not touch: files, the process environment, the network; the caller hands in texts.
 //! Invariants: a key that has no effect in this version is refused, never ignored; all faults are

@@ -54,7 +54,7 @@ pub enum Step {
     /// What is left of the input must be kept until more arrives.
     More,
     /// A head is complete: look at [`HttpExchange::head`] and call [`HttpExchange::admit`], or
-    /// answer at once with [`HttpExchange::refuse`].
+    /// answer at once with [`HttpExchange::answer`].
     Head,
     /// The client waits for leave to send its body: send `100 Continue`.
     Continue,

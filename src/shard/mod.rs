@@ -324,7 +324,7 @@ impl Shard {
         }
     }
 
-    /// What is to be written for `id`; see [`outbox::Outbox::gather`].
+    /// What is to be written for `id`: how many slices were filled, and bytes in all.
     #[must_use]
     pub fn gather<'a>(&'a self, id: PeerId, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
         match self.peers.get(id) {
