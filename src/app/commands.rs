@@ -58,10 +58,10 @@ pub fn answer(
                 encode::history(to, &page, now.wall, &mut json);
             }
             Command::Ping => encode::pong(to, now.wall, &mut json),
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } => {
+            Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Pong => {
                 return Err(Fault::new(
                     Code::InternalError,
-                    "memberships are the shard's",
+                    "this command is the shard's",
                 ));
             }
         }

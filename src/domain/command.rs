@@ -31,6 +31,8 @@ pub enum Command {
     History(HistoryQuery),
     /// Ask whether the server is there.
     Ping,
+    /// Show that the client is there; needs no reply.
+    Pong,
 }
 
 /// An event on its way into rooms.

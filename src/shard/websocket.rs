@@ -227,6 +227,8 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
                 now,
             );
         }
+        // Whoever answers pings in JSON has been heard by its arrival.
+        Ok((_, Command::Pong)) => {}
         Ok((kind, Command::Unsubscribe { rooms })) => {
             membership::unsubscribe(peer, id, kind.name, &correlation, rooms, hub, now);
         }

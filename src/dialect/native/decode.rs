@@ -63,6 +63,11 @@ pub static COMMANDS: &[CommandType] = &[
         place: Place::Shard,
         parse: |_| Ok(Command::Ping),
     },
+    CommandType {
+        name: "pong",
+        place: Place::Shard,
+        parse: |_| Ok(Command::Pong),
+    },
     // Lets a test of the real binary see what a panic does to the others: nothing.
     #[cfg(any(test, feature = "testkit"))]
     CommandType {
