@@ -69,6 +69,9 @@ pub fn check_origin(
 /// Whether `host` (a Host field) names this server: `localhost`, a loopback address, an address
 /// that we listen on, each with any port, or one of `allowed_hosts`.
 ///
+/// A server that listens on a wildcard address listens on every address of its machine, which it
+/// does not know; then any address will do. Names are what DNS rebinding needs, addresses are not.
+///
 /// An entry of `allowed_hosts` without a port allows any port. A malformed `host` is false.
 #[must_use]
 pub fn check_host(host: &str, listen: &[SocketAddr], allowed_hosts: &[String]) -> bool {
@@ -77,7 +80,10 @@ pub fn check_host(host: &str, listen: &[SocketAddr], allowed_hosts: &[String]) -
     };
     let is_own = match asked.host {
         Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
-        Host::Address(ip) => ip.is_loopback() || listen.iter().any(|at| at.ip() == ip),
+        Host::Address(ip) => {
+            let listens = |at: &SocketAddr| at.ip() == ip || at.ip().is_unspecified();
+            ip.is_loopback() || listen.iter().any(listens)
+        }
     };
     is_own
         || allowed_hosts.iter().any(|entry| {
@@ -430,5 +436,14 @@ mod tests {
         ] {
             check(host, false);
         }
+    }
+
+    #[test]
+    fn on_a_wildcard_address_any_address_names_this_server_but_no_name_does() {
+        let everywhere = [SocketAddr::from(([0, 0, 0, 0], 8080))];
+        assert!(check_host("192.168.1.5:8080", &everywhere, &[]));
+        assert!(check_host("[2001:db8::1]:8080", &everywhere, &[]));
+        assert!(!check_host("evil.example:8080", &everywhere, &[]));
+        assert!(!check_host("192.168.1.5.nip.io", &everywhere, &[]));
     }
 }
