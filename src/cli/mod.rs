@@ -1,34 +1,147 @@
-//! The command line.
+//! The command line: what the operator typed, carried out, and said back in lines.
+//!
+//! ```text
+//! arguments ─┬─ serve, check-config ── configuration ── runtime::server
+//!            └─ publish, subscribe ─── http_client, socket_client ── transport
+//! ```
+//!
+//! May not touch: what a server does once it runs. Invariants: a failure is one line on standard
+//! error (each fault of a configuration is one); results go to standard output, and nobody reading
+//! them is no failure; the exit code is made in one place.
 
-use crate::config::{Flags, Sources, load};
-use crate::runtime::logging::Logging;
-use crate::runtime::server::Server;
+mod arguments;
+mod configuration;
+mod http_client;
+mod output;
+mod publish;
+mod recovery;
+mod serve;
+mod socket_client;
+mod subscribe;
+mod transport;
+mod url;
 
-/// Placeholder until the command line is written.
-#[allow(clippy::print_stderr)]
-pub fn main() -> std::process::ExitCode {
-    let environment: Vec<(String, String)> = std::env::vars().collect();
-    let flags = Flags::default();
-    let (config, _) = match load(&Sources {
-        file: None,
-        environment: &environment,
-        flags: &flags,
-    }) {
-        Ok(loaded) => loaded,
-        Err(faults) => {
-            eprintln!("{faults}");
-            return 2.into();
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::arguments::{Arguments, Command};
+
+/// How a command ended; its code is what scripts and service managers see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Done, or drained.
+    Done,
+    /// Failed at start or while running.
+    Failed,
+    /// Asked for something that is none of ours: usage or configuration.
+    Misused,
+    /// Drained incompletely.
+    Cut,
+}
+
+impl Exit {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Misused => 2,
+            Self::Cut => 3,
+        }
+    }
+}
+
+/// Why a command did not end well.
+#[derive(Debug, PartialEq, Eq)]
+enum Failure {
+    /// The caller's fault; one fault a line.
+    Misuse(String),
+    /// It did not work out; one line.
+    Failed(String),
+    /// Nobody reads standard output any more, so there is nothing left to do.
+    OutputClosed,
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let exit = match Arguments::try_parse() {
+        Ok(arguments) => carry_out(arguments),
+        Err(error) => show_usage(&error),
+    };
+    exit.code().into()
+}
+
+fn carry_out(arguments: Arguments) -> Exit {
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    let ended = match command {
+        Command::Serve(asked) => serve::run(asked),
+        Command::CheckConfig(asked) => configuration::check(asked),
+        Command::Publish(asked) => publish::run(&asked),
+        Command::Subscribe(asked) => subscribe::run(asked),
+        Command::Version => {
+            output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
     };
-    let logging = Logging::start(config.log.level, None).ok();
-    match Server::start(config).map(|server| {
-        eprintln!("listening {:?}", server.addresses());
-        server.run(logging.as_ref())
-    }) {
-        Ok(Ok(_)) => 0.into(),
-        other => {
-            eprintln!("{other:?}");
-            1.into()
+    match ended {
+        Ok(exit) => exit,
+        Err(Failure::OutputClosed) => Exit::Done,
+        Err(Failure::Misuse(faults)) => {
+            faults.lines().for_each(output::error);
+            Exit::Misused
         }
+        Err(Failure::Failed(reason)) => {
+            output::error(&reason);
+            Exit::Failed
+        }
+    }
+}
+
+/// Help goes to standard output as clap lays it out; a fault becomes one line.
+fn show_usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // Whoever asked for help and went away needs none.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    output::error(&usage_line(&error.render().to_string()));
+    Exit::Misused
+}
+
+/// clap's paragraphs, joined.
+fn usage_line(rendered: &str) -> String {
+    let paragraphs: Vec<String> = rendered
+        .split("\n\n")
+        .map(|paragraph| {
+            let lines: Vec<&str> = paragraph.lines().map(str::trim).collect();
+            lines.join(" ").trim().to_owned()
+        })
+        .filter(|paragraph| !paragraph.is_empty())
+        .collect();
+    let line = paragraphs.join("; ");
+    match line.strip_prefix("error: ") {
+        Some(rest) => rest.to_owned(),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usage_line;
+
+    #[test]
+    fn a_usage_fault_is_one_line() {
+        let check = |rendered: &str, expected: &str| assert_eq!(usage_line(rendered), expected);
+        check(
+            "error: unexpected argument '--lisen' found\n\n  tip: a similar argument exists: \
+             '--listen'\n\nUsage: kinglet --listen <ADDRESS>\n\nFor more, try '--help'.\n",
+            "unexpected argument '--lisen' found; tip: a similar argument exists: '--listen'; \
+             Usage: kinglet --listen <ADDRESS>; For more, try '--help'.",
+        );
+        check(
+            "error: missing:\n  <ROOM>\n  <EVENT>\n",
+            "missing: <ROOM> <EVENT>",
+        );
+        check("", "");
     }
 }

@@ -1,0 +1,201 @@
+//! What can be typed. The doc comments of the fields are the help that operators read.
+//!
+//! May not touch: what the commands do. Invariant: a flag that has no effect in this version is
+//! not accepted.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::cli::url::{DEFAULT_URL, Url};
+use crate::config::Flags;
+use crate::domain::command::Since;
+use crate::domain::position::{Epoch, OFFSET_MAX};
+use crate::domain::room::RoomName;
+
+const EXAMPLES: &str = "\
+Try it, in three terminals:
+  kinglet
+  kinglet subscribe global
+  kinglet publish global hello '{\"from\":\"me\"}'";
+
+/// A realtime server that fits on a small machine.
+///
+/// Apps and services meet in rooms over WebSocket; a backend pushes with one HTTP POST; whoever was
+/// away gets what they missed. Without a command, `kinglet` serves.
+#[derive(Debug, Parser)]
+#[command(name = "kinglet", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) serve: ServeArguments,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the server (what `kinglet` alone does, too)
+    Serve(ServeArguments),
+    /// Check the configuration that `serve` would use, and say every fault in it
+    CheckConfig(ServeArguments),
+    /// Publish one event to a room
+    Publish(PublishArguments),
+    /// Print the events of rooms, one JSON object a line, until interrupted
+    Subscribe(SubscribeArguments),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArguments {
+    /// The configuration; without it ./kinglet.toml is read if there is one
+    #[arg(long, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+    /// Where to listen, such as 127.0.0.1:9000 (repeatable) [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+    /// The least important lines to log: error, warn, info, debug, trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Listen where other machines can connect, though nobody is asked who they are
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl ServeArguments {
+    /// What of it overrides the configuration.
+    pub(super) fn flags(self) -> Flags {
+        Flags {
+            listen: self.listen,
+            log_level: self.log_level,
+            insecure: self.insecure,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServerArgument {
+    /// The server, http://HOST:PORT or ws://HOST:PORT
+    #[arg(long, value_name = "URL", env = "KINGLET_URL")]
+    #[arg(default_value = DEFAULT_URL, value_parser = Url::parse)]
+    pub(super) url: Url,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PublishArguments {
+    /// The room, such as global or chat:42
+    #[arg(value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
+    /// The event's name
+    pub(super) event: String,
+    /// What happened, as JSON; - reads it from standard input [default: null]
+    #[arg(allow_negative_numbers = true)]
+    pub(super) data: Option<String>,
+    /// Makes repeating safe: for five minutes, the same key publishes once
+    #[arg(long)]
+    pub(super) key: Option<String>,
+    /// Who publishes, told to all who read it
+    #[arg(long)]
+    pub(super) source: Option<String>,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SubscribeArguments {
+    /// The rooms
+    #[arg(required = true, value_name = "ROOM", value_parser = RoomName::parse)]
+    pub(super) rooms: Vec<RoomName>,
+    /// First print what came after this position: OFFSET, or EPOCH:OFFSET (for one room); 0 is
+    /// everything that is kept
+    #[arg(long, value_name = "POSITION", value_parser = parse_since)]
+    pub(super) since: Option<Since>,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+}
+
+/// Reads `OFFSET` or `EPOCH:OFFSET`.
+fn parse_since(text: &str) -> Result<Since, String> {
+    let wrong = || "write OFFSET or EPOCH:OFFSET, such as 17 or 0dKx3vTq81Zb:17".to_owned();
+    let (epoch, offset) = match text.split_once(':') {
+        Some((epoch, offset)) => (Some(Epoch::parse(epoch).ok_or_else(wrong)?), offset),
+        None => (None, text),
+    };
+    if !offset.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let offset: u64 = offset.parse().map_err(|_| wrong())?;
+    if offset > OFFSET_MAX {
+        return Err(format!("an offset is at most {OFFSET_MAX}"));
+    }
+    Ok(Since { epoch, offset })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serves_without_a_command() {
+        let bare = Arguments::try_parse_from(["kinglet", "--listen", "127.0.0.1:0"]).unwrap();
+        assert!(bare.command.is_none());
+        assert_eq!(bare.serve.flags().listen, ["127.0.0.1:0"]);
+        let mixed = ["kinglet", "--insecure", "version"];
+        assert!(Arguments::try_parse_from(mixed).is_err());
+    }
+
+    #[test]
+    fn reads_positions() {
+        let check = |text: &str, expected: Option<(Option<&str>, u64)>| {
+            let found = parse_since(text).ok();
+            let expected = expected.map(|(epoch, offset)| Since {
+                epoch: epoch.and_then(Epoch::parse),
+                offset,
+            });
+            assert_eq!(found, expected, "{text}");
+        };
+        check("0", Some((None, 0)));
+        check("17", Some((None, 17)));
+        check("a-_9:17", Some((Some("a-_9"), 17)));
+        check("9007199254740991", Some((None, OFFSET_MAX)));
+        for wrong in [
+            "",
+            ":",
+            ":1",
+            "a:",
+            "a",
+            "a:b:1",
+            "+1",
+            "-1",
+            "a:+1",
+            " 1",
+            "é:1",
+            "9007199254740992",
+            "99999999999999999999",
+        ] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn takes_negative_numbers_and_the_dash_for_data() {
+        let data = |data: &str| {
+            let parsed = Arguments::try_parse_from(["kinglet", "publish", "r", "e", data]).unwrap();
+            match parsed.command {
+                Some(Command::Publish(asked)) => asked.data,
+                _ => None,
+            }
+        };
+        assert_eq!(data("-").as_deref(), Some("-"));
+        assert_eq!(data("-5.5").as_deref(), Some("-5.5"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The texts that a configuration is made from: the file, the environment, the flags.
+//!
+//! May not touch: what the texts mean; that is `config`. Invariant: a file that was named is read
+//! or the command fails; only the one in the working directory may be missing.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::cli::arguments::ServeArguments;
+use crate::cli::{Exit, Failure, output};
+use crate::config::{self, Config, Sources, Warning};
+
+/// What is read if no file is named and this one exists.
+const DEFAULT_FILE: &str = "./kinglet.toml";
+
+/// Bytes of a configuration; one that sets every key and a hundred namespaces has 20 KiB.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Variables with our prefix that belong to the client commands.
+const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
+
+/// A configuration to serve with.
+pub(super) struct Loaded {
+    pub(super) config: Config,
+    pub(super) warnings: Vec<Warning>,
+    /// What had a say in it, for the operator.
+    origin: String,
+}
+
+/// Reads everything that `serve` goes by.
+///
+/// # Errors
+/// All faults at once, one a line.
+pub(super) fn load(asked: ServeArguments) -> Result<Loaded, Failure> {
+    let file = read_file(asked.config.as_deref())?;
+    let flags = asked.flags();
+    // A variable that is not UTF-8 and ours is refused by its value; the others do not matter.
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, text)| (lossy(&name), lossy(&text)))
+        .collect();
+    let origin = origin(
+        file.as_ref(),
+        &environment,
+        flags != config::Flags::default(),
+    );
+    let sources = Sources {
+        file: file
+            .as_ref()
+            .map(|(path, text)| (path.as_str(), text.as_str())),
+        environment: &environment,
+        flags: &flags,
+    };
+    match config::load(&sources) {
+        Ok((config, warnings)) => Ok(Loaded {
+            config,
+            warnings,
+            origin,
+        }),
+        Err(faults) => Err(Failure::Misuse(faults.to_string())),
+    }
+}
+
+/// `check-config`: says that the configuration is good and what it was made from.
+pub(super) fn check(asked: ServeArguments) -> Result<Exit, Failure> {
+    let loaded = load(asked)?;
+    for warning in &loaded.warnings {
+        output::warning(&warning.to_string());
+    }
+    let listen = loaded.config.server.listen.iter();
+    let listen: Vec<String> = listen.map(ToString::to_string).collect();
+    output::line("ok")?;
+    output::line(&format!("from: {}", loaded.origin))?;
+    output::line(&format!("listen: {}", listen.join(", ")))?;
+    Ok(Exit::Done)
+}
+
+fn lossy(text: &std::ffi::OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn origin(
+    file: Option<&(String, String)>,
+    environment: &[(String, String)],
+    flags: bool,
+) -> String {
+    let mut origin = match file {
+        Some((path, _)) => vec!["defaults", path],
+        None => vec!["defaults (there is no ./kinglet.toml)"],
+    };
+    let names = environment.iter().map(|(name, _)| name.as_str());
+    let is_ours = |name: &&str| name.starts_with("KINGLET_") && !CLIENT_VARIABLES.contains(name);
+    let mut names: Vec<&str> = names.filter(is_ours).collect();
+    names.sort_unstable();
+    origin.append(&mut names);
+    origin.extend(flags.then_some("flags"));
+    origin.join(", ")
+}
+
+/// The path, for messages, and the text of the file to use.
+fn read_file(named: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
+    let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_owned);
+    let shown = path.display().to_string();
+    match read_text(&path) {
+        Ok(text) => Ok(Some((shown, text))),
+        Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::Misuse(format!("cannot read {shown}: {error}"))),
+    }
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 1 MiB"));
+    }
+    Ok(text)
+}

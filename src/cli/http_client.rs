@@ -1,0 +1,141 @@
+//! One HTTP exchange: connect, ask, read the answer, close.
+//!
+//! May not touch: what is asked. Invariant: an answer is bounded whatever the server declares.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use serde::Deserialize;
+
+use crate::cli::transport::{READ_BYTES, TransportFault, connect, fault, read};
+use crate::cli::url::Url;
+use crate::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
+use crate::wire::http::scan::HeadLimits;
+
+/// The largest answer that is read. A page of history holds 300 publications; at the default of
+/// 1 MiB a room it is far below this, and only rooms configured to keep more come near.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+const LIMITS: ResponseLimits = ResponseLimits {
+    // A proxy between us and the server may add a lot; beyond this it is no answer.
+    head: HeadLimits {
+        bytes: 64 * 1024,
+        headers: 200,
+    },
+    body: ANSWER_BYTES,
+};
+
+/// An answer, whatever it says.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+/// Asks once. `path` begins with `/` and is percent-encoded; `body` is JSON, or empty.
+pub(super) fn exchange(
+    url: &Url,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> Result<Answer, TransportFault> {
+    let mut stream = connect(url)?;
+    let headers = [
+        ("Connection", "close"),
+        ("Accept", "application/json"),
+        ("Content-Type", "application/json"),
+    ];
+    let target = url.target(path);
+    let request = encode_request(method, &target, &url.authority(), &headers, body);
+    // A server that refuses a large body answers before it has taken all of it.
+    let written = stream.write_all(&request);
+    match (read_answer(&mut stream), written) {
+        (Ok((reader, _)), _) => answer(&reader),
+        (Err(_), Err(error)) => Err(fault(error, &stream)),
+        (Err(fault), Ok(())) => Err(fault),
+    }
+}
+
+/// Reads one answer to its end; the second value is what came after it.
+pub(super) fn read_answer(
+    stream: &mut TcpStream,
+) -> Result<(ResponseReader, Vec<u8>), TransportFault> {
+    let mut reader = ResponseReader::new(false, LIMITS);
+    let mut buffer = vec![0; READ_BYTES];
+    loop {
+        let count = read(stream, &mut buffer)?;
+        if count == 0 {
+            let nothing_came = reader.head().is_none();
+            return match reader.eof() {
+                Ok(()) => Ok((reader, Vec::new())),
+                Err(_) if nothing_came => Err(TransportFault::Ended),
+                Err(fault) => Err(TransportFault::NotHttp(fault)),
+            };
+        }
+        let arrived = buffer.get(..count).unwrap_or_default();
+        let taken = reader.feed(arrived).map_err(TransportFault::NotHttp)?;
+        if reader.is_done() {
+            return Ok((reader, arrived.get(taken..).unwrap_or_default().to_vec()));
+        }
+    }
+}
+
+/// The whole answer that `reader` has read.
+pub(super) fn answer(reader: &ResponseReader) -> Result<Answer, TransportFault> {
+    let not_text = |_| TransportFault::NotKinglet("the answer is not text");
+    Ok(Answer {
+        status: reader.status().unwrap_or_default(),
+        body: String::from_utf8(reader.body().to_vec()).map_err(not_text)?,
+    })
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorFields,
+}
+
+#[derive(Deserialize)]
+struct ErrorFields {
+    code: String,
+    message: String,
+}
+
+impl Answer {
+    /// The code of the error that the body describes, if it is one of kinglet's.
+    pub(super) fn error_code(&self) -> Option<String> {
+        let body: ErrorBody = serde_json::from_str(&self.body).ok()?;
+        Some(body.error.code)
+    }
+
+    /// The answer as a refusal in the server's own words.
+    pub(super) fn refusal(&self) -> TransportFault {
+        TransportFault::Refused(match serde_json::from_str::<ErrorBody>(&self.body) {
+            Ok(ErrorBody { error }) => format!("{}: {}", error.code, error.message),
+            Err(_) => format!(
+                "the server answered {}; is this a kinglet server?",
+                self.status
+            ),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_speaks_the_servers_words() {
+        let check = |status, body: &str, expected: &str| {
+            let body = body.to_owned();
+            assert_eq!(Answer { status, body }.refusal().to_string(), expected);
+        };
+        check(
+            404,
+            r#"{"error":{"code":"NOT_FOUND","message":"no such room","details":{}}}"#,
+            "NOT_FOUND: no such room",
+        );
+        let foreign = "the server answered 502; is this a kinglet server?";
+        check(502, "<html>", foreign);
+        check(502, r#"{"error":"no"}"#, foreign);
+    }
+}

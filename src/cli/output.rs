@@ -1,0 +1,68 @@
+//! What the commands say: results on standard output, everything else on standard error.
+//!
+//! Invariants: each call writes one line and flushes it, so that a reader on a pipe has it at once;
+//! no control character of a peer reaches the terminal through standard error.
+
+use std::io::{self, Write};
+
+use crate::cli::Failure;
+
+/// Writes one line of results.
+///
+/// # Errors
+/// [`Failure::OutputClosed`] when nobody reads standard output any more.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+        _ => Failure::Failed(format!("cannot write to standard output: {error}")),
+    })
+}
+
+/// Says what ended the command.
+pub(super) fn error(text: &str) {
+    complain("error", text);
+}
+
+/// Says what the operator should know though the command goes on.
+pub(super) fn warning(text: &str) {
+    complain("warning", text);
+}
+
+fn complain(kind: &str, text: &str) {
+    let line = format!("{kind}: {}\n", without_controls(text));
+    // There is nowhere left to say that this failed.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+fn without_controls(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            clean.extend(letter.escape_default());
+        } else {
+            clean.push(letter);
+        }
+    }
+    clean
+}
+
+/// `json` on one line: outside of strings a line break is only space, inside there is none.
+pub(super) fn one_line(json: &str) -> String {
+    json.trim().replace(['\r', '\n'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{one_line, without_controls};
+
+    #[test]
+    fn a_peer_cannot_forge_lines_or_command_the_terminal() {
+        assert_eq!(without_controls("a\n\u{1b}[2Jé"), "a\\n\\u{1b}[2Jé");
+        assert_eq!(one_line("{\r\n\"a\":1\n}\n"), "{  \"a\":1 }");
+    }
+}

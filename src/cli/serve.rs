@@ -1,0 +1,219 @@
+//! `serve`: from a configuration to a running server, and what a newcomer is told meanwhile.
+//!
+//! Invariant: the words `listens on http://` come only when connections are accepted there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+
+use crate::cli::arguments::ServeArguments;
+use crate::cli::url::DEFAULT_URL;
+use crate::cli::{Exit, Failure, configuration, output};
+use crate::config::Config;
+use crate::runtime::logging::Logging;
+use crate::runtime::server::{Outcome, Server};
+
+/// Serves until a signal ends it.
+pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
+    let loaded = configuration::load(asked)?;
+    let log = &loaded.config.log;
+    let logging = Logging::start(log.level, log.file.as_deref())
+        .map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))?;
+    panic::set_hook(Box::new(log_panic));
+    for warning in &loaded.warnings {
+        log::warn!("config_warning {warning}");
+    }
+    let ended = serve(loaded.config, &logging);
+    logging.finish();
+    ended
+}
+
+fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
+    let access = Access::of(&config);
+    let server = Server::start(config).map_err(|fault| Failure::Failed(fault.to_string()))?;
+    for address in server.addresses() {
+        log::info!(
+            "listening address={address} version={}",
+            env!("CARGO_PKG_VERSION")
+        );
+    }
+    if let Some(danger) = access.danger() {
+        log::warn!("insecure {danger}");
+    }
+    // Nobody may be listening to us; the server serves all the same.
+    let _ = greeting(server.addresses(), access)
+        .iter()
+        .try_for_each(|line| output::line(line));
+    // A panic that gets this far was logged by the hook; it must not skip the end of the log.
+    match panic::catch_unwind(AssertUnwindSafe(|| server.run(Some(logging)))) {
+        Ok(Ok(Outcome::Drained)) => Ok(Exit::Done),
+        Ok(Ok(Outcome::Cut)) => Ok(Exit::Cut),
+        Ok(Err(error)) => Err(Failure::Failed(format!("the server failed: {error}"))),
+        Err(_) => Err(Failure::Failed(
+            "the server panicked; see its log".to_owned(),
+        )),
+    }
+}
+
+/// Who can reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// Programs on this machine.
+    Machine,
+    /// Other machines, at the addresses listened on or the hosts allowed.
+    Network,
+    /// As [`Access::Network`], but the address is not known and no host was allowed.
+    NetworkWithoutHost,
+}
+
+impl Access {
+    fn of(config: &Config) -> Self {
+        let server = &config.server;
+        let mut addresses = server
+            .listen
+            .iter()
+            .map(|address| address.ip().to_canonical());
+        if addresses.clone().all(|ip| ip.is_loopback()) {
+            Self::Machine
+        } else if addresses.any(|ip| ip.is_unspecified()) && server.allowed_hosts.is_empty() {
+            Self::NetworkWithoutHost
+        } else {
+            Self::Network
+        }
+    }
+
+    const fn mode(self) -> &'static str {
+        match self {
+            Self::Machine => {
+                "mode: open, anyone on this machine may read and publish; other machines cannot \
+                 connect"
+            }
+            Self::Network | Self::NetworkWithoutHost => {
+                "mode: OPEN TO THE NETWORK (--insecure), anyone who can reach this address may \
+                 read and publish"
+            }
+        }
+    }
+
+    /// What the log warns of.
+    const fn danger(self) -> Option<&'static str> {
+        match self {
+            Self::Machine => None,
+            Self::Network | Self::NetworkWithoutHost => {
+                Some("anyone who can reach this server may read and publish")
+            }
+        }
+    }
+}
+
+/// What is said when the server listens at `addresses`.
+fn greeting(addresses: &[SocketAddr], access: Access) -> Vec<String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut lines: Vec<String> = addresses
+        .iter()
+        .map(|address| format!("kinglet {version} listens on http://{address}"))
+        .collect();
+    lines.push(access.mode().to_owned());
+    if access == Access::NetworkWithoutHost {
+        let hint = "hosts: other machines are answered once server.allowed_hosts (or \
+                    KINGLET_SERVER__ALLOWED_HOSTS) holds the name or address they connect to";
+        lines.push(hint.to_owned());
+    }
+    if let Some(address) = addresses.first() {
+        let url = format!("http://{}", reachable(*address));
+        let option = if url == DEFAULT_URL {
+            String::new()
+        } else {
+            format!(" --url {url}")
+        };
+        lines.push(format!("watch: kinglet subscribe global{option}"));
+        lines.push(format!(
+            "try: curl {url}/api/v1/publish -d '{{\"room\":\"global\",\"event\":\"hello\",\
+             \"data\":{{}}}}'"
+        ));
+    }
+    lines
+}
+
+/// An address that this machine can connect to; a wildcard is none.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// One line in the log instead of several on standard error.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("");
+    match panic.location() {
+        Some(location) => log::error!("panic location={location} message=\"{message}\""),
+        None => log::error!("panic location=unknown message=\"{message}\""),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greets_with_lines_that_work_as_they_stand() {
+        let check = |address: &str, expected: &[&str]| {
+            let lines = greeting(&[address.parse().unwrap()], Access::Machine);
+            let starts: Vec<&str> = lines.iter().map(String::as_str).collect();
+            assert_eq!(starts.len(), expected.len() + 1);
+            assert!(starts[1].starts_with("mode: open, "));
+            let rest = starts.iter().take(1).chain(starts.iter().skip(2));
+            for (line, expected) in rest.zip(expected) {
+                assert!(line.starts_with(expected), "{line}");
+            }
+        };
+        let version = env!("CARGO_PKG_VERSION");
+        check(
+            "127.0.0.1:8080",
+            &[
+                &format!("kinglet {version} listens on http://127.0.0.1:8080"),
+                "watch: kinglet subscribe global",
+                "try: curl http://127.0.0.1:8080/api/v1/publish -d '{\"room\":\"global\",",
+            ],
+        );
+        check(
+            "[::]:9000",
+            &[
+                &format!("kinglet {version} listens on http://[::]:9000"),
+                "watch: kinglet subscribe global --url http://[::1]:9000",
+                "try: curl http://[::1]:9000/api/v1/publish -d '",
+            ],
+        );
+        check(
+            "0.0.0.0:8080",
+            &[
+                &format!("kinglet {version} listens on http://0.0.0.0:8080"),
+                "watch: kinglet subscribe global",
+                "try: curl http://127.0.0.1:8080/",
+            ],
+        );
+    }
+
+    #[test]
+    fn says_who_can_reach_it() {
+        let check = |listen: &[&str], hosts: &[&str], expected: Access| {
+            let mut config = Config::default();
+            config.server.listen = listen.iter().map(|text| text.parse().unwrap()).collect();
+            config.server.allowed_hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+            assert_eq!(Access::of(&config), expected, "{listen:?}");
+        };
+        check(&["127.0.0.1:1", "[::1]:1"], &[], Access::Machine);
+        check(&["[::ffff:127.0.0.1]:1"], &[], Access::Machine);
+        check(&["127.0.0.1:1", "192.0.2.1:1"], &[], Access::Network);
+        check(&["0.0.0.0:1"], &[], Access::NetworkWithoutHost);
+        check(&["[::]:1"], &["pi.local"], Access::Network);
+    }
+}

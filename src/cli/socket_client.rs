@@ -1,0 +1,145 @@
+//! A WebSocket to a server: text messages out and in, pings answered, the close answered.
+//!
+//! May not touch: what the messages mean. Invariants: every frame is masked with a key of its own;
+//! after a close nothing more is read.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::base::rng::Rng;
+use crate::cli::http_client::{answer, read_answer};
+use crate::cli::transport::{ANSWER_TIMEOUT, READ_BYTES, TransportFault, connect, fault, read};
+use crate::cli::url::Url;
+use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
+use crate::wire::websocket::close::close_payload;
+use crate::wire::websocket::frame::{Opcode, Role, masked_frame};
+use crate::wire::websocket::handshake::{check_switching, client_key, client_request};
+
+/// A reply may carry 300 recovered publications, each as large as the server lets them be.
+const LIMITS: AssemblerLimits = AssemblerLimits {
+    message_bytes: 64 * 1024 * 1024,
+    fragments: 4096,
+};
+
+/// What a server said.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// A message.
+    Text(String),
+    /// It closed; no code was given if there is none.
+    Closed { code: Option<u16>, reason: String },
+}
+
+/// An open WebSocket.
+pub(super) struct Socket {
+    stream: TcpStream,
+    assembler: Assembler,
+    rng: Rng,
+    buffer: Vec<u8>,
+    /// What of `buffer` has arrived and was not looked at.
+    unread: Range<usize>,
+}
+
+impl Socket {
+    /// Connects to `path` (with its query), asking for `subprotocol`.
+    pub(super) fn open(url: &Url, path: &str, subprotocol: &str) -> Result<Self, TransportFault> {
+        let mut rng = Rng::from_os()?;
+        let mut stream = connect(url)?;
+        let mut nonce = [0; 16];
+        rng.fill(&mut nonce);
+        let key = client_key(nonce);
+        let target = url.target(path);
+        let request = client_request(&url.authority(), &target, &key, &[subprotocol], &[]);
+        stream
+            .write_all(&request)
+            .map_err(|error| fault(error, &stream))?;
+        let (reader, mut buffer) = read_answer(&mut stream)?;
+        let header = |name| reader.head().and_then(|head| head.header(name));
+        let status = reader.status().unwrap_or_default();
+        if status != 101 {
+            return Err(answer(&reader)?.refusal());
+        }
+        if !check_switching(status, header("sec-websocket-accept"), &key) {
+            return Err(TransportFault::NotKinglet(
+                "the WebSocket key was not accepted",
+            ));
+        }
+        if header("sec-websocket-protocol") != Some(subprotocol) {
+            return Err(TransportFault::NotKinglet(
+                "the subprotocol was not accepted",
+            ));
+        }
+        let unread = 0..buffer.len();
+        buffer.resize(buffer.len().max(READ_BYTES), 0);
+        Ok(Self {
+            stream,
+            assembler: Assembler::new(Role::Client),
+            rng,
+            buffer,
+            unread,
+        })
+    }
+
+    /// Sets how long [`Socket::receive`] waits for a byte.
+    pub(super) fn set_silence_timeout(&self, timeout: Duration) -> Result<(), TransportFault> {
+        let timeout = timeout.max(ANSWER_TIMEOUT);
+        let set = self.stream.set_read_timeout(Some(timeout));
+        set.map_err(TransportFault::Broken)
+    }
+
+    /// Sends one message.
+    pub(super) fn send(&mut self, text: &str) -> Result<(), TransportFault> {
+        self.write(Opcode::Text, text.as_bytes())
+    }
+
+    /// Waits for the next message, or the end. Call it no more after [`Received::Closed`].
+    pub(super) fn receive(&mut self) -> Result<Received, TransportFault> {
+        loop {
+            if self.unread.is_empty() {
+                let count = read(&mut self.stream, &mut self.buffer)?;
+                if count == 0 {
+                    return Err(TransportFault::Ended);
+                }
+                self.unread = 0..count;
+            }
+            let input = self.buffer.get_mut(self.unread.clone()).unwrap_or_default();
+            let (taken, event) = match self.assembler.next(input, &LIMITS) {
+                Ok(advanced) => advanced,
+                Err(broken) => {
+                    let payload = close_payload(broken.close_code(), broken.reason());
+                    // The server may be gone; its fault is what counts.
+                    let _ = self.write(Opcode::Close, &payload);
+                    return Err(TransportFault::NotWebSocket(broken));
+                }
+            };
+            self.unread.start += taken;
+            match event {
+                Some(Event::Text(text)) => return Ok(Received::Text(text.to_owned())),
+                Some(Event::Ping(payload)) => {
+                    let payload = payload.to_vec();
+                    self.write(Opcode::Pong, &payload)?;
+                }
+                Some(Event::Close(close)) => {
+                    let code = close.map(|close| close.code);
+                    let reason = close.map_or("", |close| close.reason).to_owned();
+                    let payload = code.map_or_else(Vec::new, |code| close_payload(code, ""));
+                    // Courtesy (RFC 6455 section 5.5.1); the connection ends either way.
+                    let _ = self.write(Opcode::Close, &payload);
+                    return Ok(Received::Closed { code, reason });
+                }
+                // Our server sends text only, and we send no pings.
+                Some(Event::Binary(_) | Event::Pong(_)) | None => {}
+            }
+        }
+    }
+
+    fn write(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), TransportFault> {
+        let mut key = [0; 4];
+        self.rng.fill(&mut key);
+        let frame = masked_frame(opcode, payload, key);
+        let written = self.stream.write_all(&frame);
+        written.map_err(|error| fault(error, &self.stream))
+    }
+}
