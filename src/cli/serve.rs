@@ -20,7 +20,11 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
         .map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))?;
     panic::set_hook(Box::new(log_panic));
     for warning in &loaded.warnings {
-        log::warn!("config_warning {warning}");
+        log::warn!(
+            "config_warning variable={} problem=\"{}\"",
+            warning.variable,
+            warning.problem
+        );
     }
     let ended = serve(loaded.config, &logging);
     logging.finish();
@@ -37,7 +41,7 @@ fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
         );
     }
     if let Some(danger) = access.danger() {
-        log::warn!("insecure {danger}");
+        log::warn!("insecure meaning=\"{danger}\"");
     }
     // Nobody may be listening to us; the server serves all the same.
     let _ = greeting(server.addresses(), access)
