@@ -324,6 +324,12 @@ impl Shard {
         }
     }
 
+    /// Whether peers have something to send, or jobs wait, that came up after they were asked for.
+    #[must_use]
+    pub fn has_left_over(&self) -> bool {
+        !self.hub.dirty.is_empty() || !self.hub.jobs.is_empty()
+    }
+
     /// What is to be written for `id`: how many slices were filled, and bytes in all.
     #[must_use]
     pub fn gather<'a>(&'a self, id: PeerId, slices: &mut [IoSlice<'a>]) -> (usize, usize) {

@@ -355,7 +355,8 @@ impl Reactor {
             }
         }
         ready.append(&mut self.lists.write);
-        self.is_busy |= !ready.is_empty();
+        // A write may have let a paused peer go on, which asks for the next turn, not for an event.
+        self.is_busy |= !ready.is_empty() || self.shard.has_left_over();
         self.lists.write = ready;
     }
 
