@@ -4,6 +4,8 @@
 //! the member missed is in the reply, everything after its position is live; the shard puts both
 //! into the same outbox, so the reply comes first.
 
+use std::sync::Arc;
+
 use crate::app::chain;
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
@@ -12,6 +14,7 @@ use crate::bus::rooms::Missed;
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, Recovery};
+use crate::dialect::publication::Publication;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::Since;
 use crate::domain::fault::{Code, Fault};
@@ -52,6 +55,7 @@ pub(super) fn subscribe(
     now: Now,
 ) {
     for room in rooms {
+        let space = peer.outbox.space(&hub.outbox_limits);
         let Some(session) = peer.open_session() else {
             return;
         };
@@ -60,8 +64,9 @@ pub(super) fn subscribe(
             let (position, missed) = join(&room, since, session, id, hub, now.mono)?;
             let recovery = match (since, missed) {
                 (None, _) => Recovery::NotAsked,
-                (Some(_), Some(missed)) => Recovery::Complete(missed),
-                (Some(_), None) => Recovery::Lost,
+                (Some(_), Some(missed)) if size(&missed) <= space => Recovery::Complete(missed),
+                // Whoever recovers many rooms at once pages through the rest of their histories.
+                (Some(_), _) => Recovery::Lost,
             };
             let mut json = Vec::new();
             encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
@@ -70,6 +75,16 @@ pub(super) fn subscribe(
         let reply = finish(to, outcome, hub, now);
         websocket::reply(peer, id, &reply, hub, now);
     }
+}
+
+/// About how many bytes the publications have when they are encoded.
+fn size(missed: &[(u64, Arc<Publication>)]) -> usize {
+    /// The names of an entry's members, its timestamp and offset.
+    const AROUND: usize = 96;
+    let sizes = missed
+        .iter()
+        .map(|(_, entry)| entry.retained_bytes() + AROUND);
+    sizes.sum()
 }
 
 pub(super) fn unsubscribe(

@@ -95,6 +95,18 @@ impl Outbox {
         }
     }
 
+    /// Bytes that one more message may have: any number if the outbox is empty.
+    #[must_use]
+    pub fn space(&self, limits: &OutboxLimits) -> usize {
+        match &self.queue {
+            None => usize::MAX,
+            Some(queue) if queue.messages < limits.messages => {
+                limits.bytes.saturating_sub(queue.bytes)
+            }
+            Some(_) => 0,
+        }
+    }
+
     /// Adds a shared frame by reference.
     pub fn push_shared(&mut self, frame: Arc<Frame>) {
         let queue = self.queue.get_or_insert_default();
