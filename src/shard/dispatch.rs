@@ -175,6 +175,10 @@ pub(super) fn wrote(
         return AfterWrite::More;
     }
     peer.timers.clear(Timer::Stall);
+    if hub.draining && peer.stage == Stage::Serving && peer.is_resting() {
+        // It was promised to stay before the drain began; its answer is all that it gets.
+        peer.stage = Stage::FlushingThenLingering;
+    }
     match peer.stage {
         Stage::Serving => {
             if let Conversation::Socket(socket) = &peer.conversation

@@ -65,13 +65,7 @@ impl Shard {
         let resting: Vec<PeerId> = self
             .peers
             .iter()
-            .filter(|(_, peer)| match &peer.conversation {
-                Conversation::Http(http) => {
-                    http.exchange.is_between_requests(!peer.tail.is_empty())
-                        && peer.outbox.is_empty()
-                }
-                Conversation::Socket(_) | Conversation::Refused => false,
-            })
+            .filter(|(_, peer)| peer.is_resting())
             .map(|(id, _)| id)
             .collect();
         for id in resting {

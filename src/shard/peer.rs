@@ -157,6 +157,16 @@ impl Peer {
         }
     }
 
+    /// Whether it is an HTTP connection between two requests with nothing left to send.
+    pub(super) fn is_resting(&self) -> bool {
+        match &self.conversation {
+            Conversation::Http(http) => {
+                http.exchange.is_between_requests(!self.tail.is_empty()) && self.outbox.is_empty()
+            }
+            Conversation::Socket(_) | Conversation::Refused => false,
+        }
+    }
+
     /// Its session while both sides are open.
     pub(super) fn open_session(&mut self) -> Option<&mut Session> {
         match (&mut self.conversation, self.stage) {
