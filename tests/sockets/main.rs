@@ -1,0 +1,35 @@
+//! The real binary over real sockets: one process per test, on a port of its own, one module per
+//! subject. What can be shown without a process is tested beside the code; here is what only the
+//! whole can show, and every incident that broke a server like this one on the wire.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod clients;
+mod commands;
+mod framing;
+mod handshake;
+mod http;
+mod http_limits;
+mod life;
+mod origin;
+mod pressure;
+mod publishing;
+mod recovery;
+mod rooms;
+mod slowloris;
+mod smuggling;
+mod websocket;
+
+use kinglet::testkit::server::Server;
+use kinglet::testkit::socket::Socket;
+use serde_json::json;
+
+/// Starts the binary with these settings, as in `("KINGLET_LIMITS__CONNECTIONS", "5")`.
+fn start(settings: &[(&str, &str)]) -> Server {
+    Server::start(env!("CARGO_BIN_EXE_kinglet"), settings)
+}
+
+/// Checks that the server still serves whoever comes next.
+fn still_serves(server: &Server) {
+    let mut fresh = Socket::open(server.address(), "/ws?room=still-serves");
+    assert_eq!(fresh.ask(&json!({"type": "ping"}))["type"], "pong");
+}
