@@ -7,4 +7,5 @@
 pub mod job;
 pub mod mail;
 pub mod mailbox;
+pub mod room;
 pub mod rooms;

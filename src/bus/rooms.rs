@@ -8,31 +8,39 @@
 //! room named here exists from its first member or publication until [`Rooms::sweep`] finds it
 //! empty and without history.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::config::{NamespaceOptions, Namespaces};
+use crate::bus::room::{Missed, Room, RoomState, RoomSummary, lock, retention};
+use crate::config::Namespaces;
 use crate::dialect::publication::{Placement, Publication};
 use crate::domain::command::{Publish, Since};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
-use crate::domain::stream::{Page, Retention, Stream};
+use crate::domain::stream::Page;
 
 /// Locks over the table of rooms; a power of two, so that threads seldom meet.
 const STRIPES: usize = 64;
 
+/// Rooms remembered as left; those beyond are dropped by age alone.
+const LEFT: usize = 1024;
+
+type Stripe = HashMap<RoomName, Arc<Room>>;
+
 /// All rooms of the server.
 pub struct Rooms {
-    stripes: Vec<Mutex<HashMap<RoomName, Arc<Room>>>>,
+    stripes: Vec<Mutex<Stripe>>,
     hasher: RandomState,
     count: AtomicUsize,
+    /// Rooms whose last member left them without history, oldest first; at most [`LEFT`].
+    left: Mutex<VecDeque<RoomName>>,
     rooms_max: Option<usize>,
     namespaces: Namespaces,
     mailboxes: Arc<[Arc<Mailbox>]>,
@@ -42,31 +50,6 @@ pub struct Rooms {
 impl std::fmt::Debug for Rooms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Rooms({})", self.count())
-    }
-}
-
-/// One room.
-#[derive(Debug)]
-pub struct Room {
-    /// Its name.
-    pub name: RoomName,
-    /// Its namespace's options.
-    pub options: Arc<NamespaceOptions>,
-    state: Mutex<RoomState>,
-}
-
-#[derive(Debug)]
-struct RoomState {
-    stream: Stream<Arc<Publication>>,
-    /// Members by shard.
-    members: Vec<u32>,
-    /// It has left the table; whoever still holds it must look it up again.
-    dropped: bool,
-}
-
-impl RoomState {
-    fn member_count(&self) -> u64 {
-        self.members.iter().map(|count| u64::from(*count)).sum()
     }
 }
 
@@ -103,17 +86,6 @@ pub struct Joined {
     pub missed: Option<Vec<(u64, Arc<Publication>)>>,
 }
 
-/// What can be told of a room.
-#[derive(Clone, Debug)]
-pub struct RoomSummary {
-    /// Its name.
-    pub room: RoomName,
-    /// Memberships, over all shards.
-    pub members: u64,
-    /// Where its stream stands.
-    pub position: Position,
-}
-
 impl Rooms {
     /// No rooms yet; `mailboxes` are the shards' in order.
     #[must_use]
@@ -127,6 +99,7 @@ impl Rooms {
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
+            left: Mutex::default(),
             rooms_max,
             namespaces,
             mailboxes,
@@ -240,6 +213,7 @@ impl Rooms {
             if let Some(count) = state.members.get_mut(shard.index()) {
                 *count += 1;
             }
+            state.unused_since = None;
             let position = state.position();
             let missed = since.and_then(|since| state.missed(since, &room.options, now));
             drop(state);
@@ -258,13 +232,22 @@ impl Rooms {
         (state.position(), missed)
     }
 
-    /// Takes one member of `shard` out of a room. The room stays until it is swept.
+    /// Takes one member of `shard` out of a room. The room stays until [`Rooms::sweep`] drops it.
     pub fn leave(&self, room: &Room, shard: ShardId) {
-        if let Some(count) = room.state().members.get_mut(shard.index()) {
+        let mut state = room.state();
+        if let Some(count) = state.members.get_mut(shard.index()) {
             debug_assert!(*count > 0, "nobody leaves who did not join");
             *count = count.saturating_sub(1);
         }
-        self.drop_if_unused(room);
+        let is_unused = state.is_unused();
+        drop(state);
+        if is_unused {
+            let mut left = lock(&self.left);
+            if left.len() >= LEFT {
+                left.pop_front();
+            }
+            left.push_back(room.name.clone());
+        }
     }
 
     /// A page of what a room retains; `None` if there is no such room.
@@ -329,8 +312,10 @@ impl Rooms {
         (rooms, more)
     }
 
-    /// Drops the unused rooms of one stripe (`turn` picks which): those without members whose
-    /// history has aged out. Returns how many retained publications had aged out.
+    /// Drops the unused rooms of one stripe (`turn` picks which): those that have had neither
+    /// members nor history for as long as they would keep history. A member who lost its
+    /// connection before the first publication finds the same stream when it comes back. Returns
+    /// how many retained publications had aged out.
     pub fn sweep(&self, turn: usize, now: Mono) -> usize {
         let Some(stripe) = self.stripes.get(turn % STRIPES) else {
             return 0;
@@ -339,19 +324,57 @@ impl Rooms {
         let mut expired = 0;
         for room in rooms {
             expired += room.state().stream.expire(&retention(&room.options), now);
-            self.drop_if_unused(&room);
+            self.age(&room, now);
         }
         expired
     }
 
-    fn drop_if_unused(&self, room: &Room) {
+    /// Drops a room that has been unused for long enough.
+    fn age(&self, room: &Room, now: Mono) {
         let mut stripe = lock(self.stripe(&room.name));
         let mut state = room.state();
-        if !state.dropped && state.member_count() == 0 && state.stream.is_empty() {
-            state.dropped = true;
-            stripe.remove(&room.name);
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        if state.dropped || !state.is_unused() {
+            state.unused_since = None;
+            return;
         }
+        let since = *state.unused_since.get_or_insert(now);
+        if now.since(since) >= room.options.history_age {
+            self.drop_room(&room.name, &mut state, &mut stripe);
+        }
+    }
+
+    /// Counts a new room, or says what the limit is.
+    fn count_one_more(&self) -> Result<(), usize> {
+        let limit = self.rooms_max.unwrap_or(usize::MAX);
+        self.count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+                (count < limit).then_some(count + 1)
+            })
+            .map(drop)
+            .map_err(|_| limit)
+    }
+
+    /// Makes place when the server has as many rooms as it may: drops one that was left unused,
+    /// however shortly. False if none is known.
+    fn drop_one_left(&self) -> bool {
+        while let Some(name) = lock(&self.left).pop_front() {
+            let mut stripe = lock(self.stripe(&name));
+            let Some(room) = stripe.get(&name).map(Arc::clone) else {
+                continue;
+            };
+            let mut state = room.state();
+            if state.is_unused() {
+                self.drop_room(&name, &mut state, &mut stripe);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn drop_room(&self, name: &RoomName, state: &mut RoomState, stripe: &mut Stripe) {
+        state.dropped = true;
+        stripe.remove(name);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 
     fn find(&self, name: &RoomName) -> Option<Arc<Room>> {
@@ -369,25 +392,26 @@ impl Rooms {
                 known: self.namespaces.names().collect::<Vec<_>>().join(", "),
             });
         };
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
-        if let Some(limit) = self.rooms_max.filter(|limit| before >= *limit) {
-            self.count.fetch_sub(1, Ordering::Relaxed);
+        if let Err(limit) = self.count_one_more() {
+            drop(stripe);
+            if self.drop_one_left() {
+                return self.find_or_make(name);
+            }
             return Err(RoomFault::TooMany { limit });
         }
-        let room = Arc::new(Room {
-            name: name.clone(),
-            options: Arc::clone(options),
-            state: Mutex::new(RoomState {
-                stream: Stream::new(Epoch::random(&mut self.rng())),
-                members: vec![0; self.mailboxes.len()],
-                dropped: false,
-            }),
-        });
+        let epoch = Epoch::random(&mut self.rng());
+        let options = Arc::clone(options);
+        let room = Arc::new(Room::new(
+            name.clone(),
+            options,
+            epoch,
+            self.mailboxes.len(),
+        ));
         stripe.insert(name.clone(), Arc::clone(&room));
         Ok(room)
     }
 
-    fn stripe(&self, name: &RoomName) -> &Mutex<HashMap<RoomName, Arc<Room>>> {
+    fn stripe(&self, name: &RoomName) -> &Mutex<Stripe> {
         let index = usize::try_from(self.hasher.hash_one(name) % STRIPES as u64).unwrap_or(0);
         &self.stripes[index]
     }
@@ -395,57 +419,4 @@ impl Rooms {
     fn rng(&self) -> MutexGuard<'_, Rng> {
         lock(&self.rng)
     }
-}
-
-/// What a member missed; `None` when it did not ask or not all of it is there.
-pub type Missed = Option<Vec<(u64, Arc<Publication>)>>;
-
-impl Room {
-    fn state(&self) -> MutexGuard<'_, RoomState> {
-        lock(&self.state)
-    }
-
-    fn summary(&self) -> RoomSummary {
-        let state = self.state();
-        RoomSummary {
-            room: self.name.clone(),
-            members: state.member_count(),
-            position: state.position(),
-        }
-    }
-}
-
-impl RoomState {
-    fn position(&self) -> Position {
-        Position {
-            epoch: *self.stream.epoch(),
-            offset: self.stream.offset(),
-        }
-    }
-
-    fn missed(&mut self, since: &Since, options: &NamespaceOptions, now: Mono) -> Missed {
-        if since
-            .epoch
-            .as_ref()
-            .is_some_and(|epoch| epoch != self.stream.epoch())
-        {
-            return None;
-        }
-        self.stream.expire(&retention(options), now);
-        self.stream.missed(since.offset, crate::base::limits::PAGE)
-    }
-}
-
-fn retention(options: &NamespaceOptions) -> Retention {
-    Retention {
-        count: options.history_count,
-        bytes: options.history_bytes,
-        age: options.history_age,
-    }
-}
-
-/// A panic while a lock is held leaves the state as it was between two steps, each of which is
-/// valid by itself, so a poisoned lock is taken.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::base::limits;
+use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Stage};
 use crate::shard::{Shard, websocket};
 use crate::wire::websocket::close as code;
@@ -70,6 +71,16 @@ impl Shard {
             .collect();
         for id in resting {
             self.broken(id);
+        }
+        // A request that is still arriving has as long as a peer has to answer Close.
+        for id in self.peers.iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            if let Some(peer) = self.peers.get_mut(id)
+                && peer.timers.is_set(Timer::Handshake)
+            {
+                peer.timers
+                    .set(Timer::Handshake, limits::CLOSE_TIMEOUT, now.mono);
+                self.hub.arm(peer, id);
+            }
         }
         // The last close must leave its peer the time to answer.
         let spread = timeout

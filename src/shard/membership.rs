@@ -10,7 +10,7 @@ use crate::app::chain;
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::bus::job::Reply;
-use crate::bus::rooms::Missed;
+use crate::bus::room::Missed;
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, Recovery};

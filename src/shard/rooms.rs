@@ -10,7 +10,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use crate::base::ids::PeerId;
-use crate::bus::rooms::Room;
+use crate::bus::room::Room;
 use crate::domain::room::RoomName;
 
 /// The rooms of one shard with their members.

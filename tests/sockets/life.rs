@@ -226,3 +226,22 @@ fn an_answer_that_is_being_read_is_finished_and_its_connection_ended() {
         began.elapsed()
     );
 }
+
+#[test]
+fn a_request_that_never_ends_does_not_hold_up_a_drain() {
+    let mut server = start(&[]);
+    let mut half = Connection::open(server.address());
+    half.send("POST /api/v1/publish HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{");
+    let mut whole = Connection::open(server.address());
+    assert_eq!(whole.request("GET", "/health", &[], b"").status(), 200);
+    server.signal("TERM");
+    let began = Instant::now();
+    assert_eq!(half.answer(false).unwrap().status(), 408);
+    assert_eq!(server.wait(), 0, "{}", server.stderr());
+    // handshake_timeout is 10 s.
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        began.elapsed()
+    );
+}

@@ -312,3 +312,35 @@ fn a_flood_of_recoveries_does_not_outgrow_the_outbox() {
         assert_eq!(offsets(reply), missed);
     }
 }
+
+#[test]
+fn who_left_before_the_first_publication_gets_it_on_coming_back() {
+    let server = start(&[]);
+    let mut socket = Socket::open(server.address(), "/ws?room=else");
+    let joined = socket.ask(&json!({"type": "subscribe", "room": "a"}));
+    assert_eq!(joined["offset"], 0);
+    socket.close(1000, "");
+    assert_eq!(socket.closed().0, 1000);
+    publish(&server, "a", 2);
+    let mut socket = Socket::open(server.address(), "/ws?room=else");
+    let since = json!({"epoch": joined["epoch"], "offset": 0});
+    let reply = subscribe(&mut socket, "a", &since);
+    assert_eq!(reply["recovered"], true, "{reply}");
+    assert_eq!(offsets(&reply), [1, 2]);
+}
+
+#[test]
+fn unused_rooms_make_place_for_new_ones_at_the_limit() {
+    let server = start(&[("KINGLET_LIMITS__ROOMS", "3")]);
+    let mut socket = Socket::open(server.address(), "/ws?room=kept");
+    for room in ["a", "b"] {
+        socket.ask(&json!({"type": "subscribe", "room": room}));
+    }
+    let full = socket.ask(&json!({"type": "subscribe", "room": "c"}));
+    assert_eq!(full["data"]["code"], "RESOURCE_LIMIT", "{full}");
+    socket.ask(&json!({"type": "unsubscribe", "room": "a"}));
+    let reply = socket.ask(&json!({"type": "subscribe", "room": "c"}));
+    assert_eq!(reply["type"], "subscribed", "{reply}");
+    let full = socket.ask(&json!({"type": "subscribe", "room": "d"}));
+    assert_eq!(full["data"]["code"], "RESOURCE_LIMIT", "{full}");
+}

@@ -90,10 +90,7 @@ fn the_query_names_the_first_rooms_and_global_is_the_default() {
         assert_eq!(socket.closed().0, 1000);
         for room in rooms {
             let room = room.replace('|', "%7C");
-            until("it has left", || {
-                // A room without members and history is no more.
-                get(server.address(), &format!("/api/v1/rooms/{room}")).status() == 404
-            });
+            until("it has left", || members(&server, &room) == 0);
         }
     }
 }

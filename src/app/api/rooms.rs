@@ -4,7 +4,7 @@ use crate::app::api::{invalid, number, parameter};
 use crate::app::commands::no_room;
 use crate::app::http::Call;
 use crate::base::limits;
-use crate::bus::rooms::RoomSummary;
+use crate::bus::room::RoomSummary;
 use crate::dialect::native::members;
 use crate::domain::fault::Fault;
 use crate::wire::http::response::{Response, Status};

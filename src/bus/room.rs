@@ -1,0 +1,131 @@
+//! One room: its stream and its count of members, behind the lock that is its sequencer.
+//!
+//! Only [`Rooms`](crate::bus::rooms::Rooms) changes it. Invariant: whoever finds a room dropped
+//! after taking its lock must look it up again.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::base::clock::Mono;
+use crate::base::limits;
+use crate::config::NamespaceOptions;
+use crate::dialect::publication::Publication;
+use crate::domain::command::Since;
+use crate::domain::position::{Epoch, Position};
+use crate::domain::room::RoomName;
+use crate::domain::stream::{Retention, Stream};
+
+/// One room.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub name: RoomName,
+    /// Its namespace's options.
+    pub options: Arc<NamespaceOptions>,
+    state: Mutex<RoomState>,
+}
+
+#[derive(Debug)]
+pub(super) struct RoomState {
+    pub(super) stream: Stream<Arc<Publication>>,
+    /// Members by shard.
+    pub(super) members: Vec<u32>,
+    /// When it was first seen with neither members nor history; `None` if it was used since.
+    pub(super) unused_since: Option<Mono>,
+    /// It has left the table; whoever still holds it must look it up again.
+    pub(super) dropped: bool,
+}
+
+/// What can be told of a room.
+#[derive(Clone, Debug)]
+pub struct RoomSummary {
+    /// Its name.
+    pub room: RoomName,
+    /// Memberships, over all shards.
+    pub members: u64,
+    /// Where its stream stands.
+    pub position: Position,
+}
+
+/// What a member missed; `None` when it did not ask or not all of it is there.
+pub type Missed = Option<Vec<(u64, Arc<Publication>)>>;
+
+impl Room {
+    pub(super) fn new(
+        name: RoomName,
+        options: Arc<NamespaceOptions>,
+        epoch: Epoch,
+        shards: usize,
+    ) -> Self {
+        let state = RoomState {
+            stream: Stream::new(epoch),
+            members: vec![0; shards],
+            unused_since: None,
+            dropped: false,
+        };
+        Self {
+            name,
+            options,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, RoomState> {
+        lock(&self.state)
+    }
+
+    pub(super) fn summary(&self) -> RoomSummary {
+        let state = self.state();
+        RoomSummary {
+            room: self.name.clone(),
+            members: state.member_count(),
+            position: state.position(),
+        }
+    }
+}
+
+impl RoomState {
+    pub(super) fn is_unused(&self) -> bool {
+        self.member_count() == 0 && self.stream.is_empty()
+    }
+
+    pub(super) fn member_count(&self) -> u64 {
+        self.members.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    pub(super) fn position(&self) -> Position {
+        Position {
+            epoch: *self.stream.epoch(),
+            offset: self.stream.offset(),
+        }
+    }
+
+    pub(super) fn missed(
+        &mut self,
+        since: &Since,
+        options: &NamespaceOptions,
+        now: Mono,
+    ) -> Missed {
+        if since
+            .epoch
+            .is_some_and(|epoch| epoch != *self.stream.epoch())
+        {
+            return None;
+        }
+        self.stream.expire(&retention(options), now);
+        self.stream.missed(since.offset, limits::PAGE)
+    }
+}
+
+pub(super) fn retention(options: &NamespaceOptions) -> Retention {
+    Retention {
+        count: options.history_count,
+        bytes: options.history_bytes,
+        age: options.history_age,
+    }
+}
+
+/// A panic while a lock is held leaves the state as it was between two steps, each of which is
+/// valid by itself, so a poisoned lock is taken.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
