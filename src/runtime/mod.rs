@@ -4,4 +4,4 @@
 pub mod logging;
 mod reactor;
 pub mod server;
-mod workers;
+pub(crate) mod workers;

@@ -73,7 +73,8 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
     }
 }
 
-fn perform(work: Work, services: &Services, counters: &Counters, now: Now) -> Answer {
+/// Does one job; the part of a worker that is no thread.
+pub(crate) fn perform(work: Work, services: &Services, counters: &Counters, now: Now) -> Answer {
     match work {
         Work::Http(call) => Answer::Http(http::call(&call, services, counters, now)),
         Work::Command {

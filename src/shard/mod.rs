@@ -18,6 +18,8 @@ mod deliver;
 mod dispatch;
 mod drain;
 mod http;
+#[cfg(any(test, feature = "testkit"))]
+mod invariants;
 mod membership;
 mod outbox;
 mod peer;

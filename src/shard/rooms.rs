@@ -125,6 +125,39 @@ impl LocalRooms {
     }
 }
 
+#[cfg(any(test, feature = "testkit"))]
+impl LocalRooms {
+    /// Whether a membership's place in its room is that of `peer`.
+    pub(super) fn is_held_by(&self, membership: Membership, peer: PeerId) -> bool {
+        let room = self.rooms.get(membership.room as usize);
+        let member = room.and_then(|room| room.members.get(membership.place as usize));
+        member.is_some_and(|member| member.slot == peer.slot)
+    }
+
+    /// Compares the rooms with `members`, the members counted by name.
+    ///
+    /// # Panics
+    /// When they differ, or a list of free places is wrong.
+    pub(super) fn check_invariants(&self, members: &std::collections::BTreeMap<&str, u32>) {
+        assert_eq!(self.by_name.len(), members.len());
+        assert_eq!(self.rooms.len(), members.len());
+        for (name, index) in &self.by_name {
+            let room = self.rooms.get(*index as usize);
+            let Some(room) = room else {
+                unreachable!("{} is lost", name.as_str());
+            };
+            assert_eq!(room.room.name, *name);
+            let vacant = |place: &usize| room.members.get(*place).is_some_and(|m| m.slot == NOBODY);
+            let vacant: Vec<usize> = (0..room.members.len()).filter(vacant).collect();
+            let mut free: Vec<usize> = room.free.iter().map(|place| *place as usize).collect();
+            free.sort_unstable();
+            assert_eq!(vacant, free, "{}", name.as_str());
+            let count = u32::try_from(room.members.len() - free.len()).ok();
+            assert_eq!(count.as_ref(), members.get(name.as_str()));
+        }
+    }
+}
+
 impl LocalRoom {
     /// The members' places, vacant ones included; ask each with [`Member::hears`].
     #[must_use]

@@ -1,11 +1,13 @@
 //! What tests, benches and fuzz targets share, once: the real binary as a child, blocking clients
-//! that talk to it, oracles of the wire readers.
+//! that talk to it, oracles of the wire readers, the whole core in virtual time.
 //!
 //! Built with the feature `testkit` only, which the package turns on for its own tests; nothing of
 //! it is in a released binary. Helpers panic where a test would have to fail anyway, so that tests
 //! read as what they check. Invariant: nothing outside this folder depends on it, but for tests.
 
 pub mod client;
+pub mod link;
 pub mod oracles;
 pub mod server;
 pub mod socket;
+pub mod world;

@@ -1,0 +1,98 @@
+//! What must hold of a shard between two turns, checked by tests after each of them.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::base::ids::PeerId;
+use crate::base::limits;
+use crate::protocol::timers::Timer;
+use crate::shard::Shard;
+use crate::shard::deadlines::UNARMED;
+use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+
+impl Shard {
+    /// Recounts everything that is counted and follows every reference both ways.
+    ///
+    /// # Panics
+    /// When something does not hold.
+    pub fn check_invariants(&self) {
+        let hub = &self.hub;
+        let count = |is: fn(&Peer) -> bool| self.peers.iter().filter(|(_, peer)| is(peer)).count();
+        let handshakes = count(
+            |peer| matches!(&peer.conversation, Conversation::Http(http) if http.is_handshake),
+        );
+        assert_eq!(hub.handshakes, handshakes);
+        let refusals = count(|peer| matches!(peer.conversation, Conversation::Refused));
+        assert_eq!(hub.refusals, refusals);
+        let dirty: HashSet<PeerId> = hub.dirty.iter().copied().collect();
+        assert_eq!(dirty.len(), hub.dirty.len(), "nobody is dirty twice");
+        let ended: HashSet<PeerId> = hub.ended.iter().copied().collect();
+        assert_eq!(ended.len(), hub.ended.len(), "nobody ends twice");
+        for (id, peer) in self.peers.iter() {
+            assert_eq!(peer.dirty, dirty.contains(&id), "{id}: {peer:?}");
+            let is_ended = peer.stage == Stage::Ended;
+            assert_eq!(is_ended, ended.contains(&id), "{id}: {peer:?}");
+            if !is_ended {
+                self.check_peer(peer);
+            }
+        }
+        self.check_rooms();
+    }
+
+    /// The most bytes that wait for one peer.
+    #[must_use]
+    pub fn outbox_bytes_max(&self) -> usize {
+        let bytes = self.peers.iter().map(|(_, peer)| peer.outbox.bytes());
+        bytes.max().unwrap_or(0)
+    }
+
+    fn check_peer(&self, peer: &Peer) {
+        let config = &self.hub.services.config.limits;
+        let timers = &peer.timers;
+        let waits = peer.dirty || timers.is_set(Timer::Stall) || timers.is_set(Timer::Linger);
+        assert!(peer.outbox.is_empty() || waits, "who writes? {peer:?}");
+        match peer.pause {
+            Some(Pause::Rate) => assert!(timers.is_set(Timer::Resume), "{peer:?}"),
+            Some(Pause::Outbox) => assert!(!peer.outbox.is_empty(), "{peer:?}"),
+            Some(Pause::Job) => {}
+            None => assert!(timers.next().is_some(), "nothing ends {peer:?}"),
+        }
+        if let Some(next) = timers.next() {
+            assert!(peer.armed != UNARMED && peer.armed <= next, "{peer:?}");
+        }
+        let tail_max = limits::READ_BYTES_PER_TURN + config.head_bytes;
+        assert!(peer.tail.len() <= tail_max, "{} bytes", peer.tail.len());
+        match &peer.conversation {
+            Conversation::Socket(peer) if !peer.socket.is_open() => {
+                assert!(peer.session.memberships.is_empty(), "{peer:?}");
+            }
+            Conversation::Socket(_) | Conversation::Http(_) | Conversation::Refused => {}
+        }
+    }
+
+    fn check_rooms(&self) {
+        let hub = &self.hub;
+        let mut members: BTreeMap<&str, u32> = BTreeMap::new();
+        for (id, peer) in self.peers.iter() {
+            let Conversation::Socket(socket) = &peer.conversation else {
+                continue;
+            };
+            for membership in &socket.session.memberships {
+                assert!(
+                    hub.rooms.is_held_by(*membership, id),
+                    "{id}: {membership:?}"
+                );
+                let room = hub.rooms.room(*membership);
+                let name = room.map_or("", |room| room.name.as_str());
+                *members.entry(name).or_default() += 1;
+            }
+        }
+        hub.rooms.check_invariants(&members);
+        let rooms = &hub.services.rooms;
+        let counted = rooms.members_on(hub.shard);
+        let recounted = members
+            .iter()
+            .map(|(name, count)| ((*name).to_owned(), *count));
+        assert_eq!(counted, recounted.collect::<BTreeMap<_, _>>());
+        rooms.check_invariants();
+    }
+}
