@@ -124,13 +124,13 @@ fn the_end_of_input_ends_a_connection_in_each_state() {
         world.client(id).send(head);
     });
     check("after a request", &|world, id| {
-        world.client(id).request("GET", "/", "")
+        world.client(id).request("GET", "/", "");
     });
     check("after a fault", &|world, id| {
-        world.client(id).send(b"nonsense\r\n\r\n")
+        world.client(id).send(b"nonsense\r\n\r\n");
     });
     check("in a session", &|world, id| {
-        world.client(id).upgrade("/ws", "")
+        world.client(id).upgrade("/ws", "");
     });
     check("in a frame", &|world, id| {
         world.client(id).upgrade("/ws", "");

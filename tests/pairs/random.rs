@@ -69,7 +69,7 @@ impl Scene {
         });
         world.conditions = Conditions {
             capacity: 8000,
-            piece_max: (seed % 2 == 0).then_some(300),
+            piece_max: seed.is_multiple_of(2).then_some(300),
             delay: SECOND / 1000 * u32::try_from(seed % 5).unwrap(),
         };
         world.jobs.delay_turns_max = seed % 4;
@@ -81,7 +81,7 @@ impl Scene {
             accepted: BTreeMap::new(),
             heard: BTreeMap::new(),
             told: 0,
-            links_are_slow: seed % 2 == 0 || seed % 5 > 0,
+            links_are_slow: seed.is_multiple_of(2) || !seed.is_multiple_of(5),
         }
     }
 

@@ -67,7 +67,7 @@ fn follow(seed: u64) {
         ..Options::default()
     });
     world.conditions = Conditions {
-        piece_max: (seed % 3 > 0).then_some(200),
+        piece_max: (!seed.is_multiple_of(3)).then_some(200),
         delay: SECOND / 1000 * u32::try_from(seed % 4).unwrap(),
         ..Conditions::default()
     };
