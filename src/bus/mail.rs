@@ -18,6 +18,10 @@ pub enum Mail {
     Deliver {
         /// What to deliver.
         publication: Arc<Publication>,
+        /// Its number among all publications of all rooms. Unlike an offset it never begins
+        /// anew, so it says whether a member joined before, even if the stream was reset or the
+        /// room is another one of the same name.
+        sequence: u64,
         /// Sessions that do not get it.
         except: Arc<[SessionId]>,
     },

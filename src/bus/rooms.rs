@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::clock::{Mono, Now};
@@ -45,6 +45,8 @@ pub struct Rooms {
     namespaces: Namespaces,
     mailboxes: Arc<[Arc<Mailbox>]>,
     rng: Mutex<Rng>,
+    /// Publications so far, in all rooms; moves under the locks of a publication's rooms.
+    sequence: AtomicU64,
 }
 
 impl std::fmt::Debug for Rooms {
@@ -80,8 +82,10 @@ pub enum RoomFault {
 pub struct Joined {
     /// The room.
     pub room: Arc<Room>,
-    /// Publications after this offset are live for the new member.
+    /// What the member knows of the stream from its start.
     pub position: Position,
+    /// Mail with a greater [`Mail::Deliver`] sequence is live for the new member.
+    pub sequence: u64,
     /// What the member missed, if it asked and all of it is still there.
     pub missed: Option<Vec<(u64, Arc<Publication>)>>,
 }
@@ -104,6 +108,7 @@ impl Rooms {
             namespaces,
             mailboxes,
             rng: Mutex::new(rng),
+            sequence: AtomicU64::new(0),
         }
     }
 
@@ -183,9 +188,11 @@ impl Rooms {
                     .stream
                     .append(Arc::clone(&publication), bytes, &retention, now.mono);
             }
+            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
             for mailbox in targets {
                 mailbox.push(Mail::Deliver {
                     publication: Arc::clone(&publication),
+                    sequence,
                     except: Arc::clone(&except),
                 });
             }
@@ -216,10 +223,12 @@ impl Rooms {
             state.unused_since = None;
             let position = state.position();
             let missed = since.and_then(|since| state.missed(since, &room.options, now));
+            let sequence = self.sequence.load(Ordering::Relaxed);
             drop(state);
             return Ok(Joined {
                 room,
                 position,
+                sequence,
                 missed,
             });
         }

@@ -19,6 +19,7 @@ use crate::wire::websocket::close as code;
 
 pub(super) fn deliver(
     publication: &Publication,
+    sequence: u64,
     except: &[SessionId],
     peers: &mut GenerationalSlab<Peer>,
     hub: &mut Hub,
@@ -32,7 +33,7 @@ pub(super) fn deliver(
             };
             let mut frame: Option<Arc<Frame>> = None;
             for member in local.members() {
-                let Some(slot) = member.hears(placement.offset) else {
+                let Some(slot) = member.hears(sequence) else {
                     continue;
                 };
                 let Some((id, peer)) = peers.at_slot(slot) else {
@@ -56,11 +57,7 @@ pub(super) fn deliver(
                 let Some(local) = hub.rooms.find(&placement.room) else {
                     continue;
                 };
-                for slot in local
-                    .members()
-                    .iter()
-                    .filter_map(|m| m.hears(placement.offset))
-                {
+                for slot in local.members().iter().filter_map(|m| m.hears(sequence)) {
                     let set = sets.entry(slot).or_default();
                     *set = set.with(index);
                 }

@@ -174,7 +174,7 @@ fn join(
         })?;
     session
         .memberships
-        .push(hub.rooms.add(&joined.room, id, joined.position.offset));
+        .push(hub.rooms.add(&joined.room, id, joined.sequence));
     Ok((joined.position, joined.missed))
 }
 

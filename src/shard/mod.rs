@@ -217,11 +217,19 @@ impl Shard {
             match piece {
                 Mail::Deliver {
                     publication,
+                    sequence,
                     except,
                 } => {
                     messages = messages.saturating_sub(1);
                     bytes = bytes.saturating_sub(publication.retained_bytes());
-                    deliver::deliver(&publication, &except, &mut self.peers, &mut self.hub, now);
+                    deliver::deliver(
+                        &publication,
+                        sequence,
+                        &except,
+                        &mut self.peers,
+                        &mut self.hub,
+                        now,
+                    );
                     if messages == 0 || bytes == 0 {
                         break;
                     }

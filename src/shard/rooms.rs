@@ -41,7 +41,7 @@ pub struct Membership {
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     slot: u32,
-    /// The stream's offset when it joined: what came up to there is not live for it.
+    /// The sequence when it joined: what came up to there is not live for it.
     joined: u64,
 }
 
@@ -49,10 +49,10 @@ pub struct Member {
 const NOBODY: u32 = u32::MAX;
 
 impl Member {
-    /// The member's slot in the shard's peers, if a publication at `offset` is for it.
+    /// The member's slot in the shard's peers, if mail of this sequence is for it.
     #[must_use]
-    pub fn hears(&self, offset: u64) -> Option<u32> {
-        (self.slot != NOBODY && offset > self.joined).then_some(self.slot)
+    pub fn hears(&self, sequence: u64) -> Option<u32> {
+        (self.slot != NOBODY && sequence > self.joined).then_some(self.slot)
     }
 }
 
@@ -78,7 +78,7 @@ impl LocalRooms {
             .position(|membership| membership.room == room)
     }
 
-    /// Adds `peer` to a room it is not in; publications after `joined` are live for it.
+    /// Adds `peer` to a room it is not in; mail after the sequence `joined` is live for it.
     pub fn add(&mut self, room: &Arc<Room>, peer: PeerId, joined: u64) -> Membership {
         let index = match self.by_name.get(&room.name) {
             Some(index) => *index,
