@@ -234,11 +234,16 @@ impl Rooms {
         }
     }
 
-    /// Where a room's stream stands and what is missing since then, without joining it.
-    pub fn look(&self, room: &Room, since: Option<&Since>, now: Mono) -> (Position, Missed) {
+    /// What [`Rooms::join`] tells, for one who is a member already.
+    pub fn look(&self, room: &Arc<Room>, since: Option<&Since>, now: Mono) -> Joined {
         let mut state = room.state();
         let missed = since.and_then(|since| state.missed(since, &room.options, now));
-        (state.position(), missed)
+        Joined {
+            room: Arc::clone(room),
+            position: state.position(),
+            sequence: self.sequence.load(Ordering::Relaxed),
+            missed,
+        }
     }
 
     /// Takes one member of `shard` out of a room. The room stays until [`Rooms::sweep`] drops it.

@@ -152,10 +152,16 @@ fn join(
     let known = hub
         .rooms
         .position(name, &session.memberships)
-        .and_then(|index| session.memberships.get(index))
-        .and_then(|membership| hub.rooms.room(*membership));
-    if let Some(room) = known {
-        return Ok(hub.services.rooms.look(room, since, now));
+        .and_then(|index| session.memberships.get(index).copied());
+    if let Some((membership, room)) = known.and_then(|known| Some((known, hub.rooms.room(known)?)))
+    {
+        let looked = hub.services.rooms.look(room, since, now);
+        if since.is_some() {
+            // The reply tells a position, with everything up to it or with nothing; what of that
+            // still waits in the mailbox must not come behind it.
+            hub.rooms.rejoin(membership, looked.sequence);
+        }
+        return Ok((looked.position, looked.missed));
     }
     let most = hub.services.config.limits.rooms_per_session;
     if let Some(most) = most.filter(|most| session.memberships.len() >= *most) {

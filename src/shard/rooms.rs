@@ -111,6 +111,15 @@ impl LocalRooms {
         Membership { room: index, place }
     }
 
+    /// Lets only mail after the sequence `joined` be live for a member.
+    pub fn rejoin(&mut self, membership: Membership, joined: u64) {
+        let room = self.rooms.get_mut(membership.room as usize);
+        if let Some(member) = room.and_then(|room| room.members.get_mut(membership.place as usize))
+        {
+            member.joined = joined;
+        }
+    }
+
     /// Takes a member out of its room; returns the room, which the caller leaves, too.
     pub fn remove(&mut self, membership: Membership) -> Option<Arc<Room>> {
         let local = self.rooms.get_mut(membership.room as usize)?;
