@@ -3,7 +3,7 @@
 //! The hot path of the server: one lookup, one bound check and one reference per member; the
 //! frame is encoded at most once per dialect and set of rooms, and only if somebody gets it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::clock::Now;
@@ -52,7 +52,8 @@ pub(super) fn deliver(
             }
         }
         placements => {
-            let mut sets: HashMap<u32, RoomSet> = HashMap::new();
+            // Ordered, so that the same seed writes in the same order.
+            let mut sets: BTreeMap<u32, RoomSet> = BTreeMap::new();
             for (index, placement) in placements.iter().enumerate() {
                 let Some(local) = hub.rooms.find(&placement.room) else {
                     continue;
