@@ -13,7 +13,7 @@ pub const READ_BYTES_PER_TURN: usize = 64 * 1024;
 /// larger because one writev gathers shared frames without a copy).
 pub const WRITE_BYTES_PER_TURN: usize = 256 * 1024;
 
-/// Pieces gathered into one writev (IOV_MAX is 1,024 on Linux and macOS; 64 fit on the stack).
+/// Pieces gathered into one writev, of which a peer may get several a turn (IOV_MAX is 1,024 on Linux and macOS; 64 fit on the stack).
 pub const WRITE_PIECES: usize = 64;
 
 /// Bytes that the kernel queues for a peer whose window is full, beyond what is on its way.

@@ -1,7 +1,8 @@
 //! What a connection still has to send: references to shared frames and bytes of its own.
 //!
 //! Bounded by count and bytes, which the caller checks before adding ([`Outbox::fits`]); an empty
-//! outbox takes one message of any size. Bytes of its own are gathered into one piece until a
+//! outbox takes one message of any size, and one that nothing was left over in takes the shared
+//! frames of a turn. Bytes of its own are gathered into one piece until a
 //! shared frame comes between. Invariant: an empty outbox owns no memory.
 
 use std::collections::VecDeque;

@@ -138,8 +138,20 @@ impl Endpoint {
         }
     }
 
-    /// Writes once what the peer has to send.
+    /// Writes what the peer has to send, up to its share of a turn. One writev takes so many pieces
+    /// only; a peer that gets many small messages would fall behind by no fault of its own.
     pub(super) fn write(&mut self, id: PeerId, shard: &mut Shard, now: Now) -> Wrote {
+        let mut written = 0;
+        loop {
+            let (wrote, taken) = self.write_once(id, shard, now);
+            written += taken;
+            if wrote != Wrote::More || taken == 0 || written >= limits::WRITE_BYTES_PER_TURN {
+                return wrote;
+            }
+        }
+    }
+
+    fn write_once(&mut self, id: PeerId, shard: &mut Shard, now: Now) -> (Wrote, usize) {
         let mut taken = 0;
         let mut is_whole = true;
         if self.writable {
@@ -157,17 +169,18 @@ impl Endpoint {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => is_whole = false,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Wrote::Broken,
+                Err(_) => return (Wrote::Broken, 0),
             }
             self.writable = is_whole;
         }
-        match shard.wrote(id, taken, now) {
+        let wrote = match shard.wrote(id, taken, now) {
             AfterWrite::More if self.writable && is_whole => Wrote::More,
             AfterWrite::More | AfterWrite::Done => Wrote::Done,
             AfterWrite::ShutdownWrite => match self.socket.shutdown(Shutdown::Write) {
                 Ok(()) => Wrote::Done,
                 Err(_) => Wrote::Broken,
             },
-        }
+        };
+        (wrote, taken)
     }
 }

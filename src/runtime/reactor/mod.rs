@@ -340,7 +340,7 @@ impl Reactor {
         }
     }
 
-    /// Writes once for each peer that has something to send.
+    /// Writes for each peer that has something to send.
     fn write(&mut self, now: Now) {
         let mut ready = std::mem::take(&mut self.lists.write);
         self.shard.take_dirty(&mut ready);
