@@ -133,18 +133,23 @@ impl Outbox {
         }
     }
 
-    /// Forgets every piece of which the socket has taken no byte; what has begun must be finished,
-    /// or the peer could not read what follows. Returns how many messages were forgotten.
+    /// Forgets what the socket has taken no byte of, from the first shared frame on. What has begun
+    /// must be finished, or the peer could not read what follows; so must be what stands before
+    /// every shared frame, because the answer to the handshake does. Returns how many messages were
+    /// forgotten.
     pub fn clear_unstarted(&mut self) -> usize {
         let Some(queue) = &mut self.queue else {
             return 0;
         };
         let before = queue.messages;
-        let keep = usize::from(queue.written > 0);
-        queue.pieces.truncate(keep);
-        let front = queue.pieces.front();
-        queue.messages = front.map_or(0, Piece::messages);
-        queue.bytes = front.map_or(0, |piece| piece.bytes().len() - queue.written);
+        let own = |piece: &&Piece| matches!(piece, Piece::Own(_));
+        let keep = queue.pieces.iter().take_while(own).count();
+        queue
+            .pieces
+            .truncate(keep.max(usize::from(queue.written > 0)));
+        let bytes: usize = queue.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        queue.messages = queue.pieces.iter().map(Piece::messages).sum();
+        queue.bytes = bytes - queue.written;
         let forgotten = before - queue.messages;
         if queue.pieces.is_empty() {
             self.queue = None;
@@ -273,5 +278,19 @@ mod tests {
         outbox.push_shared(Frame::text(b"third"));
         assert_eq!(outbox.clear_unstarted(), 1);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn clearing_keeps_what_stands_before_the_first_publication() {
+        let mut outbox = Outbox::default();
+        outbox.push_own(|out| out.extend_from_slice(&[b'a'; PIECE_BYTES]));
+        outbox.push_own(|out| out.extend_from_slice(b"101"));
+        outbox.push_shared(Frame::text(b"publication"));
+        outbox.push_own(|out| out.extend_from_slice(b"reply"));
+        outbox.wrote(10);
+        assert_eq!(outbox.clear_unstarted(), 2);
+        let left = PIECE_BYTES - 10 + 3;
+        assert_eq!((outbox.messages(), outbox.bytes()), (2, left));
+        assert!(drain(&mut outbox, left).ends_with(b"a101"));
     }
 }
