@@ -16,7 +16,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::rate_limit::{Rate, TokenBucket};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
-use crate::protocol::timers::Timer;
+use crate::protocol::timers::{Tick, Timer};
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::dispatch::Flow;
 use crate::shard::peer::{Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
@@ -323,7 +323,9 @@ fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool 
         return true;
     };
     hub.counters.increment(Counter::RatePaused);
-    if session.pauses.add(wait, now.mono) >= PAUSED_MAX {
+    // As long as the pause will last, which is until a tick begins.
+    let pause = Tick::at_or_after(now.mono + wait).begins().since(now.mono);
+    if session.pauses.add(pause, now.mono) >= PAUSED_MAX {
         hub.counters.increment(Counter::RateClosed);
         close(
             peer,
