@@ -18,7 +18,7 @@ use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Missed, Room, RoomState, RoomSummary, lock, retention};
+use crate::bus::room::{Room, RoomState, RoomSummary, lock, retention};
 use crate::config::Namespaces;
 use crate::dialect::publication::{Placement, Publication};
 use crate::domain::command::{Publish, Since};

@@ -1,5 +1,6 @@
 //! How connections end: Close both ways, the end of input in each state, sockets that stall.
 
+use kinglet::base::ids::ShardId;
 use kinglet::metrics::names::Counter;
 use kinglet::testkit::world::{End, Message};
 use serde_json::json;
@@ -198,6 +199,6 @@ fn a_cut_connection_is_forgotten_with_its_memberships() {
     world.client(id).cut();
     world.settle();
     assert_eq!(world.connections(), 0);
-    assert_eq!(world.services.rooms.count(), 0);
+    assert_eq!(world.services.rooms.members_on(ShardId(0)).len(), 0);
     assert!(world.client(id).inbox.iter().all(|m| *m != Message::Ping));
 }

@@ -289,7 +289,8 @@ impl Scene {
         self.world.begin_drain(30 * SECOND);
         self.world.advance(31 * SECOND);
         assert_eq!(self.world.connections(), 0);
-        self.world.advance(301 * SECOND);
+        // Histories age out in five minutes, unused rooms in another five.
+        self.world.advance(605 * SECOND);
         assert_eq!(self.world.services.rooms.count(), 0);
         let services = &self.world.services;
         assert_eq!((services.connections(), services.sessions()), (0, 0));
