@@ -8,7 +8,7 @@ use crossbeam_channel::{Sender, bounded};
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
 use crate::bus::mailbox::Mailbox;
-use crate::dialect::publication::Publication;
+use crate::dialect::delivery::Delivery;
 
 /// One piece of mail for a shard.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum Mail {
     /// of its offsets.
     Deliver {
         /// What to deliver.
-        publication: Arc<Publication>,
+        delivery: Arc<Delivery>,
         /// Its number among all publications of all rooms. Unlike an offset it never begins
         /// anew, so it says whether a member joined before, even if the stream was reset or the
         /// room is another one of the same name.

@@ -13,7 +13,7 @@ use crate::bus::mail::Mail;
 
 /// The sending and receiving end of one shard's mail.
 pub struct Mailbox {
-    queue: Mutex<VecDeque<Mail>>,
+    queue: Mutex<Queue>,
     /// Signalled when a full mailbox has been emptied.
     emptied: Condvar,
     capacity: usize,
@@ -22,9 +22,16 @@ pub struct Mailbox {
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
+/// What waits, and whether anybody will look again.
+#[derive(Default)]
+struct Queue {
+    mail: VecDeque<Mail>,
+    is_closed: bool,
+}
+
 impl fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mailbox({} waiting)", self.lock().len())
+        write!(f, "Mailbox({} waiting)", self.lock().mail.len())
     }
 }
 
@@ -33,7 +40,7 @@ impl Mailbox {
     #[must_use]
     pub fn new(capacity: usize, wake: Box<dyn Fn() + Send + Sync>) -> Self {
         Self {
-            queue: Mutex::new(VecDeque::new()),
+            queue: Mutex::default(),
             emptied: Condvar::new(),
             capacity,
             sleeping: AtomicBool::new(false),
@@ -44,38 +51,57 @@ impl Mailbox {
     /// Whether another piece of mail is welcome.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.lock().len() < self.capacity
+        self.lock().mail.len() < self.capacity
     }
 
     /// Adds a piece of mail without asking for room; see [`Mailbox::has_room`].
     pub fn push(&self, mail: Mail) {
-        self.lock().push_back(mail);
-        self.wake_if_sleeping();
+        let mut queue = self.lock();
+        if !queue.is_closed {
+            queue.mail.push_back(mail);
+            drop(queue);
+            self.wake_if_sleeping();
+        }
     }
 
-    /// Adds a piece of mail, waiting for room. Only for threads that may block: never a shard.
-    pub fn push_waiting(&self, mail: Mail) {
+    /// Adds a piece of mail, waiting for room; true if it had to wait. Only for threads that may
+    /// block: never a shard.
+    pub fn push_waiting(&self, mail: Mail) -> bool {
         let mut queue = self.lock();
-        while queue.len() >= self.capacity {
+        let mut has_waited = false;
+        while queue.mail.len() >= self.capacity && !queue.is_closed {
+            has_waited = true;
             queue = self
                 .emptied
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        queue.push_back(mail);
+        if !queue.is_closed {
+            queue.mail.push_back(mail);
+            drop(queue);
+            self.wake_if_sleeping();
+        }
+        has_waited
+    }
+
+    /// Says that nobody will look again: what is here and what comes is dropped, and nobody waits.
+    pub fn close(&self) {
+        let mut queue = self.lock();
+        queue.is_closed = true;
+        queue.mail = VecDeque::new();
         drop(queue);
-        self.wake_if_sleeping();
+        self.emptied.notify_all();
     }
 
     /// Moves at most `most` pieces into `into`, oldest first. True if some are left.
     pub fn take(&self, most: usize, into: &mut VecDeque<Mail>) -> bool {
         let mut queue = self.lock();
-        let was_full = queue.len() >= self.capacity;
-        let count = queue.len().min(most);
-        into.extend(queue.drain(..count));
-        let left = !queue.is_empty();
-        if queue.is_empty() && queue.capacity() > SPARE_CAPACITY {
-            *queue = VecDeque::new();
+        let was_full = queue.mail.len() >= self.capacity;
+        let count = queue.mail.len().min(most);
+        into.extend(queue.mail.drain(..count));
+        let left = !queue.mail.is_empty();
+        if !left && queue.mail.capacity() > SPARE_CAPACITY {
+            queue.mail = VecDeque::new();
         }
         drop(queue);
         if was_full {
@@ -88,7 +114,7 @@ impl Mailbox {
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        if self.lock().is_empty() {
+        if self.lock().mail.is_empty() {
             return true;
         }
         self.sleeping.store(false, Ordering::SeqCst);
@@ -106,7 +132,7 @@ impl Mailbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Mail>> {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

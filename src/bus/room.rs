@@ -31,6 +31,8 @@ pub(super) struct RoomState {
     pub(super) members: Vec<u32>,
     /// When it was first seen with neither members nor history; `None` if it was used since.
     pub(super) unused_since: Option<Mono>,
+    /// It stands in the list of rooms that were left.
+    pub(super) is_left: bool,
     /// It has left the table; whoever still holds it must look it up again.
     pub(super) dropped: bool,
 }
@@ -60,6 +62,7 @@ impl Room {
             stream: Stream::new(epoch),
             members: vec![0; shards],
             unused_since: None,
+            is_left: false,
             dropped: false,
         };
         Self {

@@ -20,6 +20,7 @@ use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
 use crate::bus::room::{Room, RoomState, RoomSummary, lock, retention};
 use crate::config::Namespaces;
+use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
 use crate::domain::command::{Publish, Since};
 use crate::domain::position::{Epoch, Position};
@@ -39,7 +40,8 @@ pub struct Rooms {
     stripes: Vec<Mutex<Stripe>>,
     hasher: RandomState,
     count: AtomicUsize,
-    /// Rooms whose last member left them without history, oldest first; at most [`LEFT`].
+    /// Rooms that were seen with neither members nor history, each once, oldest first; at most
+    /// [`LEFT`]. Locked after a room, never before one.
     left: Mutex<VecDeque<RoomName>>,
     rooms_max: Option<usize>,
     namespaces: Namespaces,
@@ -179,8 +181,14 @@ impl Rooms {
                 source,
                 ..
             } = publish;
-            let publication = Publication::new(event, payload, source, now.wall, uid, placements);
-            let publication = Arc::new(publication);
+            let publication = Arc::new(Publication {
+                event,
+                payload,
+                source,
+                timestamp: now.wall,
+                uid,
+                placements,
+            });
             let bytes = publication.retained_bytes();
             for (room, (_, state)) in rooms.iter().zip(&mut states) {
                 let retention = retention(&room.options);
@@ -189,9 +197,10 @@ impl Rooms {
                     .append(Arc::clone(&publication), bytes, &retention, now.mono);
             }
             let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+            let delivery = Arc::new(Delivery::new(Arc::clone(&publication)));
             for mailbox in targets {
                 mailbox.push(Mail::Deliver {
-                    publication: Arc::clone(&publication),
+                    delivery: Arc::clone(&delivery),
                     sequence,
                     except: Arc::clone(&except),
                 });
@@ -253,13 +262,16 @@ impl Rooms {
             debug_assert!(*count > 0, "nobody leaves who did not join");
             *count = count.saturating_sub(1);
         }
-        let is_unused = state.is_unused();
-        drop(state);
-        if is_unused {
-            let mut left = lock(&self.left);
-            if left.len() >= LEFT {
-                left.pop_front();
-            }
+        if state.is_unused() {
+            self.remember_left(room, &mut state);
+        }
+    }
+
+    /// Notes that an unused room may make place for another.
+    fn remember_left(&self, room: &Room, state: &mut RoomState) {
+        let mut left = lock(&self.left);
+        if !state.is_left && left.len() < LEFT {
+            state.is_left = true;
             left.push_back(room.name.clone());
         }
     }
@@ -386,6 +398,7 @@ impl Rooms {
             state.unused_since = None;
             return;
         }
+        self.remember_left(room, &mut state);
         let since = *state.unused_since.get_or_insert(now);
         if now.since(since) >= room.options.history_age {
             self.drop_room(&room.name, &mut state, &mut stripe);
@@ -406,12 +419,14 @@ impl Rooms {
     /// Makes place when the server has as many rooms as it may: drops one that was left unused,
     /// however shortly. False if none is known.
     fn drop_one_left(&self) -> bool {
-        while let Some(name) = lock(&self.left).pop_front() {
+        let next = || lock(&self.left).pop_front();
+        while let Some(name) = next() {
             let mut stripe = lock(self.stripe(&name));
             let Some(room) = stripe.get(&name).map(Arc::clone) else {
                 continue;
             };
             let mut state = room.state();
+            state.is_left = false;
             if state.is_unused() {
                 self.drop_room(&name, &mut state, &mut stripe);
                 return true;

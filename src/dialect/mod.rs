@@ -3,6 +3,7 @@
 //! One internal event, one encoder per dialect; what is encoded is shared by every recipient. May
 //! not touch: sockets, sessions, rooms' state.
 
+pub mod delivery;
 pub mod frame;
 pub mod native;
 pub mod publication;

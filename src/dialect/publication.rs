@@ -1,15 +1,10 @@
-//! One event in one or several rooms, shared by everybody who receives it.
+//! One event in one or several rooms: what rooms retain and members receive.
 //!
-//! It is encoded when the first recipient of a form needs it and never again: once per dialect,
-//! and, if it went to several rooms, once per distinct set of rooms that a session is in
-//! (product: a session in several of them gets one message that names them). Invariant: nothing
-//! but the encoded forms changes after it was made.
-
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+//! A plain value, shared by reference; its encoded forms are a
+//! [`Delivery`](crate::dialect::delivery::Delivery)'s. Invariant: nothing changes after it was
+//! made.
 
 use crate::base::clock::Wall;
-use crate::dialect::frame::Frame;
-use crate::dialect::native::encode;
 use crate::domain::command::Payload;
 use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
@@ -26,7 +21,7 @@ pub struct Placement {
 }
 
 /// Some of a publication's placements: bit n stands for the n-th room of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RoomSet(u128);
 
 impl RoomSet {
@@ -67,58 +62,12 @@ pub struct Publication {
     pub uid: u128,
     /// Its rooms in the request's order; never empty.
     pub placements: Box<[Placement]>,
-    single: OnceLock<Arc<Frame>>,
-    sets: Mutex<Vec<(RoomSet, Arc<Frame>)>>,
 }
 
 impl Publication {
-    /// A publication whose offsets have been assigned.
-    #[must_use]
-    pub fn new(
-        event: Box<str>,
-        payload: Payload,
-        source: Option<Box<str>>,
-        timestamp: Wall,
-        uid: u128,
-        placements: Box<[Placement]>,
-    ) -> Self {
-        debug_assert!(!placements.is_empty());
-        let (single, sets) = (OnceLock::new(), Mutex::new(Vec::new()));
-        Self {
-            event,
-            payload,
-            source,
-            timestamp,
-            uid,
-            placements,
-            single,
-            sets,
-        }
-    }
-
     /// What it adds to the retained bytes of each of its rooms.
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
         self.payload.len() + self.event.len() + self.source.as_ref().map_or(0, |text| text.len())
-    }
-
-    /// The frame for native sessions that are in the rooms of `set`, encoded on first use.
-    #[must_use]
-    pub fn native_frame(&self, set: RoomSet) -> Arc<Frame> {
-        let encode = || {
-            let mut json = Vec::with_capacity(160 + self.payload.len());
-            encode::publication(self, set, &mut json);
-            Frame::text(&json)
-        };
-        if self.placements.len() == 1 {
-            return Arc::clone(self.single.get_or_init(encode));
-        }
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frame)) = sets.iter().find(|(known, _)| *known == set) {
-            return Arc::clone(frame);
-        }
-        let frame = encode();
-        sets.push((set, Arc::clone(&frame)));
-        frame
     }
 }

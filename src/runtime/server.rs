@@ -140,6 +140,10 @@ impl Server {
             services,
         } = self;
         let ended = reactor.run(logging);
+        // Nobody reads the mail any more; a worker must not wait for room in it.
+        for mailbox in services.mailboxes.iter() {
+            mailbox.close();
+        }
         workers.finish();
         let ended = ended?;
         log::info!(

@@ -67,8 +67,10 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
         let done = catch_unwind(AssertUnwindSafe(|| perform(work, services, &counters, now)));
         let answer = done.unwrap_or_else(|_| failed(is_http, &counters, now));
         counters.increment(Counter::JobsDone);
-        if let Some(mailbox) = services.mailboxes.get(shard.index()) {
-            mailbox.push_waiting(Mail::Answer { peer, answer });
+        if let Some(mailbox) = services.mailboxes.get(shard.index())
+            && mailbox.push_waiting(Mail::Answer { peer, answer })
+        {
+            counters.increment(Counter::MailboxFull);
         }
     }
 }

@@ -43,6 +43,9 @@ pub(super) fn receive(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut H
         peer.tail.extend_from_slice(input);
         work_on_tail(peer, id, hub, now);
     }
+    if peer.eof && peer.pause.is_none() {
+        after_eof(peer, id, hub);
+    }
     settle(peer, id, hub);
 }
 

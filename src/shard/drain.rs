@@ -40,9 +40,15 @@ impl Drain {
         if self.waiting.is_empty() {
             return Some(self.ends);
         }
-        let due = Duration::from_nanos(1_000_000_000 * (self.closed + 1) / self.per_second);
-        // Closes are done in groups of at least this length of time.
-        Some((self.began + due.max(Duration::from_millis(1))).min(self.ends))
+        let later = (self.closed + 1).saturating_sub(self.at_once());
+        // Whole milliseconds, as `step` counts them: closes are done in groups.
+        let due = later.saturating_mul(1000).div_ceil(self.per_second).max(1);
+        Some((self.began + Duration::from_millis(due)).min(self.ends))
+    }
+
+    /// How many closes go without waiting, so that a small server stops without delay.
+    fn at_once(&self) -> u64 {
+        self.per_second / 10
     }
 }
 
@@ -142,8 +148,7 @@ pub(super) fn step(shard: &mut Shard, now: Now) {
         return;
     }
     let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    // The first tenth of a second's worth goes at once: a small server stops without delay.
-    let due = drain.per_second / 10 + millis.saturating_mul(drain.per_second) / 1000;
+    let due = drain.at_once() + millis.saturating_mul(drain.per_second) / 1000;
     while drain.closed < due {
         let Some(id) = drain.waiting.pop() else {
             return;

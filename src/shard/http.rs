@@ -163,7 +163,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         Place::Worker => {
             peer.pause = Some(Pause::Job);
             let work = Work::Http(http_call);
-            hub.jobs.push_back(Job {
+            hub.jobs.push(Job {
                 shard: hub.shard,
                 peer: id,
                 work,

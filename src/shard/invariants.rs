@@ -57,7 +57,10 @@ impl Shard {
             None => assert!(timers.next().is_some(), "nothing ends {peer:?}"),
         }
         if let Some(next) = timers.next() {
-            assert!(peer.armed != UNARMED && peer.armed <= next, "{peer:?}");
+            assert!(
+                peer.armed.next != UNARMED && peer.armed.next <= next,
+                "{peer:?}"
+            );
         }
         let tail_max = limits::READ_BYTES_PER_TURN + config.head_bytes;
         assert!(peer.tail.len() <= tail_max, "{} bytes", peer.tail.len());

@@ -20,6 +20,7 @@ mod drain;
 mod http;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
+mod jobs;
 mod membership;
 mod outbox;
 mod peer;
@@ -30,6 +31,7 @@ mod websocket;
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::app::services::Services;
@@ -46,6 +48,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
+use crate::shard::jobs::Jobs;
 use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
 use crate::shard::rooms::LocalRooms;
@@ -76,7 +79,7 @@ struct Hub {
     resumed: Vec<PeerId>,
     /// Peers that ended in this turn.
     ended: Vec<PeerId>,
-    jobs: VecDeque<Job>,
+    jobs: Jobs,
     /// Connections that have not finished their first request.
     handshakes: usize,
     refusals: usize,
@@ -117,7 +120,7 @@ impl Shard {
                 dirty: Vec::new(),
                 resumed: Vec::new(),
                 ended: Vec::new(),
-                jobs: VecDeque::new(),
+                jobs: Jobs::default(),
                 handshakes: 0,
                 refusals: 0,
                 draining: false,
@@ -170,14 +173,33 @@ impl Shard {
     /// Works on bytes that `id` sent; `input` is unmasked in place. What cannot be worked on yet
     /// is kept; ask [`Shard::wants_input`] before reading more.
     pub fn receive(&mut self, id: PeerId, input: &mut [u8], now: Now) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            self.hub.counters.increment(Counter::EventsStale);
-            return;
-        };
         self.hub
             .counters
             .add(Counter::BytesReceived, input.len() as u64);
-        dispatch::receive(peer, id, input, &mut self.hub, now);
+        self.on_peer(id, (), |peer, hub| {
+            dispatch::receive(peer, id, input, hub, now);
+        });
+    }
+
+    /// Does one step of one peer's conversation; `otherwise` is the outcome if the peer is gone. A
+    /// panic, which is a bug of ours, ends that peer and nobody else.
+    fn on_peer<T>(
+        &mut self,
+        id: PeerId,
+        otherwise: T,
+        step: impl FnOnce(&mut Peer, &mut Hub) -> T,
+    ) -> T {
+        let (peers, hub) = (&mut self.peers, &mut self.hub);
+        let Some(peer) = peers.get_mut(id) else {
+            hub.counters.increment(Counter::EventsStale);
+            return otherwise;
+        };
+        catch_unwind(AssertUnwindSafe(|| step(peer, hub))).unwrap_or_else(|_| {
+            log::error!("conversation_panic peer={id}");
+            self.hub.counters.increment(Counter::HandlerPanics);
+            self.broken(id);
+            otherwise
+        })
     }
 
     /// Whether the socket of `id` shall be read.
@@ -188,9 +210,7 @@ impl Shard {
 
     /// Notes that `id` will send nothing more.
     pub fn end_of_input(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id) {
-            dispatch::end_of_input(peer, id, &mut self.hub);
-        }
+        self.on_peer(id, (), |peer, hub| dispatch::end_of_input(peer, id, hub));
     }
 
     /// Notes that the connection of `id` is broken.
@@ -216,14 +236,14 @@ impl Shard {
         while let Some(piece) = self.mail.pop_front() {
             match piece {
                 Mail::Deliver {
-                    publication,
+                    delivery,
                     sequence,
                     except,
                 } => {
                     messages = messages.saturating_sub(1);
-                    bytes = bytes.saturating_sub(publication.retained_bytes());
+                    bytes = bytes.saturating_sub(delivery.publication().retained_bytes());
                     deliver::deliver(
-                        &publication,
+                        &delivery,
                         sequence,
                         &except,
                         &mut self.peers,
@@ -245,10 +265,9 @@ impl Shard {
     }
 
     fn answer(&mut self, id: PeerId, answer: Answer, now: Now) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        dispatch::answer(peer, id, answer, &mut self.hub, now);
+        self.on_peer(id, (), |peer, hub| {
+            dispatch::answer(peer, id, answer, hub, now);
+        });
     }
 
     fn sessions(&self, limit: usize) -> Vec<SessionSummary> {
@@ -281,11 +300,9 @@ impl Shard {
                 let Some(peer) = self.peers.get_mut(id) else {
                     continue;
                 };
-                if peer.armed != due {
-                    continue;
+                if peer.armed.take(due) {
+                    self.on_peer(id, (), |peer, hub| timeouts::fire(peer, id, hub, now));
                 }
-                peer.armed = deadlines::UNARMED;
-                timeouts::fire(peer, id, &mut self.hub, now);
             }
         }
         drain::step(self, now);
@@ -304,13 +321,20 @@ impl Shard {
 
     /// The next job for the workers.
     pub fn next_job(&mut self) -> Option<Job> {
-        self.hub.jobs.pop_front()
+        self.hub.jobs.take()
     }
 
-    /// Takes a job back that found the workers' queue full; it is offered again next turn.
+    /// Takes a job back that found the workers' queue full; it is offered again in a later turn.
     pub fn return_job(&mut self, job: Job) {
-        self.hub.counters.increment(Counter::JobsWaited);
-        self.hub.jobs.push_front(job);
+        if self.hub.jobs.give_back(job) {
+            self.hub.counters.increment(Counter::JobsWaited);
+        }
+    }
+
+    /// Whether a job waits for a place in the workers' queue.
+    #[must_use]
+    pub fn has_waiting_job(&self) -> bool {
+        self.hub.jobs.is_waiting()
     }
 
     /// The peers that got something to send since the last call, each once.
@@ -328,16 +352,16 @@ impl Shard {
     pub fn take_resumed(&mut self, into: &mut Vec<PeerId>, now: Now) {
         into.append(&mut self.hub.resumed);
         for id in into.iter() {
-            if let Some(peer) = self.peers.get_mut(*id) {
-                dispatch::receive(peer, *id, &mut [], &mut self.hub, now);
-            }
+            self.on_peer(*id, (), |peer, hub| {
+                dispatch::receive(peer, *id, &mut [], hub, now);
+            });
         }
     }
 
-    /// Whether peers have something to send, or jobs wait, that came up after they were asked for.
+    /// Whether something came up after it was asked for: peers to write for, ended peers, jobs.
     #[must_use]
     pub fn has_left_over(&self) -> bool {
-        !self.hub.dirty.is_empty() || !self.hub.jobs.is_empty()
+        !self.hub.dirty.is_empty() || !self.hub.ended.is_empty() || self.hub.jobs.has_new()
     }
 
     /// What is to be written for `id`: how many slices were filled, and bytes in all.
@@ -351,10 +375,9 @@ impl Shard {
 
     /// Notes that the socket of `id` took `taken` bytes (0 if it was not ready).
     pub fn wrote(&mut self, id: PeerId, taken: usize, now: Now) -> AfterWrite {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return AfterWrite::Done;
-        };
-        dispatch::wrote(peer, id, taken, &mut self.hub, now)
+        self.on_peer(id, AfterWrite::Done, |peer, hub| {
+            dispatch::wrote(peer, id, taken, hub, now)
+        })
     }
 
     /// Removes the peers that ended and tells which; their sockets are to be closed.

@@ -13,7 +13,7 @@ use crate::domain::rate_limit::TokenBucket;
 use crate::protocol::http_exchange::HttpExchange;
 use crate::protocol::timers::{Tick, Timers};
 use crate::protocol::websocket::WebSocket;
-use crate::shard::deadlines::UNARMED;
+use crate::shard::deadlines::Armed;
 use crate::shard::outbox::Outbox;
 use crate::shard::rooms::Membership;
 
@@ -28,8 +28,8 @@ pub(super) struct Peer {
     pub(super) dirty: bool,
     /// The peer has closed its sending side.
     pub(super) eof: bool,
-    /// The tick its entry among the deadlines stands at.
-    pub(super) armed: Tick,
+    /// Where its entries among the deadlines stand.
+    pub(super) armed: Armed,
     pub(super) timers: Timers,
     pub(super) outbox: Outbox,
     /// Input that could not be worked on yet; empty most of the time.
@@ -140,7 +140,7 @@ impl Peer {
             pause: None,
             dirty: false,
             eof: false,
-            armed: UNARMED,
+            armed: Armed::default(),
             timers: Timers::default(),
             outbox: Outbox::default(),
             tail: Vec::new(),

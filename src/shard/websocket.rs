@@ -208,7 +208,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
                 session,
                 address,
             };
-            hub.jobs.push_back(Job {
+            hub.jobs.push(Job {
                 shard: hub.shard,
                 peer: id,
                 work,

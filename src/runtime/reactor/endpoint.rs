@@ -35,6 +35,8 @@ pub(super) struct Endpoint {
     pub(super) writable: bool,
     /// It stands in the list of those to read.
     pub(super) queued: bool,
+    /// It stands in the list of those to write.
+    pub(super) write_queued: bool,
 }
 
 /// What a read brought.
@@ -96,6 +98,7 @@ impl Endpoints {
                 // A new socket takes bytes; if not, the first write tells.
                 writable: true,
                 queued: false,
+                write_queued: false,
             });
         }
         Ok(())

@@ -14,7 +14,6 @@ mod accept;
 mod endpoint;
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ use crate::metrics::names::Counter;
 use crate::os::signals::{Signal, SignalPipe};
 use crate::runtime::logging::Logging;
 use crate::runtime::reactor::accept::Acceptor;
-use crate::runtime::reactor::endpoint::{Endpoints, Read, Wrote};
+use crate::runtime::reactor::endpoint::{Endpoint, Endpoints, Read, Wrote};
 use crate::shard::Shard;
 
 /// The waker's number among the shell's tokens.
@@ -70,8 +69,18 @@ pub(super) struct Reactor {
 struct Lists {
     read: Vec<PeerId>,
     write: Vec<PeerId>,
+    dirty: Vec<PeerId>,
     resumed: Vec<PeerId>,
     ended: Vec<PeerId>,
+}
+
+impl Lists {
+    fn queue_write(&mut self, id: PeerId, endpoint: &mut Endpoint) {
+        if !endpoint.write_queued {
+            endpoint.write_queued = true;
+            self.write.push(id);
+        }
+    }
 }
 
 /// How far shutting down has come.
@@ -89,6 +98,10 @@ pub(super) struct Ended {
     /// Everybody got what was owed to them.
     pub(super) is_complete: bool,
 }
+
+/// How long a job that found the workers' queue full waits before it is offered again, if no
+/// worker's answer wakes the reactor before.
+const JOB_RETRY: Duration = Duration::from_millis(1);
 
 /// The seconds between two looks at unused rooms; each looks at a 64th of them.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -162,6 +175,7 @@ impl Reactor {
                 now,
             );
             self.resume(now);
+            self.is_busy |= self.shard.has_left_over();
             if self.drain != Draining::No && self.shard.is_empty() {
                 let cut = self
                     .shard
@@ -197,10 +211,12 @@ impl Reactor {
     fn timeout(&self) -> Option<Duration> {
         let now = self.clock.now().mono;
         let sweep = (self.services.rooms.count() > 0).then_some(self.next_sweep);
+        let retry = self.shard.has_waiting_job().then_some(now + JOB_RETRY);
         [
             self.shard.next_deadline(),
             self.acceptor.next_deadline(),
             sweep,
+            retry,
         ]
         .into_iter()
         .flatten()
@@ -231,7 +247,7 @@ impl Reactor {
                     }
                     if event.is_writable() && !endpoint.writable {
                         endpoint.writable = true;
-                        self.lists.write.push(id);
+                        self.lists.queue_write(id, endpoint);
                     }
                 }
             }
@@ -295,14 +311,7 @@ impl Reactor {
                     let Some(input) = self.scratch.get_mut(..count) else {
                         continue;
                     };
-                    let shard = &mut self.shard;
-                    // A bug in one conversation must not end all the others.
-                    let outcome = catch_unwind(AssertUnwindSafe(|| shard.receive(id, input, now)));
-                    if outcome.is_err() {
-                        log::error!("conversation_panic peer={id}");
-                        self.counters.increment(Counter::HandlerPanics);
-                        self.shard.broken(id);
-                    }
+                    self.shard.receive(id, input, now);
                 }
                 Read::Nothing => {}
                 Read::End => self.shard.end_of_input(id),
@@ -330,9 +339,8 @@ impl Reactor {
             match self.jobs.try_send(job) {
                 Ok(()) => {}
                 Err(TrySendError::Full(job)) => {
-                    // The session that has it is paused already; its job is offered next turn.
+                    // The session that has it is paused already.
                     self.shard.return_job(job);
-                    self.is_busy = true;
                     break;
                 }
                 Err(TrySendError::Disconnected(_)) => break,
@@ -342,21 +350,28 @@ impl Reactor {
 
     /// Writes for each peer that has something to send.
     fn write(&mut self, now: Now) {
+        let mut dirty = std::mem::take(&mut self.lists.dirty);
+        self.shard.take_dirty(&mut dirty);
+        for id in dirty.drain(..) {
+            if let Some(endpoint) = self.endpoints.find(id) {
+                self.lists.queue_write(id, endpoint);
+            }
+        }
+        self.lists.dirty = dirty;
         let mut ready = std::mem::take(&mut self.lists.write);
-        self.shard.take_dirty(&mut ready);
         for id in ready.drain(..) {
             let Some(endpoint) = self.endpoints.find(id) else {
                 continue;
             };
+            endpoint.write_queued = false;
             match endpoint.write(id, &mut self.shard, now) {
                 Wrote::Done => {}
-                Wrote::More => self.lists.write.push(id),
+                Wrote::More => self.lists.queue_write(id, endpoint),
                 Wrote::Broken => self.shard.broken(id),
             }
         }
         ready.append(&mut self.lists.write);
-        // A write may have let a paused peer go on, which asks for the next turn, not for an event.
-        self.is_busy |= !ready.is_empty() || self.shard.has_left_over();
+        self.is_busy |= !ready.is_empty();
         self.lists.write = ready;
     }
 
