@@ -134,6 +134,27 @@ fn the_protocol_reference_lists_every_close_code() {
 }
 
 #[test]
+fn every_counter_is_counted_somewhere() {
+    let mut texts = Vec::new();
+    read_all(&root().join("src"), &mut texts);
+    texts.retain(|text| !text.contains("pub const COUNTERS"));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    assert_none(&counters_counted(&texts));
+    assert!(!counters_counted(&["Counter::Publicationsx"]).is_empty());
+}
+
+fn read_all(folder: &Path, texts: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("src is there") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_all(&path, texts);
+        } else {
+            texts.push(fs::read_to_string(&path).expect("source is text"));
+        }
+    }
+}
+
+#[test]
 fn the_metrics_reference_lists_every_counter() {
     let faults = document("docs/metrics.md").map(|metrics| counters_listed(&metrics));
     assert_none(&faults.unwrap_or_else(|missing| missing));

@@ -103,25 +103,23 @@ fn publish_now(
                 placements: publication.placements.clone(),
             }))
         }
-        Err(fault) => {
-            counters.increment(match fault {
-                RoomFault::Busy => Counter::PublicationsRefusedBusy,
-                RoomFault::TooMany { .. } | RoomFault::UnknownNamespace { .. } => {
-                    Counter::RoomsRefused
-                }
-            });
-            Err(room_fault(&fault))
-        }
+        Err(fault) => Err(room_fault(&fault, counters)),
     }
 }
 
-/// A room's refusal as the fault that a client is told.
+/// A room's refusal as the fault that a client is told; limits that were hit are counted.
 #[must_use]
-pub fn room_fault(fault: &RoomFault) -> Fault {
+pub fn room_fault(fault: &RoomFault, counters: &Counters) -> Fault {
     let code = match fault {
         RoomFault::UnknownNamespace { .. } => Code::ValidationFailed,
-        RoomFault::TooMany { .. } => Code::ResourceLimit,
-        RoomFault::Busy => Code::ServerBusy,
+        RoomFault::TooMany { .. } => {
+            counters.increment(Counter::RoomsRefused);
+            Code::ResourceLimit
+        }
+        RoomFault::Busy => {
+            counters.increment(Counter::PublicationsRefusedBusy);
+            Code::ServerBusy
+        }
     };
     Fault::new(code, fault.to_string())
 }

@@ -11,10 +11,8 @@ pub enum Counter {
     ConnectionsAccepted,
     /// Connections refused because a limit on connections was reached.
     ConnectionsRefusedLimit,
-    /// Connections refused because too few descriptors were left.
-    ConnectionsRefusedDescriptors,
-    /// Connections refused because too many handshakes were in progress.
-    ConnectionsRefusedHandshakes,
+    /// Times accepting paused because too many handshakes were in progress.
+    AcceptPauses,
     /// TCP connections closed, by either side.
     ConnectionsClosed,
     /// Times accepting rested for want of descriptors or kernel memory.
@@ -27,6 +25,10 @@ pub enum Counter {
     HttpRequests,
     /// HTTP requests answered with an error because they were malformed or too large.
     HttpFaults,
+    /// HTTP requests answered with 431 because their head was too large.
+    HeadsTooLarge,
+    /// HTTP requests answered with 413 because their body was too large.
+    BodiesTooLarge,
     /// Connections dropped because their first request took too long.
     HandshakeTimeouts,
     /// WebSocket upgrades refused.
@@ -51,8 +53,12 @@ pub enum Counter {
     SlowConsumersClosed,
     /// Messages dropped unsent because their session was closed as a slow consumer.
     MessagesDropped,
+    /// Times reading from a peer paused because it did not read its answers.
+    OutboxPauses,
     /// Sessions closed because the peer broke the WebSocket protocol.
     ProtocolFaults,
+    /// Sessions closed with 1009 because a message was too large or had too many fragments.
+    MessagesTooLarge,
     /// Commands answered with an error.
     CommandErrors,
     /// Sessions closed with 4503 after too many errors in a row.
@@ -63,12 +69,18 @@ pub enum Counter {
     RateClosed,
     /// HTTP requests answered with 429.
     RateLimitedRequests,
+    /// Addresses whose HTTP rate was forgotten before its time because there were too many.
+    RateAddressesForgotten,
     /// Publications that entered a room's stream.
     Publications,
     /// Publications refused with 503 because a shard's mailbox was full.
     PublicationsRefusedBusy,
     /// Rooms not opened because the limit on rooms was reached.
     RoomsRefused,
+    /// Rooms not joined because the session was in as many as it may.
+    SessionRoomsRefused,
+    /// Recoveries answered with recovered false because what was missed was gone or too much.
+    RecoveriesRefused,
     /// Publications dropped from a history to keep it within its bounds.
     HistoryEvicted,
     /// Publications answered from the memory of an earlier one with the same key.
@@ -101,14 +113,9 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "Connections refused because a limit on connections was reached.",
     ),
     (
-        Counter::ConnectionsRefusedDescriptors,
-        "kinglet_connections_refused_descriptors_total",
-        "Connections refused because too few descriptors were left.",
-    ),
-    (
-        Counter::ConnectionsRefusedHandshakes,
-        "kinglet_connections_refused_handshakes_total",
-        "Connections refused because too many handshakes were in progress.",
+        Counter::AcceptPauses,
+        "kinglet_accept_pauses_total",
+        "Times accepting paused because too many handshakes were in progress.",
     ),
     (
         Counter::ConnectionsClosed,
@@ -140,6 +147,16 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::HttpFaults,
         "kinglet_http_faults_total",
         "HTTP requests answered with an error because they were malformed or too large.",
+    ),
+    (
+        Counter::HeadsTooLarge,
+        "kinglet_http_heads_too_large_total",
+        "HTTP requests answered with 431 because their head was too large.",
+    ),
+    (
+        Counter::BodiesTooLarge,
+        "kinglet_http_bodies_too_large_total",
+        "HTTP requests answered with 413 because their body was too large.",
     ),
     (
         Counter::HandshakeTimeouts,
@@ -203,9 +220,19 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "Messages dropped unsent because their session was closed as a slow consumer.",
     ),
     (
+        Counter::OutboxPauses,
+        "kinglet_outbox_pauses_total",
+        "Times reading from a peer paused because it did not read its answers.",
+    ),
+    (
         Counter::ProtocolFaults,
         "kinglet_protocol_faults_total",
         "Sessions closed because the peer broke the WebSocket protocol.",
+    ),
+    (
+        Counter::MessagesTooLarge,
+        "kinglet_messages_too_large_total",
+        "Sessions closed with 1009 because a message was too large or had too many fragments.",
     ),
     (
         Counter::CommandErrors,
@@ -233,6 +260,11 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "kinglet_rate_limited_requests_total",
         "HTTP requests answered with 429.",
     ),
+    (
+        Counter::RateAddressesForgotten,
+        "kinglet_rate_addresses_forgotten_total",
+        "Addresses whose HTTP rate was forgotten before its time because there were too many.",
+    ),
     // Rooms and publications.
     (
         Counter::Publications,
@@ -248,6 +280,16 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::RoomsRefused,
         "kinglet_rooms_refused_total",
         "Rooms not opened because the limit on rooms was reached.",
+    ),
+    (
+        Counter::SessionRoomsRefused,
+        "kinglet_session_rooms_refused_total",
+        "Rooms not joined because the session was in as many as it may.",
+    ),
+    (
+        Counter::RecoveriesRefused,
+        "kinglet_recoveries_refused_total",
+        "Recoveries answered with recovered false because what was missed was gone or too much.",
     ),
     (
         Counter::HistoryEvicted,

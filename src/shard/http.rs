@@ -1,5 +1,6 @@
 //! Drives the HTTP conversation of a connection: admit, answer here or by a worker, or upgrade.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::app::http::admit::{Admission, admit};
@@ -36,6 +37,7 @@ pub(super) fn receive(
     };
     if !peer.outbox.fits(0, &hub.outbox_limits) {
         // A client that does not read its answers gets no new ones until it does.
+        hub.counters.increment(Counter::OutboxPauses);
         peer.pause = Some(Pause::Outbox);
         return (0, Flow::Wait);
     }
@@ -55,7 +57,7 @@ pub(super) fn receive(
     let (taken, mut step) = http.exchange.receive(input, &head_limits);
     if matches!(step, Step::Head) {
         hub.counters.increment(Counter::HttpRequests);
-        match verdict(http, hub) {
+        match verdict(http, peer.address, hub, now) {
             Verdict::Admitted => {
                 step = http.exchange.admit(body_bytes);
                 if matches!(step, Step::More) {
@@ -99,7 +101,7 @@ enum Verdict {
 }
 
 /// Decides on a head before any of its body is taken.
-fn verdict(http: &mut HttpPeer, hub: &mut Hub) -> Verdict {
+fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Verdict {
     let Some(head) = http.exchange.head() else {
         debug_assert!(false, "a verdict needs a head");
         return Verdict::Admitted;
@@ -107,6 +109,9 @@ fn verdict(http: &mut HttpPeer, hub: &mut Hub) -> Verdict {
     let (cors_origin, admission) = admit(head, &hub.services);
     http.cors_origin = cors_origin;
     match admission {
+        Ok(Admission::Api { route, .. }) if let Err(wait) = charge(route, address, hub, now) => {
+            Verdict::Refused(Box::new(too_many_requests(wait)))
+        }
         Ok(Admission::Api { route, parameters }) => {
             http.admitted = Some((route, parameters));
             Verdict::Admitted
@@ -114,6 +119,26 @@ fn verdict(http: &mut HttpPeer, hub: &mut Hub) -> Verdict {
         Ok(Admission::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
         Err(response) => Verdict::Refused(response),
     }
+}
+
+/// Charges a request to its address, before any of its body is taken.
+fn charge(route: usize, address: IpAddr, hub: &mut Hub, now: Now) -> Result<(), Duration> {
+    let per_second = hub.services.config.limits.api_requests_per_second;
+    let Some(per_second) = per_second.filter(|_| routes::is_metered(route)) else {
+        return Ok(());
+    };
+    let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+    let rate = Rate {
+        per_second,
+        burst: per_second,
+    };
+    let charged = hub.api_rates.take(&address, rate, now.mono);
+    let forgotten = hub.api_rates.take_evicted();
+    hub.counters.add(Counter::RateAddressesForgotten, forgotten);
+    if charged.is_err() {
+        hub.counters.increment(Counter::RateLimitedRequests);
+    }
+    charged
 }
 
 /// A whole request: answered here if its route cannot block, by a worker otherwise.
@@ -134,19 +159,6 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         );
         return;
     };
-    let per_second = hub.services.config.limits.api_requests_per_second;
-    if let Some(per_second) = per_second.filter(|_| routes::is_metered(route)) {
-        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
-        let rate = Rate {
-            per_second,
-            burst: per_second,
-        };
-        if let Err(wait) = hub.api_rates.take(&peer.address, rate, now.mono) {
-            hub.counters.increment(Counter::RateLimitedRequests);
-            answer(peer, too_many_requests(wait), hub, now);
-            return;
-        }
-    }
     let address = peer.address;
     let http_call = Box::new(HttpCall {
         head,
@@ -212,7 +224,11 @@ pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: No
 
 /// Answers a request that broke the protocol, and closes.
 fn fault(peer: &mut Peer, found: HttpFault, hub: &mut Hub, now: Now) {
-    hub.counters.increment(Counter::HttpFaults);
+    hub.counters.increment(match found.status() {
+        Status::HEADERS_TOO_LARGE => Counter::HeadsTooLarge,
+        Status::CONTENT_TOO_LARGE => Counter::BodiesTooLarge,
+        _ => Counter::HttpFaults,
+    });
     log::debug!("http_fault address={} fault={found:?}", peer.address);
     answer_last(peer, protocol_fault_response(found), hub, now);
 }

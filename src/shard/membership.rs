@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::app::chain;
+use crate::app::publish::room_fault;
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::bus::job::Reply;
@@ -66,7 +67,10 @@ pub(super) fn subscribe(
                 (None, _) => Recovery::NotAsked,
                 (Some(_), Some(missed)) if size(&missed) <= space => Recovery::Complete(missed),
                 // Whoever recovers many rooms at once pages through the rest of their histories.
-                (Some(_), _) => Recovery::Lost,
+                (Some(_), _) => {
+                    hub.counters.increment(Counter::RecoveriesRefused);
+                    Recovery::Lost
+                }
             };
             let mut json = Vec::new();
             encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
@@ -165,6 +169,7 @@ fn join(
     }
     let most = hub.services.config.limits.rooms_per_session;
     if let Some(most) = most.filter(|most| session.memberships.len() >= *most) {
+        hub.counters.increment(Counter::SessionRoomsRefused);
         return Err(Fault::new(
             Code::ResourceLimit,
             format!("a session may be in {most} rooms (limits.rooms_per_session)"),
@@ -174,10 +179,7 @@ fn join(
         .services
         .rooms
         .join(name, hub.shard, since, now)
-        .map_err(|fault| {
-            hub.counters.increment(Counter::RoomsRefused);
-            crate::app::publish::room_fault(&fault)
-        })?;
+        .map_err(|fault| room_fault(&fault, &hub.counters))?;
     session
         .memberships
         .push(hub.rooms.add(&joined.room, id, joined.sequence));

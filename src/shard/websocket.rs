@@ -103,6 +103,7 @@ pub(super) fn receive(
     };
     if !peer.outbox.fits(0, &hub.outbox_limits) && socket.is_open() {
         // A peer that does not read its replies gets no new ones until it does.
+        hub.counters.increment(Counter::OutboxPauses);
         peer.pause = Some(Pause::Outbox);
         return (0, Flow::Wait);
     }
@@ -169,7 +170,12 @@ pub(super) fn receive(
         }
         Step::Closed => peer.stage = Stage::Flushing,
         Step::Fault(fault) => {
-            hub.counters.increment(Counter::ProtocolFaults);
+            hub.counters
+                .increment(if fault.close_code() == code::MESSAGE_TOO_BIG {
+                    Counter::MessagesTooLarge
+                } else {
+                    Counter::ProtocolFaults
+                });
             log::debug!("websocket_fault session={} fault={fault:?}", session.id);
             push_close(&mut peer.outbox, fault.close_code(), fault.reason());
             hub.leave_all(session);

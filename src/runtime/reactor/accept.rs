@@ -32,6 +32,8 @@ pub(super) struct Acceptor {
     first_number: u32,
     /// Accepting rests until then.
     rests_until: Option<Mono>,
+    /// Accepting waits for handshakes in progress to be done.
+    is_paused: bool,
     /// What a connection over the limit gets.
     refusal: Vec<u8>,
     log: Repeated,
@@ -82,6 +84,7 @@ impl Acceptor {
             listeners: registered,
             first_number,
             rests_until: None,
+            is_paused: false,
             refusal,
             log: Repeated::default(),
         })
@@ -136,8 +139,12 @@ impl Acceptor {
             }
             for _ in 0..limits::ACCEPTS_PER_TURN {
                 if shard.handshakes() >= limits::HANDSHAKES_IN_PROGRESS {
+                    if !std::mem::replace(&mut self.is_paused, true) {
+                        counters.increment(Counter::AcceptPauses);
+                    }
                     return;
                 }
+                self.is_paused = false;
                 match listener.socket.accept() {
                     Ok((socket, address)) => {
                         let address = address.ip().to_canonical();
