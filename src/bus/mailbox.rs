@@ -139,3 +139,88 @@ impl Mailbox {
 
 /// An emptied queue that had grown past this gives its memory back.
 const SPARE_CAPACITY: usize = 1024;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+    use crate::base::ids::PeerId;
+    use crate::bus::job::{Answer, Reply};
+
+    fn mail(number: u32) -> Mail {
+        let peer = PeerId {
+            slot: number,
+            generation: 0,
+        };
+        let json = Vec::new();
+        let is_error = false;
+        let answer = Answer::Reply(Reply { json, is_error });
+        Mail::Answer { peer, answer }
+    }
+
+    fn numbers(taken: &VecDeque<Mail>) -> Vec<u32> {
+        let number = |mail: &Mail| match mail {
+            Mail::Answer { peer, .. } => Some(peer.slot),
+            Mail::Deliver { .. } | Mail::ListSessions { .. } => None,
+        };
+        taken.iter().filter_map(number).collect()
+    }
+
+    fn counted(capacity: usize) -> (Mailbox, Arc<AtomicUsize>) {
+        let wakes = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&wakes);
+        let wake = move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        };
+        (Mailbox::new(capacity, Box::new(wake)), wakes)
+    }
+
+    #[test]
+    fn mail_comes_out_in_the_order_it_went_in_and_in_portions() {
+        let (mailbox, _) = counted(10);
+        (0..5).for_each(|number| mailbox.push(mail(number)));
+        let mut taken = VecDeque::new();
+        assert!(mailbox.take(3, &mut taken));
+        assert!(!mailbox.take(3, &mut taken));
+        assert_eq!(numbers(&taken), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_sleeper_is_woken_once_and_only_if_it_sleeps() {
+        let (mailbox, wakes) = counted(10);
+        mailbox.push(mail(0));
+        assert_eq!(wakes.load(Ordering::SeqCst), 0);
+        assert!(!mailbox.prepare_sleep(), "there is mail");
+        mailbox.take(9, &mut VecDeque::new());
+        assert!(mailbox.prepare_sleep());
+        mailbox.push(mail(1));
+        mailbox.push(mail(2));
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+        mailbox.take(9, &mut VecDeque::new());
+        assert!(mailbox.prepare_sleep());
+        mailbox.awake();
+        mailbox.push(mail(3));
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn whoever_waits_for_room_goes_on_when_mail_is_taken() {
+        let (mailbox, _) = counted(2);
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| (0..200).for_each(|n| mailbox.push_waiting(mail(n))));
+            let mut taken = VecDeque::new();
+            while taken.len() < 200 {
+                mailbox.take(2, &mut taken);
+                assert!(mailbox.lock().len() <= 2);
+                thread::yield_now();
+            }
+            sender.join().unwrap();
+            assert_eq!(numbers(&taken), (0..200).collect::<Vec<_>>());
+            assert!(mailbox.has_room());
+        });
+    }
+}

@@ -8,6 +8,11 @@
 //! room named here exists from its first member or publication until [`Rooms::sweep`] finds it
 //! empty and without history.
 
+#[cfg(any(test, feature = "testkit"))]
+mod invariants;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -353,41 +358,6 @@ impl Rooms {
             self.age(&room, now);
         }
         expired
-    }
-
-    /// The members on one shard, by room; rooms without any are left out.
-    #[cfg(any(test, feature = "testkit"))]
-    #[must_use]
-    pub fn members_on(&self, shard: ShardId) -> std::collections::BTreeMap<String, u32> {
-        let mut counts = std::collections::BTreeMap::new();
-        for stripe in &self.stripes {
-            for room in lock(stripe).values() {
-                let count = room.state().members.get(shard.index()).copied();
-                if let Some(count) = count.filter(|count| *count > 0) {
-                    counts.insert(room.name.as_str().to_owned(), count);
-                }
-            }
-        }
-        counts
-    }
-
-    /// Checks the count of rooms and every stream; for tests.
-    ///
-    /// # Panics
-    /// When something does not hold.
-    #[cfg(any(test, feature = "testkit"))]
-    pub fn check_invariants(&self) {
-        let mut count = 0;
-        for stripe in &self.stripes {
-            for (name, room) in lock(stripe).iter() {
-                assert_eq!(*name, room.name);
-                let state = room.state();
-                assert!(!state.dropped, "a dropped room is not in the table");
-                state.stream.check_invariants();
-                count += 1;
-            }
-        }
-        assert_eq!(self.count(), count);
     }
 
     /// Drops a room that has been unused for long enough.

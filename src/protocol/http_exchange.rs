@@ -239,3 +239,152 @@ fn answer_form(head: &Head) -> AnswerForm {
         http10: head.version() == Version::Http10,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits {
+        bytes: 200,
+        headers: 5,
+    };
+
+    /// What an owner sees that admits bodies up to ten bytes and answers at once, one line a step.
+    fn converse(input: &[u8], step: usize) -> Vec<String> {
+        let (mut exchange, mut log) = (HttpExchange::default(), Vec::new());
+        let mut kept: Vec<u8> = Vec::new();
+        for piece in input.chunks(step) {
+            kept.extend_from_slice(piece);
+            loop {
+                let (taken, mut found) = exchange.receive(&kept, &LIMITS);
+                kept.drain(..taken);
+                if matches!(found, Step::Head) {
+                    let path = exchange.head().map_or("", Head::path).to_owned();
+                    log.push(format!("head {path}"));
+                    if path == "/refused" {
+                        log.push(format!("keep {}", exchange.answer(true).keep_alive()));
+                        continue;
+                    }
+                    found = exchange.admit(10);
+                    if matches!(found, Step::More) {
+                        continue;
+                    }
+                }
+                match found {
+                    Step::More | Step::Head => break,
+                    Step::Continue => log.push("continue".to_owned()),
+                    Step::Request(_, body) => {
+                        assert!(exchange.awaits_answer());
+                        let body = String::from_utf8_lossy(&body).into_owned();
+                        let form = exchange.answer(true);
+                        let (keep, head_only) = (form.keep_alive(), form.head_only);
+                        log.push(format!("body {body:?} keep {keep} head_only {head_only}"));
+                    }
+                    Step::Fault(fault) => {
+                        log.push(format!("fault {}", fault.status().code()));
+                        assert!(exchange.is_finished());
+                    }
+                }
+                if exchange.is_finished() {
+                    return log;
+                }
+            }
+        }
+        log
+    }
+
+    fn check(input: &str, expected: &[&str]) {
+        for step in [input.len(), 1, 7] {
+            assert_eq!(converse(input.as_bytes(), step), expected, "{step} {input}");
+        }
+    }
+
+    #[test]
+    fn requests_follow_each_other_on_a_connection_that_stays() {
+        check(
+            "GET /a HTTP/1.1\r\nHost: h\r\n\r\nPOST /b HTTP/1.1\r\nHost: h\r\n\
+             Content-Length: 3\r\n\r\nxyzHEAD /c HTTP/1.1\r\nHost: h\r\n\r\n",
+            &[
+                "head /a",
+                "body \"\" keep true head_only false",
+                "head /b",
+                "body \"xyz\" keep true head_only false",
+                "head /c",
+                "body \"\" keep true head_only true",
+            ],
+        );
+        check(
+            "POST /b HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nab\r\n1\r\nc\r\n0\r\n\r\nGET /d HTTP/1.1\r\nHost: h\r\n\r\n",
+            &[
+                "head /b",
+                "body \"abc\" keep true head_only false",
+                "head /d",
+                "body \"\" keep true head_only false",
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_is_read_behind_a_last_request_or_a_fault() {
+        check(
+            "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+            &["head /a", "body \"\" keep false head_only false"],
+        );
+        check(
+            "GET /a HTTP/1.0\r\n\r\nGET /b",
+            &["head /a", "body \"\" keep false head_only false"],
+        );
+        check("GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n", &["fault 400"]);
+        check(
+            "POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nhello world",
+            &["head /a", "fault 413"],
+        );
+        let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(300));
+        check(&long, &["fault 431"]);
+    }
+
+    #[test]
+    fn leave_to_send_a_body_is_given_once_the_head_is_admitted() {
+        check(
+            "POST /a HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok",
+            &[
+                "head /a",
+                "continue",
+                "body \"ok\" keep true head_only false",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refused_request_ends_the_connection_only_if_its_body_would_follow() {
+        check(
+            "GET /refused HTTP/1.1\r\nHost: h\r\n\r\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+            &[
+                "head /refused",
+                "keep true",
+                "head /a",
+                "body \"\" keep true head_only false",
+            ],
+        );
+        check(
+            "POST /refused HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nGET /a HT",
+            &["head /refused", "keep false"],
+        );
+    }
+
+    #[test]
+    fn an_owner_that_must_close_says_so() {
+        let mut exchange = HttpExchange::default();
+        let (taken, _) = exchange.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", &LIMITS);
+        assert_eq!((taken, exchange.requests()), (27, 1));
+        assert!(!exchange.is_between_requests(false));
+        assert!(!exchange.answer(false).keep_alive());
+        assert!(exchange.is_finished());
+        assert_eq!(
+            exchange.receive(b"GET /", &LIMITS).0,
+            5,
+            "the rest is dropped"
+        );
+    }
+}

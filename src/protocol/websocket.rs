@@ -122,3 +122,85 @@ impl WebSocket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::websocket::frame::{Opcode, masked_frame};
+
+    const LIMITS: AssemblerLimits = AssemblerLimits {
+        message_bytes: 100,
+        fragments: 10,
+    };
+
+    fn sent(frames: &[(Opcode, &[u8])]) -> Vec<u8> {
+        let frames = frames
+            .iter()
+            .map(|(opcode, payload)| masked_frame(*opcode, payload, [1, 2, 3, 4]));
+        frames.collect::<Vec<_>>().concat()
+    }
+
+    /// The steps that `input` leads to, whole or cut, up to the last one.
+    fn steps(socket: &mut WebSocket, input: &[u8], cut: usize) -> Vec<String> {
+        let mut steps = Vec::new();
+        for piece in input.chunks(cut) {
+            let (mut piece, mut at) = (piece.to_vec(), 0);
+            loop {
+                let rest = piece.get_mut(at..).unwrap_or_default();
+                let (taken, step) = socket.next(rest, &LIMITS);
+                at += taken;
+                if step == Step::More {
+                    break;
+                }
+                steps.push(format!("{step:?}"));
+                if matches!(step, Step::Closing(_) | Step::Closed | Step::Fault(_)) {
+                    return steps;
+                }
+            }
+        }
+        steps
+    }
+
+    fn check(closes_first: bool, input: &[u8], expected: &[&str]) {
+        for cut in [input.len(), 1, 3] {
+            let mut socket = WebSocket::server();
+            assert!(socket.is_open());
+            if closes_first {
+                assert!(socket.begin_close());
+                assert!(!socket.begin_close(), "Close is said once");
+            }
+            assert_eq!(steps(&mut socket, input, cut), expected, "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn messages_pings_and_pongs_come_out_in_order() {
+        let input = sent(&[
+            (Opcode::Text, b"a"),
+            (Opcode::Ping, b"p"),
+            (Opcode::Pong, b""),
+            (Opcode::Binary, &[7]),
+        ]);
+        let expected = ["Text(\"a\")", "Ping([112])", "Heard", "Binary([7])"];
+        check(false, &input, &expected);
+        check(true, &input, &["Heard", "Heard", "Heard", "Heard"]);
+    }
+
+    #[test]
+    fn a_close_is_answered_with_its_code_and_ours_is_answered_by_theirs() {
+        let input = sent(&[(Opcode::Close, &[0x0b, 0xb8]), (Opcode::Text, b"late")]);
+        check(false, &input, &["Closing(3000)"]);
+        check(true, &input, &["Closed"]);
+        check(false, &sent(&[(Opcode::Close, b"")]), &["Closing(1000)"]);
+    }
+
+    #[test]
+    fn a_fault_closes_with_its_code_unless_close_was_said() {
+        let input = sent(&[(Opcode::Text, &[0xff])]);
+        check(false, &input, &["Fault(InvalidUtf8)"]);
+        check(true, &input, &["Closed"]);
+        let mut socket = WebSocket::server();
+        steps(&mut socket, &input, 100);
+        assert!(!socket.is_open() && !socket.begin_close());
+    }
+}

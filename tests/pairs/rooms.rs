@@ -171,20 +171,29 @@ fn members_hear_what_comes_after_a_history_was_cleared() {
 #[test]
 fn a_new_room_of_an_old_name_brings_nothing_of_the_old_one() {
     let mut world = World::new(Options {
-        config: "[limits]\nmessages_per_second = 0\n[rooms.brief]\nhistory_count = 0\n",
+        config: "[limits]\nmessages_per_second = 0\nrooms = 2\n[rooms.brief]\nhistory_count = 0\n",
         ..Options::default()
     });
     let (a, b) = (world.connect("/ws?room=brief:x"), world.connect("/ws"));
-    // All in one turn: published, left, dropped, joined anew, and only then delivered.
+    // All in one turn: published, left, dropped to make place, joined anew, and only then
+    // delivered.
     world.client(a).command(publish("brief:x", "old"));
     world
         .client(a)
         .command(json!({"type": "unsubscribe", "room": "brief:x"}));
-    world
-        .client(b)
-        .command(json!({"type": "subscribe", "room": "brief:x"}));
+    for (kind, room) in [
+        ("subscribe", "other"),
+        ("unsubscribe", "other"),
+        ("subscribe", "brief:x"),
+    ] {
+        world.client(b).command(json!({"type": kind, "room": room}));
+    }
     world.settle();
-    assert_eq!(types(&world.client(b).take_json()), ["subscribed"]);
+    let replies = world.client(b).take_json();
+    assert_eq!(
+        types(&replies),
+        ["subscribed", "unsubscribed", "subscribed"]
+    );
     let received = ask(&mut world, b, publish("brief:x", "new"));
     assert_eq!(said(&received), ["new"]);
 }

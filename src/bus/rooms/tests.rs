@@ -1,0 +1,292 @@
+//! Rooms with mailboxes that nobody empties but the test.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use super::{RoomFault, Rooms};
+use crate::base::clock::{Mono, Now};
+use crate::base::ids::{SessionId, ShardId};
+use crate::base::rng::Rng;
+use crate::bus::mail::Mail;
+use crate::bus::mailbox::Mailbox;
+use crate::config::{Config, Flags, Sources, load};
+use crate::domain::command::{Payload, Publish, Since};
+use crate::domain::room::RoomName;
+
+const A: ShardId = ShardId(0);
+const B: ShardId = ShardId(1);
+
+struct Hall {
+    rooms: Rooms,
+    mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+impl Hall {
+    fn new(config: &str, mailbox: usize) -> Self {
+        let flags = Flags::default();
+        let sources = Sources {
+            file: Some(("rooms.toml", config)),
+            environment: &[],
+            flags: &flags,
+        };
+        let (config, _): (Config, _) = load(&sources).unwrap();
+        let mailboxes: Arc<[Arc<Mailbox>]> = (0..2)
+            .map(|_| Arc::new(Mailbox::new(mailbox, Box::new(|| {}))))
+            .collect();
+        let (limit, rng) = (config.limits.rooms, Rng::from_seed(1));
+        let rooms = Rooms::new(config.rooms, limit, Arc::clone(&mailboxes), rng);
+        Self { rooms, mailboxes }
+    }
+
+    fn publish(&self, names: &[&str]) -> Result<Vec<u64>, RoomFault> {
+        let publication = self.rooms.publish(asked(names), at(0))?;
+        self.rooms.check_invariants();
+        let offsets = publication.placements.iter().map(|place| place.offset);
+        Ok(offsets.collect())
+    }
+
+    /// The offsets in each piece of mail of a shard, with its sequence.
+    fn mail(&self, shard: ShardId) -> Vec<(u64, Vec<u64>)> {
+        let mut taken = VecDeque::new();
+        self.mailboxes[shard.index()].take(usize::MAX, &mut taken);
+        let of = |mail| match mail {
+            Mail::Deliver {
+                publication,
+                sequence,
+                ..
+            } => {
+                let offsets = publication.placements.iter().map(|place| place.offset);
+                Some((sequence, offsets.collect()))
+            }
+            Mail::Answer { .. } | Mail::ListSessions { .. } => None,
+        };
+        taken.into_iter().filter_map(of).collect()
+    }
+
+    fn names(&self, prefix: &str, after: &str, limit: usize) -> (Vec<String>, bool) {
+        let (rooms, more) = self.rooms.list(prefix, after, limit);
+        let names = rooms.iter().map(|room| room.room.as_str().to_owned());
+        (names.collect(), more)
+    }
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn at(seconds: u64) -> Now {
+    Now {
+        mono: Mono::ZERO + Duration::from_secs(seconds),
+        ..Now::default()
+    }
+}
+
+fn asked(names: &[&str]) -> Publish {
+    Publish {
+        rooms: names.iter().map(|name| room(name)).collect(),
+        event: "said".into(),
+        payload: Payload::Json("1".into()),
+        source: None,
+        key: None,
+        except: vec![SessionId(1)],
+    }
+}
+
+fn since(offset: u64) -> Since {
+    Since {
+        epoch: None,
+        offset,
+    }
+}
+
+#[test]
+fn offsets_count_per_room_and_mail_goes_where_members_are() {
+    let hall = Hall::new("", 100);
+    hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    hall.rooms.join(&room("y"), B, None, Mono::ZERO).unwrap();
+    assert_eq!(hall.publish(&["x"]), Ok(vec![1]));
+    assert_eq!(hall.publish(&["y", "x"]), Ok(vec![1, 2]));
+    assert_eq!(hall.publish(&["nobody"]), Ok(vec![1]));
+    assert_eq!(hall.mail(A), [(1, vec![1]), (2, vec![1, 2])]);
+    assert_eq!(hall.mail(B), [(2, vec![1, 2])]);
+}
+
+#[test]
+fn a_full_mailbox_leaves_every_room_as_it_was() {
+    let hall = Hall::new("", 1);
+    hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    hall.rooms.join(&room("y"), B, None, Mono::ZERO).unwrap();
+    assert_eq!(hall.publish(&["x"]), Ok(vec![1]));
+    assert_eq!(hall.publish(&["y", "x"]), Err(RoomFault::Busy));
+    assert!(!hall.rooms.has_room_for_mail());
+    assert_eq!(hall.publish(&["y"]), Ok(vec![1]), "its shard has room");
+    assert_eq!(hall.mail(A).len(), 1);
+    assert_eq!(hall.publish(&["x"]), Ok(vec![2]));
+}
+
+#[test]
+fn joining_takes_a_position_and_what_was_missed_up_to_it() {
+    let hall = Hall::new("[rooms.default]\nhistory_count = 3\n", 100);
+    for _ in 0..5 {
+        hall.publish(&["x"]).unwrap();
+    }
+    let check = |asked: u64, missed: Option<&[u64]>| {
+        let joined = hall
+            .rooms
+            .join(&room("x"), A, Some(&since(asked)), Mono::ZERO);
+        let joined = joined.unwrap();
+        assert_eq!((joined.position.offset, joined.sequence), (5, 5));
+        let offsets = joined
+            .missed
+            .map(|all| all.iter().map(|(n, _)| *n).collect());
+        assert_eq!(offsets, missed.map(<[u64]>::to_vec), "since {asked}");
+    };
+    check(5, Some(&[]));
+    check(3, Some(&[4, 5]));
+    check(2, Some(&[3, 4, 5]));
+    check(1, None);
+    check(6, None);
+    let epoch = hall.rooms.summary(&room("x")).unwrap().position.epoch;
+    let other = Since {
+        epoch: Some(crate::domain::position::Epoch::parse("other").unwrap()),
+        offset: 5,
+    };
+    let joined = hall
+        .rooms
+        .join(&room("x"), A, Some(&other), Mono::ZERO)
+        .unwrap();
+    assert!(joined.missed.is_none());
+    let same = Since {
+        epoch: Some(epoch),
+        offset: 5,
+    };
+    let looked = hall.rooms.look(&joined.room, Some(&same), Mono::ZERO);
+    assert_eq!(looked.missed.map(|missed| missed.len()), Some(0));
+}
+
+fn sweep(hall: &Hall, seconds: u64) -> usize {
+    let swept = (0..64).map(|turn| hall.rooms.sweep(turn, at(seconds).mono));
+    let evicted = swept.sum();
+    hall.rooms.check_invariants();
+    evicted
+}
+
+#[test]
+fn a_room_outlives_its_members_and_history_by_the_age_of_history() {
+    let hall = Hall::new("", 100);
+    let joined = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    hall.publish(&["x"]).unwrap();
+    assert_eq!(sweep(&hall, 301), 1);
+    hall.rooms.leave(&joined.room, A);
+    sweep(&hall, 302);
+    let again = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    assert_eq!(
+        again.position.epoch, joined.position.epoch,
+        "it came back in time"
+    );
+    hall.rooms.leave(&joined.room, A);
+    sweep(&hall, 400);
+    sweep(&hall, 699);
+    assert_eq!(hall.rooms.count(), 1);
+    sweep(&hall, 700);
+    assert_eq!(hall.rooms.count(), 0);
+    let new = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    assert_eq!(new.position.offset, 0);
+    assert_ne!(new.position.epoch, joined.position.epoch);
+}
+
+#[test]
+fn a_room_that_was_left_makes_place_for_another() {
+    let hall = Hall::new("[limits]\nrooms = 2\n", 100);
+    let left = hall.rooms.join(&room("left"), A, None, Mono::ZERO).unwrap();
+    hall.rooms.join(&room("kept"), A, None, Mono::ZERO).unwrap();
+    assert_eq!(hall.publish(&["new"]), Err(RoomFault::TooMany { limit: 2 }));
+    hall.rooms.leave(&left.room, A);
+    assert_eq!(hall.publish(&["new"]), Ok(vec![1]));
+    assert!(hall.rooms.summary(&room("left")).is_none());
+    assert_eq!(
+        hall.publish(&["left"]),
+        Err(RoomFault::TooMany { limit: 2 })
+    );
+    hall.rooms.check_invariants();
+}
+
+#[test]
+fn limits_and_strict_namespaces_refuse_rooms_and_count_none() {
+    let hall = Hall::new("[limits]\nrooms = 2\n", 100);
+    hall.publish(&["a", "b"]).unwrap();
+    assert_eq!(hall.publish(&["c"]), Err(RoomFault::TooMany { limit: 2 }));
+    assert_eq!(hall.publish(&["b"]), Ok(vec![2]));
+    let hall = Hall::new("[server]\nstrict_rooms = true\n[rooms.chat]\n", 100);
+    assert_eq!(hall.publish(&["chat:1", "global"]), Ok(vec![1, 1]));
+    let refused = hall.publish(&["other"]);
+    assert!(
+        matches!(refused, Err(RoomFault::UnknownNamespace { .. })),
+        "{refused:?}"
+    );
+    hall.rooms.check_invariants();
+}
+
+#[test]
+fn rooms_are_listed_by_name_in_pages() {
+    let hall = Hall::new("", 100);
+    for number in 0..30 {
+        hall.publish(&[&format!("r{number:02}"), "other"]).unwrap();
+    }
+    let (first, more) = hall.names("r", "", 20);
+    assert_eq!(
+        (first.len(), first[0].as_str(), first[19].as_str(), more),
+        (20, "r00", "r19", true)
+    );
+    let (rest, more) = hall.names("r", "r19", 20);
+    assert_eq!((rest.len(), rest[9].as_str(), more), (10, "r29", false));
+    assert_eq!(hall.names("o", "", 1), (vec!["other".to_owned()], false));
+}
+
+#[test]
+fn deleted_history_is_gone_under_a_new_epoch() {
+    let hall = Hall::new("", 100);
+    hall.publish(&["x"]).unwrap();
+    let before = hall.rooms.summary(&room("x")).unwrap().position;
+    let after = hall.rooms.clear_history(&room("x")).unwrap();
+    assert_ne!(before.epoch, after.epoch);
+    let (_, page) = hall
+        .rooms
+        .history(&room("x"), None, 9, false, Mono::ZERO)
+        .unwrap();
+    assert!(page.items.is_empty() && !page.more);
+    assert!(hall.rooms.clear_history(&room("none")).is_none());
+}
+
+#[test]
+fn publishers_on_many_threads_agree_on_one_order_in_all_rooms_they_share() {
+    let hall = Hall::new("", 100_000);
+    let names = ["a", "b", "c"];
+    for name in names {
+        hall.rooms.join(&room(name), A, None, Mono::ZERO).unwrap();
+        hall.rooms.join(&room(name), B, None, Mono::ZERO).unwrap();
+    }
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let hall = &hall;
+            scope.spawn(move || {
+                for number in 0..500 {
+                    // In every order of naming them, which must not matter to the locks.
+                    let (first, second) = (
+                        (thread + number) % 3,
+                        (thread + number + 1 + number % 2) % 3,
+                    );
+                    hall.publish(&[names[first], names[second]]).unwrap();
+                }
+            });
+        }
+    });
+    let (on_a, on_b) = (hall.mail(A), hall.mail(B));
+    assert_eq!(on_a.len(), 2000);
+    assert_eq!(on_a, on_b);
+    hall.rooms.check_invariants();
+}
