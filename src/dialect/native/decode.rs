@@ -373,3 +373,7 @@ fn unparsable(error: &serde_json::Error) -> Fault {
         format!("the message is not JSON: {error}"),
     )
 }
+
+#[cfg(test)]
+#[path = "decode_tests.rs"]
+mod tests;

@@ -250,3 +250,7 @@ fn place<'a>(position: &Position, object: Object<'a>) -> Object<'a> {
 fn finish(object: Object<'_>, now: Wall) {
     object.string("timestamp", &now.to_rfc3339()).end();
 }
+
+#[cfg(test)]
+#[path = "encode_tests.rs"]
+mod tests;

@@ -1,0 +1,184 @@
+//! What the server says, byte for byte.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use super::{
+    HistoryPage, Recovery, error, hello, history, pong, publication, published, subscribed,
+    unsubscribed,
+};
+use crate::base::clock::Wall;
+use crate::base::ids::SessionId;
+use crate::dialect::native::decode::{Correlation, CorrelationKey};
+use crate::dialect::publication::{Placement, Publication, RoomSet};
+use crate::domain::command::Payload;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::position::{Epoch, Position};
+use crate::domain::room::RoomName;
+
+const NOW: Wall = Wall::from_millis(1_767_225_600_123);
+const TIME: &str = r#""timestamp":"2026-01-01T00:00:00.123Z""#;
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn position(offset: u64) -> Position {
+    let epoch = Epoch::parse("e1").unwrap();
+    Position { epoch, offset }
+}
+
+fn event(rooms: &[(&str, u64)], payload: Payload, source: Option<&str>) -> Publication {
+    let placement = |(name, offset): &(&str, u64)| Placement {
+        room: room(name),
+        offset: *offset,
+        epoch: position(0).epoch,
+    };
+    let placements = rooms.iter().map(placement).collect();
+    Publication::new(
+        "said".into(),
+        payload,
+        source.map(Into::into),
+        NOW,
+        0xab,
+        placements,
+    )
+}
+
+fn json(data: &str) -> Payload {
+    Payload::Json(data.into())
+}
+
+/// `TIME` in `expected` stands for the timestamp.
+fn check(write: impl FnOnce(&mut Vec<u8>), expected: &str) {
+    let mut out = Vec::new();
+    write(&mut out);
+    let found = String::from_utf8(out).unwrap();
+    assert_eq!(found, expected.replace("TIME", TIME));
+    serde_json::from_str::<serde_json::Value>(&found).unwrap();
+}
+
+#[test]
+fn a_publication_names_its_first_room_and_the_others_the_reader_is_in() {
+    let one = event(&[("a", 7)], json("[1]"), Some("s\"x"));
+    check(
+        |out| publication(&one, RoomSet::FIRST, out),
+        r#"{"type":"said","room":"a","offset":7,TIME,"data":[1],"source":"s\"x"}"#,
+    );
+    let three = event(&[("a", 7), ("project:p", 1), ("b", 3)], json("null"), None);
+    let uid = format!(r#""uid":"{:0>32}""#, "ab");
+    let both = RoomSet::default().with(1).with(2);
+    check(
+        |out| publication(&three, both, out),
+        &format!(
+            r#"{{"type":"said","room":"project:p","offset":1,TIME,"data":null,{uid},"project_id":"p","also":[{{"room":"b","offset":3}}]}}"#
+        ),
+    );
+    check(
+        |out| publication(&three, RoomSet::default().with(2), out),
+        &format!(r#"{{"type":"said","room":"b","offset":3,TIME,"data":null,{uid}}}"#),
+    );
+}
+
+#[test]
+fn bytes_are_spelt_in_base64() {
+    let bytes = event(&[("a", 1)], Payload::Bytes(vec![0, 255].into()), None);
+    check(
+        |out| publication(&bytes, RoomSet::FIRST, out),
+        r#"{"type":"said","room":"a","offset":1,TIME,"data":{"base64":"AP8="}}"#,
+    );
+}
+
+#[test]
+fn replies_repeat_the_id_under_the_key_it_came_in() {
+    let none = Correlation::default();
+    check(|out| pong(&none, NOW, out), r#"{"type":"pong",TIME}"#);
+    let mut to = Correlation {
+        id: Some((CorrelationKey::RequestId, "\"x\"".into())),
+        project_id: Some("p".into()),
+    };
+    let expected = r#"{"type":"unsubscribed","request_id":"x","room":"a",TIME}"#;
+    check(|out| unsubscribed(&to, &room("a"), NOW, out), expected);
+    to.id = Some((CorrelationKey::Id, "1.50".into()));
+    let fault = Fault::new(Code::NotFound, "no \"a\"");
+    check(
+        |out| error(&to, &fault, NOW, out),
+        r#"{"type":"error","id":1.50,"project_id":"p","error":"no \"a\"","data":{"code":"NOT_FOUND","message":"no \"a\"","details":{}},TIME}"#,
+    );
+    let fault = fault.with_details(serde_json::json!({"room": "a"}));
+    check(
+        |out| error(&none, &fault, NOW, out),
+        r#"{"type":"error","error":"no \"a\"","data":{"code":"NOT_FOUND","message":"no \"a\"","details":{"room":"a"}},TIME}"#,
+    );
+}
+
+#[test]
+fn a_subscription_tells_of_recovery_only_if_it_was_asked_for() {
+    let none = Correlation::default();
+    let reply = |recovery: Recovery, rest: &str| {
+        let expected =
+            format!(r#"{{"type":"subscribed","room":"a","epoch":"e1","offset":2{rest},TIME}}"#);
+        check(
+            |out| subscribed(&none, &room("a"), &position(2), &recovery, NOW, out),
+            &expected,
+        );
+    };
+    reply(Recovery::NotAsked, "");
+    reply(Recovery::Lost, r#","recovered":false,"publications":[]"#);
+    reply(
+        Recovery::Complete(Vec::new()),
+        r#","recovered":true,"publications":[]"#,
+    );
+    let missed = vec![(2, Arc::new(event(&[("a", 2)], json("1"), None)))];
+    reply(
+        Recovery::Complete(missed),
+        &format!(
+            r#","recovered":true,"publications":[{{"offset":2,"type":"said",{TIME},"data":1}}]"#
+        ),
+    );
+}
+
+#[test]
+fn a_page_and_a_receipt_stand_at_the_top_level() {
+    let none = Correlation::default();
+    let page = HistoryPage {
+        room: room("a"),
+        position: position(9),
+        publications: vec![(9, Arc::new(event(&[("a", 9)], json("{}"), Some("me"))))],
+        more: true,
+    };
+    check(
+        |out| history(&none, &page, NOW, out),
+        r#"{"type":"history","room":"a","epoch":"e1","offset":9,"publications":[{"offset":9,"type":"said",TIME,"data":{},"source":"me"}],"more":true,TIME}"#,
+    );
+    let two = event(&[("b", 1), ("a", 2)], json("1"), None);
+    check(
+        |out| published(&none, &two.placements, NOW, out),
+        r#"{"type":"published","results":[{"room":"b","offset":1,"epoch":"e1"},{"room":"a","offset":2,"epoch":"e1"}],"room":"b","offset":1,"epoch":"e1",TIME}"#,
+    );
+}
+
+#[test]
+fn the_hello_names_session_interval_and_rooms() {
+    let version = env!("CARGO_PKG_VERSION");
+    check(
+        |out| hello(SessionId(10), 25_000, &[(room("a"), position(3))], NOW, out),
+        &format!(
+            r#"{{"type":"connected","session":"0000000000000000000000000000000a","user":null,"version":"{version}","ping_interval_ms":25000,"rooms":[{{"room":"a","epoch":"e1","offset":3}}],TIME}}"#
+        ),
+    );
+}
+
+#[test]
+fn a_publication_is_encoded_once_per_set_of_rooms() {
+    let two = event(&[("a", 1), ("b", 1)], json("1"), None);
+    let both = RoomSet::FIRST.with(1);
+    let first = two.native_frame(both);
+    assert!(Arc::ptr_eq(&first, &two.native_frame(both)));
+    assert!(!Arc::ptr_eq(&first, &two.native_frame(RoomSet::FIRST)));
+    let one = event(&[("a", 1)], json("1"), None);
+    let frame = one.native_frame(RoomSet::FIRST);
+    assert!(Arc::ptr_eq(&frame, &one.native_frame(RoomSet::FIRST)));
+    assert!(RoomSet::default().is_empty() && both.contains(1) && !both.contains(2));
+}
