@@ -141,3 +141,91 @@ fn refusal(fault: &HandshakeFault) -> Response {
     }
     response
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::testkit::world::{Options, World};
+    use crate::wire::http::scan::HeadLimits;
+    use crate::wire::websocket::handshake::client_request;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn opened(request: &[u8], endpoint: Endpoint, draining: bool) -> Result<Opening, u16> {
+        let world = World::new(Options {
+            config: "[limits]\nrooms_per_session = 2\n",
+            ..Options::default()
+        });
+        let limits = HeadLimits {
+            bytes: 16 * 1024,
+            headers: 20,
+        };
+        let head = Head::parse(request, &limits).unwrap();
+        open(endpoint, &head, draining, &world.services).map_err(|refusal| refusal.status.code())
+    }
+
+    fn native(query: &str, protocols: &[&str]) -> Result<Opening, u16> {
+        let target = format!("/ws{query}");
+        let request = client_request("localhost", &target, KEY, protocols, &[]);
+        opened(&request, Endpoint::Native, false)
+    }
+
+    #[test]
+    fn the_query_names_the_first_rooms() {
+        let check = |query: &str, expected: Result<&[&str], u16>| {
+            let found = native(query, &[]).map(|opening| {
+                let names = opening.rooms.iter().map(|room| room.as_str().to_owned());
+                names.collect::<Vec<_>>()
+            });
+            let expected = expected.map(|names| names.iter().map(|n| (*n).to_owned()).collect());
+            assert_eq!(found, expected, "{query}");
+        };
+        check("", Ok(&["global"]));
+        check("?other=1", Ok(&["global"]));
+        check("?room=a&room=a&room=b", Ok(&["a", "b"]));
+        check("?project_id=7&board_id=x", Ok(&["project:7", "board:x"]));
+        check("?room=a%3Ab", Ok(&["a:b"]));
+        check("?room=", Err(400));
+        check("?room=a%20b", Err(400));
+        check("?room=a&room=b&room=c", Err(429));
+    }
+
+    #[test]
+    fn the_subprotocol_and_the_path_choose_the_dialect() {
+        let check = |protocols: &[&str], dialect: Dialect, selected: Option<&str>| {
+            let opening = native("", protocols).unwrap();
+            assert_eq!((opening.dialect, opening.subprotocol), (dialect, selected));
+        };
+        check(&[], Dialect::Native, None);
+        check(&["kinglet.v1"], Dialect::NativeV1, Some("kinglet.v1"));
+        check(
+            &["other", "kinglet.v1"],
+            Dialect::NativeV1,
+            Some("kinglet.v1"),
+        );
+        check(&["other"], Dialect::Native, None);
+        let request = client_request("localhost", "/ws/echo", KEY, &["kinglet.v1"], &[]);
+        let echo = opened(&request, Endpoint::Echo, false).unwrap();
+        assert_eq!((echo.dialect, echo.subprotocol), (Dialect::Echo, None));
+        assert!(echo.rooms.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_handshake_is_refused_with_its_status() {
+        let good = client_request("localhost", "/ws", KEY, &[], &[]);
+        assert_eq!(opened(&good, Endpoint::Native, true).err(), Some(503));
+        let good = String::from_utf8(good).unwrap();
+        let check = |from: &str, to: &str, status: u16| {
+            let request = good.replace(from, to);
+            assert_ne!(request, good, "{from}");
+            let found = opened(request.as_bytes(), Endpoint::Native, false);
+            assert_eq!(found.err(), Some(status), "{from} to {to}");
+        };
+        check("Upgrade: websocket\r\n", "", 426);
+        check("Version: 13", "Version: 12", 426);
+        check("Connection: Upgrade", "Connection: close", 400);
+        check(KEY, "short", 400);
+        check("GET", "POST", 400);
+    }
+}

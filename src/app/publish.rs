@@ -142,3 +142,111 @@ fn print(publish: &Publish) -> Fingerprint {
     parts.extend(except.iter().map(|id| id.as_slice()));
     fingerprint(&parts)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testkit::world::{Options, World};
+
+    fn asked(room: &str, data: &str, key: Option<&str>) -> Publish {
+        Publish {
+            rooms: vec![RoomName::parse(room).unwrap()],
+            event: "said".into(),
+            payload: Payload::Json(data.into()),
+            source: None,
+            key: key.map(Into::into),
+            except: Vec::new(),
+        }
+    }
+
+    fn world(config: &str) -> World {
+        World::new(Options {
+            config,
+            ..Options::default()
+        })
+    }
+
+    /// The offset it got, or the code of its fault.
+    fn put(
+        world: &World,
+        asked: Publish,
+        caller: Caller,
+        last_byte: u8,
+        now: Now,
+    ) -> Result<u64, Code> {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last_byte));
+        let services = &world.services;
+        let counters = services.counters_of_workers();
+        let receipt = publish(asked, |_| caller, address, services, &counters, now);
+        let offset = |receipt: Arc<Receipt>| receipt.placements[0].offset;
+        receipt.map(offset).map_err(|fault| fault.code)
+    }
+
+    #[test]
+    fn a_repeat_with_its_key_gets_the_first_answer_and_publishes_nothing() {
+        let world = world("");
+        let put = |data, key, address, seconds| {
+            let mut now = world.now();
+            now.mono = now.mono + Duration::from_secs(seconds);
+            put(&world, asked("a", data, key), Caller::Api, address, now)
+        };
+        assert_eq!(put("1", Some("k"), 1, 0), Ok(1));
+        assert_eq!(put("1", Some("k"), 1, 299), Ok(1));
+        assert_eq!(put("2", Some("k"), 1, 299), Err(Code::IdempotencyMismatch));
+        assert_eq!(
+            put("2", Some("k"), 2, 299),
+            Ok(2),
+            "a key is its address's own"
+        );
+        assert_eq!(put("1", None, 1, 299), Ok(3));
+        assert_eq!(
+            put("1", Some("k"), 1, 301),
+            Ok(4),
+            "forgotten after five minutes"
+        );
+        assert_eq!(world.total(Counter::IdempotentRepeats), 1);
+    }
+
+    #[test]
+    fn a_publish_that_failed_may_be_tried_again_with_its_key() {
+        let world = world("[limits]\nrooms = 1\n");
+        let now = world.now();
+        let put = |room, key| put(&world, asked(room, "1", key), Caller::Api, 1, now);
+        assert_eq!(put("a", None), Ok(1));
+        assert_eq!(put("b", Some("k")), Err(Code::ResourceLimit));
+        assert_eq!(
+            put("b", Some("k")),
+            Err(Code::ResourceLimit),
+            "not a repeat"
+        );
+        assert_eq!(world.total(Counter::RoomsRefused), 2);
+    }
+
+    #[test]
+    fn who_may_publish_is_the_namespaces_choice() {
+        let world =
+            world("[rooms.club]\npublish = \"members\"\n[rooms.news]\npublish = \"server\"\n");
+        let stranger = Caller::Session { is_member: false };
+        let member = Caller::Session { is_member: true };
+        let check = |room: &str, caller: Caller, is_welcome: bool| {
+            let found = put(&world, asked(room, "1", None), caller, 1, world.now());
+            let expected = if is_welcome {
+                None
+            } else {
+                Some(Code::PermissionDenied)
+            };
+            assert_eq!(found.err(), expected, "{room} {caller:?}");
+        };
+        check("any", stranger, true);
+        check("club:1", stranger, false);
+        check("club:1", member, true);
+        check("club:1", Caller::Api, true);
+        check("news:1", member, false);
+        check("metrics", member, false);
+        check("news:1", Caller::Api, true);
+    }
+}

@@ -284,7 +284,7 @@ impl Scene {
         }
         for (name, offsets) in &self.accepted {
             let end = ends.get(name.as_str());
-            assert!(offsets.keys().next_back() <= end.or(offsets.keys().next_back()));
+            assert!(end.is_none_or(|end| offsets.keys().all(|offset| offset <= end)));
         }
         self.world.begin_drain(30 * SECOND);
         self.world.advance(31 * SECOND);

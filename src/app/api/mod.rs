@@ -5,6 +5,8 @@ pub mod history;
 pub mod publish;
 pub mod rooms;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::query::pairs;

@@ -114,3 +114,90 @@ fn options(head: &Head, is_cors: bool) -> Response {
 fn not_found(message: &str) -> Response {
     error_response(Status::NOT_FOUND, Code::NotFound, message)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::testkit::world::{Options, World};
+    use crate::wire::http::scan::HeadLimits;
+
+    const CONFIG: &str = "[server]\nallowed_origins = [\"https://app.example\"]\n\
+                          allowed_hosts = [\"kinglet.example\"]\n";
+
+    /// The status of the refusal, 0 for a welcome, and the origin that CORS headers are due to.
+    fn verdict(method: &str, path: &str, headers: &str) -> (u16, Option<String>) {
+        let world = World::new(Options {
+            config: CONFIG,
+            ..Options::default()
+        });
+        let limits = HeadLimits {
+            bytes: 16 * 1024,
+            headers: 20,
+        };
+        let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\n");
+        let head = Head::parse(request.as_bytes(), &limits).unwrap();
+        let (cors, admission) = admit(&head, &world.services);
+        let status = admission.map_or_else(|refusal| refusal.status.code(), |_| 0);
+        (status, cors.map(String::from))
+    }
+
+    fn check(method: &str, path: &str, headers: &str, status: u16, cors: Option<&str>) {
+        let expected = (status, cors.map(str::to_owned));
+        assert_eq!(
+            verdict(method, path, headers),
+            expected,
+            "{method} {path} {headers}"
+        );
+    }
+
+    #[test]
+    fn a_host_that_is_not_ours_is_misdirected_except_for_health() {
+        for host in [
+            "localhost",
+            "127.0.0.1:8080",
+            "[::1]:1",
+            "kinglet.example:99",
+        ] {
+            check("GET", "/", &format!("Host: {host}\r\n"), 0, None);
+        }
+        for host in ["evil.example", "kinglet.example.evil.example", "10.0.0.1"] {
+            check("GET", "/", &format!("Host: {host}\r\n"), 421, None);
+            check("GET", "/health/live", &format!("Host: {host}\r\n"), 0, None);
+            check("GET", "/healthy", &format!("Host: {host}\r\n"), 421, None);
+        }
+    }
+
+    #[test]
+    fn origins_are_ours_or_listed() {
+        let check = |origin: &str, status: u16, cors: Option<&str>| {
+            let headers = format!("Host: localhost:8080\r\nOrigin: {origin}\r\n");
+            check("GET", "/ws", &headers, status, cors);
+            check("POST", "/api/v1/publish", &headers, status, cors);
+        };
+        check("http://localhost:8080", 0, None);
+        check("https://app.example", 0, Some("https://app.example"));
+        check("http://app.example", 403, None);
+        check("https://app.example.evil.example", 403, None);
+        check("null", 403, None);
+        check(
+            "https://app.example\r\nOrigin: https://app.example",
+            403,
+            None,
+        );
+    }
+
+    #[test]
+    fn paths_and_methods_are_those_of_the_table() {
+        let check = |method: &str, path: &str, status: u16| {
+            check(method, path, "Host: localhost\r\n", status, None);
+        };
+        check("GET", "/ws", 0);
+        check("GET", "/ws/echo", 404);
+        check("GET", "/nowhere", 404);
+        check("DELETE", "/api/v1/publish", 405);
+        check("OPTIONS", "/api/v1/publish", 204);
+        check("OPTIONS", "*", 204);
+        check("OPTIONS", "/nowhere", 404);
+    }
+}
