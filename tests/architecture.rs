@@ -206,6 +206,9 @@ fn finds_a_layer_that_looks_up() {
     let tests = "#[cfg(test)]\nmod tests {\n    use super::super::super::super::bus;\n    \
                  use super::super::super::bus;\n    use crate::testkit::link;\n}";
     check(layers, frame, tests, &[3]);
+    let apart = "use super::super::bus;\nuse crate::testkit::link;\nuse crate::shard;";
+    check(layers, "src/wire/frame_tests.rs", apart, &[3]);
+    check(layers, "src/wire/frame/tests.rs", apart, &[3]);
 }
 
 #[test]

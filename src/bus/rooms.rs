@@ -10,8 +10,6 @@
 
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -454,3 +452,6 @@ impl Rooms {
         lock(&self.rng)
     }
 }
+
+#[cfg(test)]
+mod tests;

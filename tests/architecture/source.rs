@@ -54,11 +54,16 @@ impl Source {
         let stem = path.trim_start_matches("src/").trim_end_matches(".rs");
         let module = stem
             .split('/')
-            .filter(|part| !matches!(*part, "mod" | "lib" | "main"))
+            .filter(|part| !matches!(*part, "mod" | "lib" | "main" | "tests"))
             .map(str::to_owned)
             .collect();
         let tokens = tokens(text);
-        let tests = tests_begin(&tokens);
+        // A file of tests is tests from its first line on.
+        let tests = if stem.ends_with("/tests") || stem.ends_with("_tests") {
+            0
+        } else {
+            tests_begin(&tokens)
+        };
         Self {
             text: text.to_owned(),
             path,

@@ -5,8 +5,6 @@ pub mod history;
 pub mod publish;
 pub mod rooms;
 pub mod stats;
-#[cfg(test)]
-mod tests;
 
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::query::pairs;
@@ -32,3 +30,6 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, Fault> {
 fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::ValidationFailed, message)
 }
+
+#[cfg(test)]
+mod tests;
