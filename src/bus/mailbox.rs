@@ -211,16 +211,35 @@ mod tests {
     fn whoever_waits_for_room_goes_on_when_mail_is_taken() {
         let (mailbox, _) = counted(2);
         thread::scope(|scope| {
-            let sender = scope.spawn(|| (0..200).for_each(|n| mailbox.push_waiting(mail(n))));
+            let sender = scope.spawn(|| {
+                for number in 0..200 {
+                    mailbox.push_waiting(mail(number));
+                }
+            });
             let mut taken = VecDeque::new();
             while taken.len() < 200 {
                 mailbox.take(2, &mut taken);
-                assert!(mailbox.lock().len() <= 2);
+                assert!(mailbox.lock().mail.len() <= 2);
                 thread::yield_now();
             }
             sender.join().unwrap();
             assert_eq!(numbers(&taken), (0..200).collect::<Vec<_>>());
             assert!(mailbox.has_room());
         });
+    }
+
+    #[test]
+    fn nobody_waits_for_room_in_a_closed_mailbox() {
+        let (mailbox, _) = counted(1);
+        mailbox.push(mail(1));
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| mailbox.push_waiting(mail(2)));
+            mailbox.close();
+            sender.join().unwrap();
+        });
+        mailbox.push(mail(3));
+        let mut taken = VecDeque::new();
+        assert!(!mailbox.take(10, &mut taken));
+        assert_eq!(taken.len(), 0);
     }
 }

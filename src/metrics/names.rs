@@ -150,12 +150,12 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
     ),
     (
         Counter::HeadsTooLarge,
-        "kinglet_http_heads_too_large_total",
+        "kinglet_heads_too_large_total",
         "HTTP requests answered with 431 because their head was too large.",
     ),
     (
         Counter::BodiesTooLarge,
-        "kinglet_http_bodies_too_large_total",
+        "kinglet_bodies_too_large_total",
         "HTTP requests answered with 413 because their body was too large.",
     ),
     (

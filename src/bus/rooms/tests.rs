@@ -55,11 +55,10 @@ impl Hall {
         self.mailboxes[shard.index()].take(usize::MAX, &mut taken);
         let of = |mail| match mail {
             Mail::Deliver {
-                publication,
-                sequence,
-                ..
+                delivery, sequence, ..
             } => {
-                let offsets = publication.placements.iter().map(|place| place.offset);
+                let placements = &delivery.publication().placements;
+                let offsets = placements.iter().map(|place| place.offset);
                 Some((sequence, offsets.collect()))
             }
             Mail::Answer { .. } | Mail::ListSessions { .. } => None,

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
+use crate::dialect::delivery::Delivery;
 use crate::dialect::native::decode::{Correlation, CorrelationKey};
 use crate::dialect::publication::{Placement, Publication, RoomSet};
 use crate::domain::command::Payload;
@@ -36,14 +37,14 @@ fn event(rooms: &[(&str, u64)], payload: Payload, source: Option<&str>) -> Publi
         epoch: position(0).epoch,
     };
     let placements = rooms.iter().map(placement).collect();
-    Publication::new(
-        "said".into(),
+    Publication {
+        event: "said".into(),
         payload,
-        source.map(Into::into),
-        NOW,
-        0xab,
+        source: source.map(Into::into),
+        timestamp: NOW,
+        uid: 0xab,
         placements,
-    )
+    }
 }
 
 fn json(data: &str) -> Payload {
@@ -172,12 +173,12 @@ fn the_hello_names_session_interval_and_rooms() {
 
 #[test]
 fn a_publication_is_encoded_once_per_set_of_rooms() {
-    let two = event(&[("a", 1), ("b", 1)], json("1"), None);
+    let two = Delivery::new(Arc::new(event(&[("a", 1), ("b", 1)], json("1"), None)));
     let both = RoomSet::FIRST.with(1);
     let first = two.native_frame(both);
     assert!(Arc::ptr_eq(&first, &two.native_frame(both)));
     assert!(!Arc::ptr_eq(&first, &two.native_frame(RoomSet::FIRST)));
-    let one = event(&[("a", 1)], json("1"), None);
+    let one = Delivery::new(Arc::new(event(&[("a", 1)], json("1"), None)));
     let frame = one.native_frame(RoomSet::FIRST);
     assert!(Arc::ptr_eq(&frame, &one.native_frame(RoomSet::FIRST)));
     assert!(RoomSet::default().is_empty() && both.contains(1) && !both.contains(2));
