@@ -18,7 +18,7 @@ use crate::bus::mailbox::Mailbox;
 use crate::config::Config;
 use crate::os::{descriptor_limit, signals, socket};
 use crate::runtime::logging::Logging;
-use crate::runtime::reactor::{Reactor, WAKER};
+use crate::runtime::reactor::{Parts, Reactor, WAKER};
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
 
@@ -105,17 +105,17 @@ impl Server {
         let id = ShardId(0);
         let counters = services.counters_of(id);
         let shard = Shard::new(id, Arc::clone(&services), rng);
-        let reactor = Reactor::new(
+        let reactor = Reactor::new(Parts {
             poll,
             shard,
             listeners,
-            Some(signals::install()?),
+            signals: Some(signals::install()?),
             clock,
-            Arc::clone(&services),
+            services: Arc::clone(&services),
             counters,
             mailbox,
-            workers.jobs(),
-        )?;
+            jobs: workers.jobs(),
+        })?;
         Ok(Self {
             reactor,
             workers,

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
+use mio::net::TcpListener;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -62,6 +63,21 @@ pub(super) struct Reactor {
     /// Work is left over: do not sleep.
     is_busy: bool,
     drain: Draining,
+}
+
+/// What a reactor is made of.
+pub(super) struct Parts {
+    pub(super) poll: Poll,
+    pub(super) shard: Shard,
+    /// Only one reactor of a server has any.
+    pub(super) listeners: Vec<TcpListener>,
+    /// The same one has the signals.
+    pub(super) signals: Option<SignalPipe>,
+    pub(super) clock: Clock,
+    pub(super) services: Arc<Services>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) jobs: Sender<Job>,
 }
 
 /// Peers by what is to be done with them; kept for their capacity.
@@ -111,18 +127,18 @@ impl Reactor {
     ///
     /// # Errors
     /// When the poll does not take a listener or the signal pipe.
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn new(
-        poll: Poll,
-        shard: Shard,
-        listeners: Vec<mio::net::TcpListener>,
-        signals: Option<SignalPipe>,
-        clock: Clock,
-        services: Arc<Services>,
-        counters: Arc<Counters>,
-        mailbox: Arc<Mailbox>,
-        jobs: Sender<Job>,
-    ) -> io::Result<Self> {
+    pub(super) fn new(parts: Parts) -> io::Result<Self> {
+        let Parts {
+            poll,
+            shard,
+            listeners,
+            signals,
+            clock,
+            services,
+            counters,
+            mailbox,
+            jobs,
+        } = parts;
         let registry = poll.registry();
         let acceptor = Acceptor::new(listeners, LISTENERS, registry)?;
         if let Some(pipe) = &signals {
