@@ -8,7 +8,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::wire::http::fields::{BodyFraming, Version};
 use crate::wire::http::head::{Head, Method};
-use crate::wire::http::query::pairs;
+use crate::wire::http::query::strict_pairs;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::websocket::handshake::{HandshakeFault, HandshakeRequest, check};
 
@@ -102,16 +102,26 @@ pub fn open(
 }
 
 /// The rooms named by `?project_id=`, `?board_id=` and `?room=`, each repeatable; `global` if none
-/// is.
+/// is. One without a value names nothing: a page that has no project yet sends `?project_id=`.
 fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
     let mut rooms = Vec::new();
-    for (name, value) in pairs(query) {
-        let room = match &*name {
-            "room" => members::room(&value)?,
-            "project_id" => members::room(&format!("project:{value}"))?,
-            "board_id" => members::room(&format!("board:{value}"))?,
+    for (name, value) in strict_pairs(query) {
+        let namespace = match &*name {
+            "room" => "",
+            "project_id" => "project:",
+            "board_id" => "board:",
             _ => continue,
         };
+        let Some(value) = value else {
+            return Err(Fault::new(
+                Code::ValidationFailed,
+                format!("the query parameter {name} is not percent-encoded UTF-8"),
+            ));
+        };
+        if value.is_empty() {
+            continue;
+        }
+        let room = members::room(&format!("{namespace}{value}"))?;
         if rooms.contains(&room) {
             continue;
         }

@@ -11,6 +11,20 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> 
     form_urlencoded::parse(query.as_bytes())
 }
 
+/// The pairs of a query as [`pairs`] gives them, but a value is `None` where a `%` is not followed
+/// by two hexadecimal digits or the result is not UTF-8: for values that name something, which must
+/// not quietly become another name.
+pub fn strict_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Option<String>)> {
+    let pieces = query.split('&').filter(|piece| !piece.is_empty());
+    pieces.map(|piece| {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let name = pairs(name)
+            .next()
+            .map_or(Cow::Borrowed(""), |(name, _)| name);
+        (name, decode_segment(&value.replace('+', " ")))
+    })
+}
+
 /// A path segment, percent-decoded once; `+` stays. None when a `%` is not followed by two
 /// hexadecimal digits or the result is not UTF-8. The result may hold any character, `/` and NUL
 /// too: whoever uses it as a name checks it.
@@ -66,5 +80,24 @@ mod tests {
         check("x", &[("x", "")]);
         check("a=1+2%2B&&b==", &[("a", "1 2+"), ("b", "=")]);
         check("t=%zz%ff", &[("t", "%zz\u{fffd}")]);
+    }
+
+    #[test]
+    fn strict_pairs_say_which_values_are_malformed() {
+        let check = |query: &str, expected: &[(&str, Option<&str>)]| {
+            let found: Vec<_> = strict_pairs(query).collect();
+            let found: Vec<_> = found.iter().map(|(k, v)| (&**k, v.as_deref())).collect();
+            assert_eq!(found, expected, "{query}");
+        };
+        check("", &[]);
+        check("&&x", &[("x", Some(""))]);
+        check(
+            "a=1+2%2B&r%6Fom==&=",
+            &[("a", Some("1 2+")), ("room", Some("=")), ("", Some(""))],
+        );
+        check(
+            "a=%zz&b=%ff&c=%4&d=1",
+            &[("a", None), ("b", None), ("c", None), ("d", Some("1"))],
+        );
     }
 }
