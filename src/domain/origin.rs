@@ -25,7 +25,9 @@ pub enum OriginVerdict {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginFault {
     /// It is not one origin: `null`, a list, or no origin at all.
-    #[error("the Origin is not one of scheme, host and port, and only such can be allowed")]
+    #[error(
+        "the Origin is not one scheme, host and port, so server.allowed_origins cannot hold it"
+    )]
     Malformed,
     /// It is neither ours nor listed.
     #[error("the Origin {origin} is not allowed; add it to server.allowed_origins if it should be")]

@@ -54,8 +54,11 @@ fn each_broken_header_is_refused_with_its_reason() {
         (get, &[upgrade, connection, version, key, "Sec-WebSocket-Protocol: a, a"], 400, "twice"),
         ("GET /ws HTTP/1.0", &GOOD, 400, "HTTP/1.1"),
         ("POST /ws HTTP/1.1", &GOOD, 405, "GET"),
-        ("HEAD /ws HTTP/1.1", &GOOD, 400, ""),
+        ("HEAD /ws HTTP/1.1", &GOOD, 405, ""),
         ("GET /ws?room=a%20b HTTP/1.1", &GOOD, 400, "room name"),
+        ("GET /ws?room=%zz HTTP/1.1", &GOOD, 400, "the query parameter room"),
+        ("GET /ws?room=a&project_id=%ff HTTP/1.1", &GOOD, 400, "the query parameter project_id"),
+        ("GET /ws?board_id=%4 HTTP/1.1", &GOOD, 400, "the query parameter board_id"),
         ("GET /nothing HTTP/1.1", &GOOD, 404, ""),
         ("GET /ws/echo HTTP/1.1", &GOOD, 404, "debug.echo"),
         ("GET /health HTTP/1.1", &GOOD, 200, "healthy"),
@@ -67,12 +70,39 @@ fn each_broken_header_is_refused_with_its_reason() {
         assert_eq!(answer.status(), *status, "{first} {lines:?} {answer:?}");
         let body = String::from_utf8_lossy(answer.body()).into_owned();
         assert!(body.contains(reason), "{first} {lines:?} {body}");
+        if *status == 405 {
+            assert_eq!(answer.header("allow"), "GET, OPTIONS", "{first}");
+        }
         if *status == 426 {
             assert_eq!(answer.header("sec-websocket-version"), "13");
             assert_eq!(answer.header("upgrade"), "websocket");
         }
     }
     still_serves(&server);
+}
+
+#[test]
+fn a_query_parameter_without_a_value_names_no_room() {
+    let server = start(&[]);
+    for (target, room) in [
+        ("/ws?project_id=", "global"),
+        ("/ws?board_id=", "global"),
+        ("/ws?room=", "global"),
+        ("/ws?room=&project_id&board_id=", "global"),
+        ("/ws?project_id=&board_id=7", "board:7"),
+        ("/ws?other=%zz", "global"),
+    ] {
+        let connection = Connection::open(server.address());
+        let mut socket = Socket::handshake(connection, target, &["kinglet.v1"], &[]).unwrap();
+        let rooms = socket.message()["rooms"].take();
+        let names: Vec<&str> = rooms
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|joined| joined["room"].as_str())
+            .collect();
+        assert_eq!(names, [room], "{target}");
+    }
 }
 
 #[test]

@@ -149,6 +149,15 @@ fn unknown_paths_are_404_and_other_methods_405_with_allow() {
         let answer = client.request("GET", path, &[], b"");
         assert_eq!((answer.status(), answer.code()), (404, "NOT_FOUND".into()));
     }
+    for path in ["/api/v1/rooms/%FF", "/api/v1/rooms/%zz/history"] {
+        let answer = client.request("GET", path, &[], b"");
+        assert_eq!(
+            (answer.status(), answer.code()),
+            (400, "VALIDATION_FAILED".into())
+        );
+        let message = &answer.json()["error"]["message"];
+        assert_eq!(message, "the path is not percent-encoded UTF-8", "{path}");
+    }
     for (method, path, allow) in [
         ("POST", "/health", "GET, HEAD, OPTIONS"),
         ("POST", "/ws", "GET, OPTIONS"),
@@ -179,7 +188,8 @@ fn options_tells_the_methods_of_a_path_and_of_the_server() {
     assert_eq!(answer.status(), 204);
     assert!(answer.header("allow").contains("DELETE"));
     let answer = client.request("OPTIONS", "/nothing", &[], b"");
-    assert_eq!(answer.status(), 404);
+    let got = client.request("GET", "/nothing", &[], b"");
+    assert_eq!((answer.status(), answer.body()), (404, got.body()));
 }
 
 #[test]

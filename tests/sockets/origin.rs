@@ -13,6 +13,12 @@ fn request(server: &Server, method: &str, target: &str, headers: &[(&str, &str)]
     Connection::open(server.address()).request(method, target, headers, b"")
 }
 
+fn request_for_host(server: &Server, host: &str) -> Answer {
+    let mut client = Connection::open(server.address());
+    client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    client.answer(false).unwrap()
+}
+
 /// The status that `origin` gets over HTTP and, as an upgrade, on a socket.
 fn statuses(server: &Server, origin: &str) -> (u16, u16) {
     let headers = [("Origin", origin)];
@@ -49,6 +55,9 @@ fn a_foreign_page_is_refused_on_every_path_and_method() {
         "http://127.0.0.1".to_owned(),
     ] {
         assert_eq!(statuses(&server, &origin), (403, 403), "{origin:?}");
+        let answer = request(&server, "GET", "/", &[("Origin", &origin)]);
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains("server.allowed_origins"), "{message}");
     }
     for method in ["GET", "POST", "OPTIONS", "DELETE"] {
         for target in ["/health", "/nothing", "/api/v1/publish", "/ws/echo"] {
@@ -166,4 +175,17 @@ fn a_foreign_host_is_421_except_for_health() {
         (answer.status(), answer.code()),
         (421, "MISDIRECTED_REQUEST".into())
     );
+    for (host, shown) in [
+        (
+            "evil.example:80".to_owned(),
+            "\"evil.example:80\"".to_owned(),
+        ),
+        ("x".repeat(200), format!("\"{}\"", "x".repeat(64))),
+    ] {
+        let answer = request_for_host(&server, &host);
+        let message = answer.json()["error"]["message"].clone();
+        let message = message.as_str().unwrap();
+        assert!(message.contains(&shown), "{message}");
+        assert!(message.contains("server.allowed_hosts"), "{message}");
+    }
 }

@@ -359,7 +359,7 @@ fn names_are_canonical_and_confusing_ones_are_refused() {
     for (target, status) in [
         ("/api/v1/rooms/%2541", 200),
         ("/api/v1/rooms/%41", 200),
-        ("/api/v1/rooms/%ff", 404),
+        ("/api/v1/rooms/%ff", 400),
         ("/api/v1/rooms/%00", 400),
         ("/api/v1/rooms/a%2Cb", 400),
         ("/api/v1/rooms/..", 200),

@@ -7,10 +7,15 @@ use crate::app::http::error_response;
 use crate::app::http::routes::{Kind, NoRoute, ROUTES, resolve};
 use crate::app::opening::Endpoint;
 use crate::app::services::Services;
+use crate::dialect::native::members::shorten;
 use crate::domain::fault::Code;
 use crate::domain::origin::{OriginVerdict, check_host, check_origin};
 use crate::wire::http::head::{Head, Method};
 use crate::wire::http::response::{Response, Status};
+
+/// What is said of a path that leads nowhere.
+const NOTHING_HERE: &str = "nothing is here; the README lists the paths, and what became of those \
+                            of the systems that kinglet replaces";
 
 /// What a welcome request leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,14 +40,13 @@ pub fn admit(
     let server = &services.config.server;
     let is_health = head.path() == "/health" || head.path().starts_with("/health/");
     if !is_health && !check_host(head.host(), &services.listening, &server.allowed_hosts) {
-        return (
-            None,
-            Err(Box::new(error_response(
-                Status::MISDIRECTED_REQUEST,
-                Code::MisdirectedRequest,
-                "this server is not known by the name in Host; add the name to server.allowed_hosts",
-            ))),
+        let message = format!(
+            "this server is not known by the Host \"{}\"; if it should be, add the name to \
+             server.allowed_hosts",
+            shorten(head.host())
         );
+        let (status, code) = (Status::MISDIRECTED_REQUEST, Code::MisdirectedRequest);
+        return (None, Err(Box::new(error_response(status, code, &message))));
     }
     let origins: Vec<&str> = head.header_values("origin").collect();
     let joined = origins.join(",");
@@ -78,9 +82,11 @@ fn route(head: &Head, is_cors: bool, services: &Services) -> Result<Admission, B
                 parameters,
             },
         }),
-        Err(NoRoute::Path) => Err(Box::new(not_found(
-            "nothing is here; the README lists the paths, and what became of those of the \
-             systems that kinglet replaces",
+        Err(NoRoute::Path) => Err(Box::new(not_found(NOTHING_HERE))),
+        Err(NoRoute::Encoding) => Err(Box::new(error_response(
+            Status::BAD_REQUEST,
+            Code::ValidationFailed,
+            "the path is not percent-encoded UTF-8",
         ))),
         Err(NoRoute::Method(allow)) => {
             let message = format!("this path knows the methods {allow}");
@@ -96,7 +102,7 @@ fn options(head: &Head, is_cors: bool) -> Response {
     let allow = match resolve(Method::Options, head.path()) {
         Err(NoRoute::Method(allow)) => allow,
         _ if head.path() == "*" => "GET, HEAD, POST, DELETE, OPTIONS".to_owned(),
-        _ => return not_found("nothing is here"),
+        _ => return not_found(NOTHING_HERE),
     };
     let response = Response::empty(Status::NO_CONTENT).header("Allow", allow.clone());
     if is_cors && head.header("access-control-request-method").is_some() {

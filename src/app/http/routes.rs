@@ -160,28 +160,30 @@ pub enum NoRoute {
     Path,
     /// Something is, with other methods: the value of Allow.
     Method(String),
+    /// A route is, but an open segment of the path is not percent-encoded UTF-8.
+    Encoding,
 }
 
 /// The route of a request, as an index into [`ROUTES`], with the path's open segments decoded.
 ///
 /// # Errors
-/// When nothing is at the path, or nothing with this method.
+/// When nothing is at the path, nothing with this method, or the path cannot be decoded.
 pub fn resolve(method: Method, path: &str) -> Result<(usize, Vec<String>), NoRoute> {
-    let wanted = if method == Method::Head {
-        Method::Get
-    } else {
-        method
-    };
     let mut allowed: Vec<&str> = Vec::new();
     for (index, route) in ROUTES.iter().enumerate() {
-        let Some(parameters) = matches(route.path, path) else {
+        let Some(open) = matches(route.path, path) else {
             continue;
         };
-        if route.method == wanted {
-            return Ok((index, parameters));
+        // A WebSocket begins with GET only (RFC 6455 section 4.1).
+        let serves_head = route.method == Method::Get && matches!(route.kind, Kind::Api { .. });
+        if route.method == method || (serves_head && method == Method::Head) {
+            let decoded: Option<Vec<String>> = open.into_iter().map(decode_segment).collect();
+            return decoded
+                .map(|parameters| (index, parameters))
+                .ok_or(NoRoute::Encoding);
         }
         allowed.push(route.method.as_str());
-        if route.method == Method::Get && matches!(route.kind, Kind::Api { .. }) {
+        if serves_head {
             allowed.push("HEAD");
         }
     }
@@ -192,8 +194,9 @@ pub fn resolve(method: Method, path: &str) -> Result<(usize, Vec<String>), NoRou
     Err(NoRoute::Method(allowed.join(", ")))
 }
 
-fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
-    let mut parameters = Vec::new();
+/// The open segments of `path` as they were sent, if it is of the `pattern`.
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<Vec<&'a str>> {
+    let mut open = Vec::new();
     let mut segments = path.split('/');
     for expected in pattern.split('/') {
         let segment = segments.next()?;
@@ -201,12 +204,12 @@ fn matches(pattern: &str, path: &str) -> Option<Vec<String>> {
             if segment.is_empty() {
                 return None;
             }
-            parameters.push(decode_segment(segment)?);
+            open.push(segment);
         } else if expected != segment {
             return None;
         }
     }
-    segments.next().is_none().then_some(parameters)
+    segments.next().is_none().then_some(open)
 }
 
 #[cfg(test)]
@@ -240,15 +243,17 @@ mod tests {
             "/api/v1/rooms/a%2Fb%2541",
             Ok((rooms, &["a/b%41"])),
         );
-        check(Method::Get, "/api/v1/rooms/%zz", Err(NoRoute::Path));
+        for malformed in ["%zz", "%FF", "a%4"] {
+            let path = format!("/api/v1/rooms/{malformed}");
+            check(Method::Get, &path, Err(NoRoute::Encoding));
+            check(Method::Delete, &(path + "/history"), Err(NoRoute::Encoding));
+        }
         check(Method::Get, "/api/v1/rooms/", Err(NoRoute::Path));
         check(Method::Get, "/api/v1/rooms/a/b", Err(NoRoute::Path));
         check(Method::Get, "/nope", Err(NoRoute::Path));
-        check(
-            Method::Post,
-            "/ws",
-            Err(NoRoute::Method("GET, OPTIONS".into())),
-        );
+        for method in [Method::Post, Method::Head] {
+            check(method, "/ws", Err(NoRoute::Method("GET, OPTIONS".into())));
+        }
         check(
             Method::Post,
             "/api/v1/rooms/a/history",
