@@ -54,13 +54,18 @@ pub struct SessionSummary {
     pub rooms: Vec<crate::domain::room::RoomName>,
 }
 
-/// How long a shard may take to say who is there; one that takes longer is left out.
+/// How long a shard may take to say who is there.
 const LIST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Asks one shard for its first `limit` sessions and waits for the answer: for workers only.
+/// `None` if the shard has more mail than it can hold, ends, or takes longer than a second: nobody
+/// knows then who is there.
 #[must_use]
-pub fn list_sessions(mailbox: &Mailbox, limit: usize) -> Vec<SessionSummary> {
+pub fn list_sessions(mailbox: &Mailbox, limit: usize) -> Option<Vec<SessionSummary>> {
+    if !mailbox.has_room() {
+        return None;
+    }
     let (reply, answer) = bounded(1);
-    mailbox.push_waiting(Mail::ListSessions { limit, reply });
-    answer.recv_timeout(LIST_TIMEOUT).unwrap_or_default()
+    mailbox.push(Mail::ListSessions { limit, reply });
+    answer.recv_timeout(LIST_TIMEOUT).ok()
 }

@@ -5,7 +5,7 @@ use crate::app::http::Call;
 use crate::base::clock::Wall;
 use crate::base::limits;
 use crate::bus::mail::{SessionSummary, list_sessions};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::{COUNTERS, Counter};
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array, string};
@@ -14,12 +14,16 @@ use crate::wire::json::object::{Object, array, string};
 /// only.
 ///
 /// # Errors
-/// None.
+/// SERVER_BUSY when a shard does not answer in time.
 pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
     let mut listed: Vec<SessionSummary> = Vec::new();
     for mailbox in call.services.mailboxes.iter() {
         let limit = limits::STATS_SESSIONS.saturating_sub(listed.len());
-        listed.extend(list_sessions(mailbox, limit));
+        let here = list_sessions(mailbox, limit).ok_or_else(|| {
+            let message = "the server is too busy to say who is connected; try again";
+            Fault::new(Code::ServerBusy, message)
+        })?;
+        listed.extend(here);
     }
     let mut out = Vec::new();
     Object::begin(&mut out)
@@ -75,4 +79,68 @@ pub fn rooms(call: &Call<'_>) -> Result<Response, Fault> {
         })
         .end();
     Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::http;
+    use crate::app::http::routes::resolve;
+    use crate::app::services::Services;
+    use crate::base::clock::{Mono, Now};
+    use crate::base::rng::Rng;
+    use crate::bus::job::HttpCall;
+    use crate::bus::mailbox::Mailbox;
+    use crate::config::Config;
+    use crate::wire::http::head::{Head, Method};
+    use crate::wire::http::response::Encoding;
+    use crate::wire::http::scan::HeadLimits;
+
+    #[test]
+    fn a_shard_that_cannot_answer_is_503_and_not_an_empty_list() {
+        // No mail is welcome in it, as in one that is full.
+        let mailbox = Arc::new(Mailbox::new(0, Box::new(|| ())));
+        let now = Now {
+            mono: Mono::ZERO,
+            wall: Wall::from_millis(0),
+        };
+        let services = Services::new(
+            Config::default(),
+            Arc::from([mailbox]),
+            Vec::new(),
+            Rng::from_seed(1),
+            now,
+        );
+        let path = "/api/v1/ws/stats";
+        let (route, parameters) = resolve(Method::Get, path).unwrap();
+        let limits = HeadLimits {
+            bytes: 1024,
+            headers: 8,
+        };
+        let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let asked = HttpCall {
+            head: Head::parse(head.as_bytes(), &limits).unwrap(),
+            body: Vec::new(),
+            route,
+            parameters,
+            address: IpAddr::from([127, 0, 0, 1]),
+        };
+        let response = http::call(&asked, &services, &services.counters_of_workers(), now);
+        let form = Encoding {
+            head_only: false,
+            keep_alive: true,
+            http10: false,
+            date: "",
+        };
+        let mut out = Vec::new();
+        response.encode(&form, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        for part in ["HTTP/1.1 503 ", "Retry-After: 1\r\n", "SERVER_BUSY"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
 }
