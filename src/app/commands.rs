@@ -28,8 +28,8 @@ pub struct Asker<'a> {
     pub session: SessionId,
     /// From where it is connected.
     pub address: IpAddr,
-    /// Whether it is in a room.
-    pub is_member: &'a dyn Fn(&RoomName) -> bool,
+    /// Whether it is in a room; `None` away from its shard, where nobody can say.
+    pub is_member: Option<&'a dyn Fn(&RoomName) -> bool>,
 }
 
 /// Carries a command out and makes its one reply.
@@ -44,29 +44,45 @@ pub fn answer(
 ) -> Reply {
     let outcome = chain::guard(name, asker.session, || {
         let mut json = Vec::with_capacity(192);
-        let caller_in = |room: &RoomName| Caller::Session {
-            is_member: (asker.is_member)(room),
-        };
         match command {
             Command::Publish(asked) => {
+                let is_member = asker.is_member.ok_or_else(not_here)?;
+                let caller_in = |room: &RoomName| Caller::Session {
+                    is_member: is_member(room),
+                };
                 let receipt =
                     publish::publish(asked, caller_in, asker.address, services, counters, now)?;
                 encode::published(to, &receipt.placements, now.wall, &mut json);
             }
             Command::History(query) => {
-                let page = history(&query, caller_in(&query.room), services, now)?;
+                // Reading needs no membership, so where it is unknown it is none.
+                let is_member = asker.is_member.is_some_and(|is_in| is_in(&query.room));
+                let page = history(&query, Caller::Session { is_member }, services, now)?;
                 encode::history(to, &page, now.wall, &mut json);
             }
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Pong => {
-                return Err(Fault::new(
-                    Code::InternalError,
-                    "this command is the shard's",
-                ));
+                return Err(not_here());
             }
         }
         Ok(json)
     });
+    finish(to, outcome, counters, now)
+}
+
+/// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.
+fn not_here() -> Fault {
+    Fault::new(Code::InternalError, "this command is the shard's")
+}
+
+/// The one reply to a command that was carried out with this `outcome`.
+#[must_use]
+pub fn finish(
+    to: &Correlation,
+    outcome: Result<Vec<u8>, Fault>,
+    counters: &Counters,
+    now: Now,
+) -> Reply {
     match outcome {
         Ok(json) => Reply {
             json,

@@ -30,10 +30,12 @@ pub enum Work {
     Http(Box<HttpCall>),
     /// A session's command that may block.
     Command {
+        /// The command's type, for the log.
+        name: &'static str,
         /// What the reply repeats.
         correlation: Correlation,
         /// What was asked.
-        command: Command,
+        command: Box<Command>,
         /// Who asked.
         session: SessionId,
         /// From where.

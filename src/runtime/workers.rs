@@ -15,6 +15,7 @@ use crate::base::clock::{Clock, Now};
 use crate::base::limits;
 use crate::bus::job::{Answer, Job, Work};
 use crate::bus::mail::Mail;
+use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
@@ -63,9 +64,9 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
     let counters = services.counters_of_workers();
     while let Ok(Job { shard, peer, work }) = queue.recv() {
         let now = clock.now();
-        let is_http = matches!(work, Work::Http(_));
-        let done = catch_unwind(AssertUnwindSafe(|| perform(work, services, &counters, now)));
-        let answer = done.unwrap_or_else(|_| failed(is_http, &counters, now));
+        let answer = attempt(work, &counters, now, |work| {
+            perform(work, services, &counters, now)
+        });
         counters.increment(Counter::JobsDone);
         if let Some(mailbox) = services.mailboxes.get(shard.index())
             && mailbox.push_waiting(Mail::Answer { peer, answer })
@@ -75,27 +76,41 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
     }
 }
 
+/// Has one job done; whatever becomes of it, its peer gets an answer that it can match.
+fn attempt(
+    work: Work,
+    counters: &Counters,
+    now: Now,
+    perform: impl FnOnce(Work) -> Answer,
+) -> Answer {
+    let asked = match &work {
+        Work::Http(_) => None,
+        Work::Command { correlation, .. } => Some(correlation.clone()),
+    };
+    let done = catch_unwind(AssertUnwindSafe(|| perform(work)));
+    done.unwrap_or_else(|_| failed(asked.as_ref(), counters, now))
+}
+
 /// Does one job; the part of a worker that is no thread.
 pub(crate) fn perform(work: Work, services: &Services, counters: &Counters, now: Now) -> Answer {
     match work {
         Work::Http(call) => Answer::Http(http::call(&call, services, counters, now)),
         Work::Command {
+            name,
             correlation,
             command,
             session,
             address,
         } => {
-            // Membership matters to publishing only, which shards do themselves.
             let asker = commands::Asker {
                 session,
                 address,
-                is_member: &|_| false,
+                is_member: None,
             };
-            let name = "job";
             Answer::Reply(commands::answer(
                 name,
                 &correlation,
-                command,
+                *command,
                 &asker,
                 services,
                 counters,
@@ -105,14 +120,49 @@ pub(crate) fn perform(work: Work, services: &Services, counters: &Counters, now:
     }
 }
 
-/// The answer to a job whose own chain could not make one.
-fn failed(is_http: bool, counters: &Counters, now: Now) -> Answer {
+/// The answer to a job whose own chain could not make one: to a command, or else over HTTP.
+fn failed(asked: Option<&Correlation>, counters: &Counters, now: Now) -> Answer {
     counters.increment(Counter::HandlerPanics);
     log::error!("job_panic");
     let fault = Fault::new(Code::InternalError, "the server failed to handle this");
-    if is_http {
-        Answer::Http(http::fault_response(&fault))
-    } else {
-        Answer::Reply(commands::fault_reply(&Default::default(), &fault, now.wall))
+    match asked {
+        Some(correlation) => Answer::Reply(commands::fault_reply(correlation, &fault, now.wall)),
+        None => Answer::Http(http::fault_response(&fault)),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::dialect::native::decode::decode;
+
+    #[test]
+    fn a_command_whose_job_panics_is_answered_under_its_id() {
+        let decoded = decode(r#"{"type":"history","room":"a","request_id":"r-7"}"#);
+        let (kind, command) = decoded.command.unwrap();
+        let work = Work::Command {
+            name: kind.name,
+            correlation: decoded.correlation,
+            command: Box::new(command),
+            session: Rng::from_seed(1).session_id(),
+            address: IpAddr::from([127, 0, 0, 1]),
+        };
+        let counters = Counters::default();
+        let answer = attempt(work, &counters, Clock::start().now(), |_| {
+            panic!("on purpose")
+        });
+        let Answer::Reply(reply) = answer else {
+            panic!("a command is answered with a reply");
+        };
+        let reply_text = String::from_utf8(reply.json).unwrap();
+        assert!(
+            reply.is_error && reply_text.contains(r#""request_id":"r-7""#),
+            "{reply_text}"
+        );
+        assert!(reply_text.contains("INTERNAL_ERROR"), "{reply_text}");
     }
 }

@@ -209,8 +209,9 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             };
             let address = peer.address;
             let work = Work::Command {
+                name: kind.name,
                 correlation,
-                command,
+                command: Box::new(command),
                 session,
                 address,
             };
@@ -248,7 +249,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             let asker = Asker {
                 session: session.id,
                 address,
-                is_member: &is_member,
+                is_member: Some(&is_member),
             };
             let answered = commands::answer(
                 kind.name,
