@@ -71,10 +71,11 @@ impl HttpExchange {
         self.requests
     }
 
-    /// Whether a request has begun that is not answered: `partial` says if bytes of one wait.
+    /// Whether the next thing to come is a head. Part of it may wait with the owner already, as a
+    /// head is taken whole.
     #[must_use]
-    pub fn is_between_requests(&self, partial: bool) -> bool {
-        matches!(self.state, State::AwaitHead(_)) && !partial
+    pub fn awaits_head(&self) -> bool {
+        matches!(self.state, State::AwaitHead(_))
     }
 
     /// Whether the answer to a request is awaited.
@@ -378,7 +379,7 @@ mod tests {
         let mut exchange = HttpExchange::default();
         let (taken, _) = exchange.receive(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", &LIMITS);
         assert_eq!((taken, exchange.requests()), (27, 1));
-        assert!(!exchange.is_between_requests(false));
+        assert!(!exchange.awaits_head());
         assert!(!exchange.answer(false).keep_alive());
         assert!(exchange.is_finished());
         assert_eq!(

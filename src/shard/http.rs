@@ -47,7 +47,7 @@ pub(super) fn receive(
         headers: config.headers,
     };
     let body_bytes = config.message_bytes;
-    if !input.is_empty() && http.exchange.is_between_requests(false) {
+    if !input.is_empty() && http.exchange.awaits_head() {
         peer.timers.clear(Timer::KeepAlive);
         if !peer.timers.is_set(Timer::Handshake) {
             peer.timers

@@ -161,7 +161,7 @@ impl Peer {
     pub(super) fn is_resting(&self) -> bool {
         match &self.conversation {
             Conversation::Http(http) => {
-                http.exchange.is_between_requests(!self.tail.is_empty()) && self.outbox.is_empty()
+                http.exchange.awaits_head() && self.tail.is_empty() && self.outbox.is_empty()
             }
             Conversation::Socket(_) | Conversation::Refused => false,
         }
