@@ -16,24 +16,10 @@ use crate::domain::position::{Epoch, OFFSET_MAX, Position};
 pub struct Retention {
     /// Publications; 0 keeps none.
     pub count: usize,
-    /// Their bytes in all; 0 is no limit, as in the config.
+    /// Their bytes in all, above 0 as the config has it.
     pub bytes: usize,
-    /// How long each is kept; zero is no limit, as in the config.
+    /// How long each is kept, above zero as the config has it.
     pub age: Duration,
-}
-
-impl Retention {
-    const fn bytes_max(&self) -> usize {
-        if self.bytes == 0 {
-            usize::MAX
-        } else {
-            self.bytes
-        }
-    }
-
-    fn is_aged(&self, at: Mono, now: Mono) -> bool {
-        !self.age.is_zero() && now.since(at) >= self.age
-    }
 }
 
 /// Some items of a stream with their offsets.
@@ -130,7 +116,7 @@ impl<T: Clone> Stream<T> {
         self.offset = self.next_offset();
         // Readings of several threads may be out of order by a little; ages must not be.
         self.last_activity = self.last_activity.max(now);
-        if retention.count == 0 || bytes > retention.bytes_max() {
+        if retention.count == 0 || bytes > retention.bytes {
             self.clear();
             return self.offset;
         }
@@ -239,9 +225,8 @@ impl<T: Clone> Stream<T> {
         let before = self.entries.len();
         while let Some(oldest) = self.entries.front() {
             let bytes = self.retained_bytes.saturating_add(bytes);
-            let fits =
-                self.entries.len() + count <= retention.count && bytes <= retention.bytes_max();
-            if fits && !retention.is_aged(oldest.at, now) {
+            let fits = self.entries.len() + count <= retention.count && bytes <= retention.bytes;
+            if fits && now.since(oldest.at) < retention.age {
                 break;
             }
             self.retained_bytes -= oldest.bytes;
@@ -264,6 +249,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const START: Mono = Mono::from_nanos(5);
+    const MANY: usize = 1 << 20;
+    const LONG: Duration = Duration::from_secs(3600);
 
     fn stream() -> Stream<u64> {
         Stream::new(Epoch::parse("e").unwrap())
@@ -294,8 +281,8 @@ mod tests {
                 let (_, _, at) = self.items[place];
                 let bytes: usize = self.items[place..].iter().map(|(_, bytes, _)| bytes).sum();
                 let over = self.items.len() - place > keep.count
-                    || (keep.bytes > 0 && bytes > keep.bytes)
-                    || (!keep.age.is_zero() && now.since(at) >= keep.age);
+                    || bytes > keep.bytes
+                    || now.since(at) >= keep.age;
                 if over {
                     self.gone = place + 1;
                     break;
@@ -316,7 +303,7 @@ mod tests {
         let mut rng = Rng::from_seed(seed);
         let mut small = |bound: u64| usize::try_from(rng.below(bound)).unwrap();
         let (mut stream, mut model, mut now) = (stream(), Model::default(), START);
-        let mut limits = keep(small(8), small(40), SECOND * 3);
+        let mut limits = keep(small(8), 1 + small(40), SECOND * 3);
         for step in 0..300u64 {
             now = now + SECOND / 4 * u32::try_from(small(4)).unwrap();
             match small(16) {
@@ -335,8 +322,8 @@ mod tests {
                 9 if step % 5 == 0 => {
                     limits = keep(
                         small(8),
-                        small(40),
-                        SECOND * u32::try_from(small(4)).unwrap(),
+                        1 + small(40),
+                        SECOND * u32::try_from(1 + small(4)).unwrap(),
                     );
                 }
                 10 if step % 7 == 0 => {
@@ -398,20 +385,20 @@ mod tests {
             }
             assert_eq!(offsets(&stream.after(0, 9)).0, expected, "{retention:?}");
         };
-        check(keep(9, 0, Duration::ZERO), &[1, 2, 3, 4, 5]);
-        check(keep(2, 0, Duration::ZERO), &[4, 5]);
-        check(keep(1, 0, Duration::ZERO), &[5]);
-        check(keep(0, 0, Duration::ZERO), &[]);
-        check(keep(9, 30, Duration::ZERO), &[3, 4, 5]);
-        check(keep(9, 29, Duration::ZERO), &[4, 5]);
-        check(keep(9, 9, Duration::ZERO), &[]);
-        check(keep(9, 0, SECOND * 2), &[4, 5]);
+        check(keep(9, MANY, LONG), &[1, 2, 3, 4, 5]);
+        check(keep(2, MANY, LONG), &[4, 5]);
+        check(keep(1, MANY, LONG), &[5]);
+        check(keep(0, MANY, LONG), &[]);
+        check(keep(9, 30, LONG), &[3, 4, 5]);
+        check(keep(9, 29, LONG), &[4, 5]);
+        check(keep(9, 9, LONG), &[]);
+        check(keep(9, MANY, SECOND * 2), &[4, 5]);
     }
 
     #[test]
     fn an_item_larger_than_all_leaves_nothing_to_recover_from() {
         let mut stream = stream();
-        let retention = keep(9, 10, Duration::ZERO);
+        let retention = keep(9, 10, LONG);
         stream.append(0, 4, &retention, START);
         assert_eq!(stream.append(1, 11, &retention, START), 2);
         assert!(stream.is_empty());
@@ -426,7 +413,7 @@ mod tests {
         assert_eq!(stream.missed(0, 0), Some(vec![]));
         assert_eq!(stream.missed(1, 9), None);
         for item in 10..15 {
-            stream.append(item, 1, &keep(3, 0, Duration::ZERO), START);
+            stream.append(item, 1, &keep(3, MANY, LONG), START);
         }
         assert_eq!(stream.missed(5, 0), Some(vec![]));
         assert_eq!(stream.missed(2, 3), Some(vec![(3, 12), (4, 13), (5, 14)]));
@@ -440,7 +427,7 @@ mod tests {
     fn pages_in_both_directions() {
         let mut stream = stream();
         for item in 0..5 {
-            stream.append(item, 1, &keep(4, 0, Duration::ZERO), START);
+            stream.append(item, 1, &keep(4, MANY, LONG), START);
         }
         assert_eq!(offsets(&stream.after(0, 2)), (vec![2, 3], true));
         assert_eq!(offsets(&stream.after(3, 2)), (vec![4, 5], false));
@@ -461,7 +448,7 @@ mod tests {
     #[test]
     fn a_reset_starts_another_epoch_with_nothing_retained() {
         let mut stream = stream();
-        stream.append(0, 1, &keep(9, 0, Duration::ZERO), START);
+        stream.append(0, 1, &keep(9, MANY, LONG), START);
         let epoch = Epoch::parse("f").unwrap();
         stream.reset(epoch);
         stream.check_invariants();
@@ -473,7 +460,7 @@ mod tests {
 
     #[test]
     fn readings_out_of_order_do_not_hide_what_has_aged() {
-        let (mut stream, retention) = (stream(), keep(9, 0, SECOND));
+        let (mut stream, retention) = (stream(), keep(9, MANY, SECOND));
         stream.append(0, 1, &retention, START + SECOND);
         stream.append(1, 1, &retention, START);
         stream.check_invariants();
@@ -486,7 +473,7 @@ mod tests {
         let mut stream = stream();
         stream.offset = OFFSET_MAX - 1;
         assert_eq!(
-            stream.append(0, 1, &keep(1, 0, SECOND), START),
+            stream.append(0, 1, &keep(1, MANY, SECOND), START),
             9_007_199_254_740_991
         );
         stream.check_invariants();
