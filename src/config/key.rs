@@ -20,6 +20,8 @@ pub(super) struct Key<T: 'static> {
     pub(super) default: &'static str,
     /// What the key is for, for the reference.
     pub(super) doc: &'static str,
+    /// Why 0 is refused, exactly if it is.
+    pub(super) never_zero: Option<&'static str>,
 }
 
 /// What a value can be, with the place it goes to.
@@ -38,7 +40,7 @@ pub(super) enum Kind<T: 'static> {
     OnlyOne,
     /// Bytes within bounds.
     Size(usize, usize, fn(&mut T, usize)),
-    /// A duration above zero.
+    /// A duration, above zero because its row says so.
     Time(fn(&mut T, Duration)),
     /// A duration; 0 is never.
     TimeLimit(fn(&mut T, Option<Duration>)),
@@ -60,6 +62,7 @@ pub(super) const NOT_YET: &str = "not in this version yet";
 
 /// The bound of counts that need one only to be a number of this world.
 pub(super) const BILLION: usize = 1_000_000_000;
+
 impl<T: 'static> Key<T> {
     /// Reads `value` and puts it where it belongs in `target`.
     ///
@@ -67,6 +70,9 @@ impl<T: 'static> Key<T> {
     /// All that is wrong with the value; `target` is unchanged then.
     pub(super) fn apply(&self, target: &mut T, value: &Value) -> Result<(), Vec<String>> {
         let one = |problem: String| vec![problem];
+        if let Some(why) = self.never_zero.filter(|_| value::is_zero(value)) {
+            return Err(one(format!("must be above 0: {why}")));
+        }
         match &self.kind {
             Kind::Listen(set) => set(target, value::listen(value)?),
             Kind::List(parse, set) => set(target, value::list(value, parse)?),
@@ -87,7 +93,7 @@ impl<T: 'static> Key<T> {
             Kind::Size(min, max, set) => {
                 set(target, value::size(value, *min, *max).map_err(one)?);
             }
-            Kind::Time(set) => set(target, value::duration_above_zero(value).map_err(one)?),
+            Kind::Time(set) => set(target, value::duration(value).map_err(one)?),
             Kind::TimeLimit(set) => {
                 let time = value::duration(value).map_err(one)?;
                 set(target, (!time.is_zero()).then_some(time));

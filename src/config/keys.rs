@@ -26,7 +26,14 @@ const fn key<T>(
         kind,
         default,
         doc,
+        never_zero: None,
     }
+}
+
+/// The same key, which refuses 0 and says `why`.
+const fn never_zero<T>(why: &'static str, mut key: Key<T>) -> Key<T> {
+    key.never_zero = Some(why);
+    key
 }
 
 const fn choice<T>(word: &'static str, set: fn(&mut T)) -> Choice<T> {
@@ -50,17 +57,23 @@ pub(super) static KEYS: &[Key<Config>] = &[
          system choose. Without auth only loopback addresses are accepted, unless `--insecure` is \
          given.",
     ),
-    key(
-        "server.reactors",
-        Kind::OnlyOne,
-        "1",
-        "Event loops, each with its share of the sessions.",
+    never_zero(
+        "without one nobody is served",
+        key(
+            "server.reactors",
+            Kind::OnlyOne,
+            "1",
+            "Event loops, each with its share of the sessions.",
+        ),
     ),
-    key(
-        "server.workers",
-        Kind::Count(1, 64, |c, v| c.server.workers = v),
-        "2",
-        "Threads for jobs that can block.",
+    never_zero(
+        "without one, history and statistics would never be answered",
+        key(
+            "server.workers",
+            Kind::Count(1, 64, |c, v| c.server.workers = v),
+            "2",
+            "Threads for jobs that can block.",
+        ),
     ),
     key(
         "server.allowed_origins",
@@ -82,11 +95,14 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "false",
         "Whether rooms outside built-in and configured namespaces are refused.",
     ),
-    key(
-        "server.shutdown_timeout",
-        Kind::Time(|c, v| c.server.shutdown_timeout = v),
-        "30s",
-        "How long a shutdown may take before what is left is cut.",
+    never_zero(
+        "without time nobody could be told that the server goes",
+        key(
+            "server.shutdown_timeout",
+            Kind::Time(|c, v| c.server.shutdown_timeout = v),
+            "30s",
+            "How long a shutdown may take before what is left is cut.",
+        ),
     ),
     key(
         "auth.mode",
@@ -101,29 +117,41 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "10000",
         "Open connections.",
     ),
-    key(
-        "limits.handshake_timeout",
-        Kind::Time(|c, v| c.limits.handshake_timeout = v),
-        "10s",
-        "Time from accept to the end of the first request.",
+    never_zero(
+        "without it whoever sends nothing would hold a connection for ever",
+        key(
+            "limits.handshake_timeout",
+            Kind::Time(|c, v| c.limits.handshake_timeout = v),
+            "10s",
+            "Time from accept to the end of the first request.",
+        ),
     ),
-    key(
-        "limits.head_bytes",
-        Kind::Size(KIB, MIB, |c, v| c.limits.head_bytes = v),
-        "16KiB",
-        "A request's line and headers. Guards memory, so it cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted",
+        key(
+            "limits.head_bytes",
+            Kind::Size(KIB, MIB, |c, v| c.limits.head_bytes = v),
+            "16KiB",
+            "A request's line and headers.",
+        ),
     ),
-    key(
-        "limits.headers",
-        Kind::Count(1, 1000, |c, v| c.limits.headers = v),
-        "100",
-        "Header fields of a request.",
+    never_zero(
+        "every request has at least its Host",
+        key(
+            "limits.headers",
+            Kind::Count(1, 1000, |c, v| c.limits.headers = v),
+            "100",
+            "Header fields of a request.",
+        ),
     ),
-    key(
-        "limits.message_bytes",
-        Kind::Size(KIB, 16 * MIB, |c, v| c.limits.message_bytes = v),
-        "1MiB",
-        "A message or request body. Guards memory, so it cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted",
+        key(
+            "limits.message_bytes",
+            Kind::Size(KIB, 16 * MIB, |c, v| c.limits.message_bytes = v),
+            "1MiB",
+            "A message or request body.",
+        ),
     ),
     key(
         "limits.fragments",
@@ -149,11 +177,14 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "50",
         "Messages a second one session may send over time; reading pauses above it.",
     ),
-    key(
-        "limits.message_burst",
-        Kind::Count(1, BILLION, |c, v| c.limits.message_burst = v),
-        "100",
-        "Messages one session may send at once.",
+    never_zero(
+        "without one no message could ever be taken",
+        key(
+            "limits.message_burst",
+            Kind::Count(1, BILLION, |c, v| c.limits.message_burst = v),
+            "100",
+            "Messages one session may send at once.",
+        ),
     ),
     key(
         "limits.api_requests_per_second",
@@ -161,43 +192,59 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "1000",
         "HTTP API requests a second from one client address; above it they are answered 429.",
     ),
-    key(
-        "limits.outbox_messages",
-        Kind::Count(1, BILLION, |c, v| c.limits.outbox_messages = v),
-        "256",
-        "Messages that may wait for one session before it counts as slow. Guards memory, so it \
-         cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted; none would fit no message",
+        key(
+            "limits.outbox_messages",
+            Kind::Count(1, BILLION, |c, v| c.limits.outbox_messages = v),
+            "256",
+            "Messages that may wait for one session before it counts as slow.",
+        ),
     ),
-    key(
-        "limits.outbox_bytes",
-        Kind::Size(KIB, GIB, |c, v| c.limits.outbox_bytes = v),
-        "1MiB",
-        "Bytes that may wait for one session before it counts as slow. Guards memory, so it \
-         cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted",
+        key(
+            "limits.outbox_bytes",
+            Kind::Size(KIB, GIB, |c, v| c.limits.outbox_bytes = v),
+            "1MiB",
+            "Bytes that may wait for one session before it counts as slow.",
+        ),
     ),
-    key(
-        "limits.write_timeout",
-        Kind::Time(|c, v| c.limits.write_timeout = v),
-        "10s",
-        "How long a peer may take no byte while some wait for it.",
+    never_zero(
+        "without it one stalled reader would hold memory for ever",
+        key(
+            "limits.write_timeout",
+            Kind::Time(|c, v| c.limits.write_timeout = v),
+            "10s",
+            "How long a peer may take no byte while some wait for it.",
+        ),
     ),
-    key(
-        "limits.idempotency_keys",
-        Kind::Count(1, BILLION, |c, v| c.limits.idempotency_keys = v),
-        "100000",
-        "Idempotency keys remembered; the oldest make room. Guards memory, so it cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted",
+        key(
+            "limits.idempotency_keys",
+            Kind::Count(1, BILLION, |c, v| c.limits.idempotency_keys = v),
+            "100000",
+            "Idempotency keys remembered; the oldest make room.",
+        ),
     ),
-    key(
-        "heartbeat.ping_interval",
-        Kind::Time(|c, v| c.heartbeat.ping_interval = v),
-        "25s",
-        "Time between pings to a silent peer.",
+    never_zero(
+        "without pings nobody would notice a dead peer",
+        key(
+            "heartbeat.ping_interval",
+            Kind::Time(|c, v| c.heartbeat.ping_interval = v),
+            "25s",
+            "Time between pings to a silent peer.",
+        ),
     ),
-    key(
-        "heartbeat.pong_timeout",
-        Kind::Time(|c, v| c.heartbeat.pong_timeout = v),
-        "20s",
-        "Time a peer has to answer a ping.",
+    never_zero(
+        "no peer can answer in no time",
+        key(
+            "heartbeat.pong_timeout",
+            Kind::Time(|c, v| c.heartbeat.pong_timeout = v),
+            "20s",
+            "Time a peer has to answer a ping.",
+        ),
     ),
     key(
         "heartbeat.idle_timeout",
@@ -245,17 +292,23 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
         "100",
         "Publications kept for those who come back; 0 keeps none.",
     ),
-    key(
-        "history_bytes",
-        Kind::Size(KIB, GIB, |o, v| o.history_bytes = v),
-        "1MiB",
-        "Bytes of publications kept. Guards memory, so it cannot be lifted.",
+    never_zero(
+        "it guards memory, so it cannot be lifted; history_count = 0 keeps none",
+        key(
+            "history_bytes",
+            Kind::Size(KIB, GIB, |o, v| o.history_bytes = v),
+            "1MiB",
+            "Bytes of publications kept.",
+        ),
     ),
-    key(
-        "history_age",
-        Kind::Time(|o, v| o.history_age = v),
-        "5m",
-        "How long a publication is kept.",
+    never_zero(
+        "it guards memory, so it cannot be lifted; history_count = 0 keeps none",
+        key(
+            "history_age",
+            Kind::Time(|o, v| o.history_age = v),
+            "5m",
+            "How long a publication is kept.",
+        ),
     ),
     key(
         "publish",

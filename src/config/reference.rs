@@ -69,10 +69,12 @@ fn add_row<T>(key: &Key<T>, short: &str, full: &str, text: &mut String) {
         literal => format!("`{literal}`"),
     };
     let (value, doc, variable) = (key.describe(), key.doc, variable(full));
+    let zero = key.never_zero.map(|why| format!(" Never 0: {why}."));
+    let zero = zero.unwrap_or_default();
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "| `{short}` | {value} | {default} | {doc} | `{variable}` |"
+        "| `{short}` | {value} | {default} | {doc}{zero} | `{variable}` |"
     );
 }
 

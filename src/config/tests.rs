@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::key::{Key, Kind};
+use super::keys::{KEYS, NAMESPACE_KEYS};
 use super::{Faults, Flags, Sources, load};
 
 /// The faults of these sources; none if they load.
@@ -39,16 +41,53 @@ fn check_value(key: &str, value: &str, problem: &str) {
 fn what_guards_memory_cannot_be_lifted() {
     for key in ["head_bytes", "message_bytes"] {
         let max = if key == "head_bytes" { 1 } else { 16 };
-        let problem = format!("0 is not from 1 KiB to {max} MiB");
-        check_value(&format!("limits.{key}"), "0", &problem);
+        let problem = format!("1 is not from 1 KiB to {max} MiB");
+        check_value(&format!("limits.{key}"), "1", &problem);
     }
-    check_value("limits.outbox_bytes", "0", "0 is not from 1 KiB to 1 GiB");
-    check_value(
-        "limits.outbox_messages",
-        "0",
-        "0 is not from 1 to 1000000000",
-    );
-    check_value("limits.write_timeout", "\"0\"", "\"0\" is not above zero");
+    let guard = "must be above 0: it guards memory, so it cannot be lifted";
+    check_value("limits.head_bytes", "\"0KiB\"", guard);
+    check_value("limits.outbox_bytes", "0", guard);
+    let none = format!("{guard}; none would fit no message");
+    check_value("limits.outbox_messages", "0", &none);
+    let stalled = "must be above 0: without it one stalled reader would hold memory for ever";
+    for zero in ["0", "\"0\"", "\"0s\""] {
+        check_value("limits.write_timeout", zero, stalled);
+    }
+}
+
+/// A key refuses 0 exactly if its row says why, so that the reference knows and an operator is told.
+fn check_zero<T: Default>(keys: &[Key<T>]) {
+    for key in keys {
+        let is_number = match key.kind {
+            Kind::Count(..)
+            | Kind::Limit(_)
+            | Kind::OnlyOne
+            | Kind::Size(..)
+            | Kind::Time(_)
+            | Kind::TimeLimit(_) => true,
+            Kind::Listen(_) | Kind::List(..) | Kind::Flag(_) | Kind::Choice(_) | Kind::Path(_) => {
+                false
+            }
+        };
+        let refused = key.apply(&mut T::default(), &toml::Value::Integer(0)).err();
+        let told = key
+            .never_zero
+            .map(|why| vec![format!("must be above 0: {why}")]);
+        if is_number {
+            assert_eq!(refused, told, "{}", key.name);
+        } else {
+            assert_eq!(told, None, "{}", key.name);
+        }
+        if matches!(key.kind, Kind::Time(_)) {
+            assert!(told.is_some(), "{} is a duration above 0", key.name);
+        }
+    }
+}
+
+#[test]
+fn whatever_refuses_zero_says_why() {
+    check_zero(KEYS);
+    check_zero(NAMESPACE_KEYS);
 }
 
 #[test]
@@ -78,7 +117,11 @@ fn a_bad_value_is_told_what_would_be_right() {
             "[\"127.0.0.1:1\", \"localhost:1\"]",
             "127.0.0.1:1 is there twice",
         ),
-        ("server.workers", "0", "0 is not from 1 to 64"),
+        (
+            "server.workers",
+            "0",
+            "must be above 0: without one, history and statistics would never be answered",
+        ),
         ("server.workers", "65", "65 is not from 1 to 64"),
         ("server.workers", "-1", "-1 is not from 1 to 64"),
         (
@@ -185,8 +228,8 @@ fn a_bad_value_is_told_what_would_be_right() {
         ),
         (
             "rooms.chat.history_bytes",
-            "0",
-            "0 is not from 1 KiB to 1 GiB",
+            "1",
+            "1 is not from 1 KiB to 1 GiB",
         ),
         (
             "rooms.default.publish",
@@ -333,7 +376,8 @@ fn all_faults_are_reported_at_once() {
             "server.listn (kinglet.toml): unknown key; did you mean server.listen?",
             "store.queue (kinglet.toml): not in this version yet",
             "limit.rooms (KINGLET_LIMIT__ROOMS): unknown key; did you mean KINGLET_LIMITS__ROOMS?",
-            "server.workers (kinglet.toml): 0 is not from 1 to 64",
+            "server.workers (kinglet.toml): must be above 0: without one, history and statistics \
+             would never be answered",
             "server.allowed_hosts (kinglet.toml): \"a:1\" is not a host; write a name or address \
              without scheme and port: \"example.org\"",
             "server.allowed_hosts (kinglet.toml): 3 is not a string",

@@ -138,12 +138,13 @@ pub(super) fn duration(value: &Value) -> Result<Duration, String> {
         .ok_or_else(|| format!("{} is longer than 365d", quoted(text)))
 }
 
-/// A duration above zero.
-pub(super) fn duration_above_zero(value: &Value) -> Result<Duration, String> {
-    match duration(value)? {
-        Duration::ZERO => Err(format!("{} is not above zero", shown(value))),
-        duration => Ok(duration),
-    }
+/// Whether a number, size or duration is 0, with or without a unit.
+pub(super) fn is_zero(value: &Value) -> bool {
+    let zero = |units| value.as_str().and_then(|text| with_unit(text, units)?.0) == Some(0);
+    value.as_integer() == Some(0)
+        || value.as_str() == Some("0")
+        || zero(&SIZE_UNITS[..])
+        || zero(&TIME_UNITS[..])
 }
 
 /// Splits `text` into digits and one of `units`. The number is `None` when it is too large.
@@ -363,6 +364,18 @@ mod tests {
         check(i64::MAX, None);
         check(1.5, None);
         check(true, None);
+    }
+
+    #[test]
+    fn zero_is_zero_in_every_unit() {
+        for zero in ["0", "0s", "00ms", "0d", "0KiB"] {
+            assert!(is_zero(&zero.into()), "{zero}");
+        }
+        assert!(is_zero(&0.into()));
+        for other in ["", "s", "1", "10s", "0x", "-0s", "0 s", "zero"] {
+            assert!(!is_zero(&other.into()), "{other}");
+        }
+        assert!(!is_zero(&false.into()) && !is_zero(&1.into()));
     }
 
     #[test]
