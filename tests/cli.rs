@@ -389,7 +389,6 @@ fn a_position_of_another_stream_is_said_to_be_lost() {
 #[test]
 fn refusals_are_one_line_with_a_code_of_their_own() {
     check_failure(&["--lisen", "x"], 2, &["'--lisen'", "'--listen'"]);
-    check_failure(&["--data-dir", "x"], 2, &["'--data-dir'"]);
     check_failure(&["publish", "global"], 2, &["<EVENT>"]);
     check_failure(&["publish", "a b", "e"], 2, &["U+0020"]);
     check_failure(
@@ -409,6 +408,27 @@ fn refusals_are_one_line_with_a_code_of_their_own() {
         2,
         &["cannot read none.toml"],
     );
+}
+
+#[test]
+fn a_flag_of_a_later_version_is_not_called_a_mistake() {
+    for (arguments, flag) in [
+        (
+            &["publish", "--token", "t", "global", "hello"][..],
+            "--token",
+        ),
+        (&["publish", "global", "hello", "--ca=ca.pem"][..], "--ca"),
+        (&["subscribe", "global", "--token", "t"][..], "--token"),
+        (&["subscribe", "--ca", "ca.pem", "global"][..], "--ca"),
+        (&["serve", "--data-dir", "/tmp"][..], "--data-dir"),
+        (&["--data-dir=/tmp"][..], "--data-dir"),
+        (&["serve", "--insecure-runs"][..], "--insecure-runs"),
+        (&["serve", "--tls-self-signed"][..], "--tls-self-signed"),
+    ] {
+        let ended = ended(arguments, &[]);
+        let line = format!("error: {flag} is not in this version yet\n");
+        assert_eq!((ended.code, ended.errors), (Some(2), line), "{arguments:?}");
+    }
 }
 
 #[test]

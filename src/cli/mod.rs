@@ -24,6 +24,7 @@ mod url;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::arguments::{Arguments, Command};
 
@@ -97,6 +98,15 @@ fn carry_out(arguments: Arguments) -> Exit {
     }
 }
 
+/// Flags that later versions know: clap would call them misspelt, and suggest others.
+const LATER_FLAGS: [&str; 5] = [
+    "--token",
+    "--ca",
+    "--data-dir",
+    "--insecure-runs",
+    "--tls-self-signed",
+];
+
 /// Help goes to standard output as clap lays it out; a fault becomes one line.
 fn show_usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
@@ -104,7 +114,15 @@ fn show_usage(error: &clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    output::error(&usage_line(&error.render().to_string()));
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
+        _ => "",
+    };
+    if LATER_FLAGS.contains(&flag) {
+        output::error(&format!("{flag} is not in this version yet"));
+    } else {
+        output::error(&usage_line(&error.render().to_string()));
+    }
     Exit::Misused
 }
 
