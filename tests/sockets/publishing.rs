@@ -235,6 +235,8 @@ fn a_batch_answers_each_command_by_itself() {
         {"other": {}},
         {"publish": {"rooms": ["a", "b"], "event": "e", "id": "k"}},
         {"publish": {"rooms": ["a", "b"], "event": "e", "id": "k"}},
+        {"publish": {"room": "a", "event": "e"}, "other": {}},
+        {},
     ]));
     assert_eq!(answer.status(), 200);
     let results = answer.json()["results"].clone();
@@ -246,6 +248,13 @@ fn a_batch_answers_each_command_by_itself() {
         (&json!("k"), &json!(2))
     );
     assert_eq!(results[4], results[3]);
+    // An entry that asks for two things gets neither.
+    let message = results[5]["error"]["message"].as_str().unwrap();
+    assert_eq!(results[5]["error"]["code"], "VALIDATION_FAILED");
+    assert!(message.contains("unknown field `other`"), "{message}");
+    assert_eq!(results[6]["error"]["code"], "VALIDATION_FAILED");
+    let room = get(server.address(), "/api/v1/rooms/a");
+    assert_eq!(room.json()["offset"], 2);
     let one = json!({"publish": {"room": "a", "event": "e"}});
     assert_eq!(batch(json!(vec![one.clone(); 100])).status(), 200);
     for commands in [json!([]), json!(vec![one; 101]), json!({}), json!(null)] {

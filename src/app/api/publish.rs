@@ -51,7 +51,9 @@ struct BatchBody<'a> {
     commands: Vec<&'a RawValue>,
 }
 
+/// One entry of a batch holds exactly one command, so a further member is no mere addition.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchCommand<'a> {
     #[serde(borrow)]
     publish: Option<&'a RawValue>,
