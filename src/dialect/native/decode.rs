@@ -77,6 +77,26 @@ pub static COMMANDS: &[CommandType] = &[
     },
 ];
 
+/// Message types that later versions know: who sends one has made no mistake.
+const LATER: &[&str] = &[
+    "auth",
+    "presence",
+    "execute",
+    "project_create",
+    "project_list",
+    "project_delete",
+    "project_join",
+    "project_leave",
+    "agent_new_session",
+    "agent_kill",
+    "get_messages",
+    "health_check",
+    "permission.answer",
+];
+
+/// How the names of further such types begin.
+const LATER_PREFIX: &str = "run.";
+
 /// What a reply repeats so that the client can match it.
 #[derive(Clone, Debug, Default)]
 pub struct Correlation {
@@ -150,11 +170,13 @@ fn command(envelope: &Envelope<'_>) -> Result<(&'static CommandType, Command), F
     };
     let Some(known) = COMMANDS.iter().find(|known| known.name == kind) else {
         let names: Vec<&str> = COMMANDS.iter().map(|known| known.name).collect();
-        let kind = shorten(&kind);
-        return Err(invalid(format!(
-            "unknown type \"{kind}\"; known are {}",
-            names.join(", ")
-        )));
+        let is_later = LATER.contains(&&*kind) || kind.starts_with(LATER_PREFIX);
+        let (kind, names) = (shorten(&kind), names.join(", "));
+        return Err(invalid(if is_later {
+            format!("the type \"{kind}\" is not in this version yet; known are {names}")
+        } else {
+            format!("unknown type \"{kind}\"; known are {names}")
+        }));
     };
     Ok((known, (known.parse)(envelope)?))
 }
