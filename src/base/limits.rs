@@ -65,6 +65,15 @@ pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Rooms one publish may name (Pusher's bound on channels of one event).
 pub const ROOMS_PER_PUBLISH: usize = 100;
 
+/// Rooms one subscribe or unsubscribe may name; each gets a reply of its own.
+pub const ROOMS_PER_SUBSCRIBE: usize = 100;
+
+/// Sessions one publish may leave out: every recipient is looked up among them.
+pub const EXCEPT_SESSIONS: usize = 100;
+
+/// Bytes of a publication's source, which is repeated to every recipient.
+pub const SOURCE_BYTES: usize = 255;
+
 /// Commands one batch may hold.
 pub const BATCH_COMMANDS: usize = 100;
 

@@ -300,8 +300,8 @@ fn named_rooms(envelope: &Envelope<'_>) -> Result<Vec<Result<RoomName, Fault>>, 
     }
     if let Some(raw) = envelope.rooms {
         let names: Vec<String> = typed(raw, "rooms", "a list of strings")?;
-        if names.is_empty() || names.len() > limits::ROOMS_PER_PUBLISH {
-            let most = limits::ROOMS_PER_PUBLISH;
+        if names.is_empty() || names.len() > limits::ROOMS_PER_SUBSCRIBE {
+            let most = limits::ROOMS_PER_SUBSCRIBE;
             return Err(invalid(format!("rooms must name 1 to {most} rooms")));
         }
         return Ok(names.iter().map(|name| room(name)).collect());

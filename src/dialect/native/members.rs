@@ -25,6 +25,9 @@ pub fn page_limit(asked: Option<u64>) -> Option<usize> {
     (1..=limits::PAGE).contains(&limit).then_some(limit)
 }
 
+// A publication's `RoomSet` has this many bits, one for each of its rooms.
+const _: () = assert!(limits::ROOMS_PER_PUBLISH <= 128);
+
 /// Checks the rooms of a publish: 1 to [`limits::ROOMS_PER_PUBLISH`] good names; a name given
 /// twice counts once.
 ///
@@ -66,13 +69,16 @@ pub fn json_payload(data: Option<&RawValue>) -> Result<Payload, Fault> {
     Ok(Payload::Json(compacted.into()))
 }
 
-/// Checks a publication's `source`: at most 255 bytes.
+/// Checks a publication's `source`: at most [`limits::SOURCE_BYTES`].
 ///
 /// # Errors
 /// VALIDATION_FAILED when it is longer.
 pub fn publish_source(source: Option<String>) -> Result<Option<Box<str>>, Fault> {
     match source {
-        Some(source) if source.len() > 255 => Err(invalid("source must have at most 255 bytes")),
+        Some(source) if source.len() > limits::SOURCE_BYTES => {
+            let most = limits::SOURCE_BYTES;
+            Err(invalid(format!("source must have at most {most} bytes")))
+        }
         Some(source) => Ok(Some(source.into())),
         None => Ok(None),
     }
@@ -93,7 +99,7 @@ pub fn publish_key(key: Option<String>) -> Result<Option<Box<str>>, Fault> {
     }
 }
 
-/// Reads `except`: one session id or a list of at most [`limits::ROOMS_PER_PUBLISH`].
+/// Reads `except`: one session id or a list of at most [`limits::EXCEPT_SESSIONS`].
 ///
 /// # Errors
 /// VALIDATION_FAILED when it is something else.
@@ -104,8 +110,9 @@ pub fn except(raw: &RawValue) -> Result<Vec<SessionId>, Fault> {
     } else {
         vec![serde_json::from_str::<String>(raw.get()).map_err(|_| wrong())?]
     };
-    if names.len() > limits::ROOMS_PER_PUBLISH {
-        return Err(wrong());
+    if names.len() > limits::EXCEPT_SESSIONS {
+        let most = limits::EXCEPT_SESSIONS;
+        return Err(invalid(format!("except may name at most {most} sessions")));
     }
     names
         .iter()
