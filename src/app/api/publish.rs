@@ -1,7 +1,5 @@
 //! POST /api/v1/publish and /api/v1/batch.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -11,7 +9,7 @@ use crate::app::publish;
 use crate::base::limits;
 use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
-use crate::domain::command::{Payload, Publish};
+use crate::domain::command::Publish;
 use crate::domain::fault::Fault;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array};
@@ -136,16 +134,6 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
     let event = body
         .event
         .ok_or_else(|| invalid("event is missing: name what is published"))?;
-    let payload = match (body.data, body.data_base64) {
-        (Some(_), Some(_)) => return Err(invalid("give data or data_base64, not both")),
-        (data, None) => members::json_payload(data)?,
-        (None, Some(text)) => Payload::Bytes(
-            STANDARD
-                .decode(text)
-                .map_err(|_| invalid("data_base64 must be base64 with its padding"))?
-                .into(),
-        ),
-    };
     let key = match (key_header.map(str::to_owned), body.id) {
         (Some(header), Some(id)) if header != id => {
             return Err(invalid("Idempotency-Key and id differ; give one of them"));
@@ -155,7 +143,7 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
     Ok(Publish {
         rooms: members::publish_rooms(&names)?,
         event: members::publish_event(event)?,
-        payload,
+        payload: members::payload(body.data, body.data_base64)?,
         source: members::publish_source(body.source)?,
         key: members::publish_key(key)?,
         except: match body.except {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::base::limits;
 use crate::dialect::native::members::{
-    epoch, except, invalid, json_payload, page_limit, publish_event, publish_key, publish_rooms,
+    epoch, except, invalid, page_limit, payload, publish_event, publish_key, publish_rooms,
     publish_source, room, shorten, since,
 };
 use crate::domain::command::{Command, HistoryQuery, Publish};
@@ -205,6 +205,8 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    data_base64: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     source: Option<&'a RawValue>,
     #[serde(borrow, default)]
     key: Option<&'a RawValue>,
@@ -338,7 +340,7 @@ fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     Ok(Command::Publish(Publish {
         rooms: publish_rooms(&names)?,
         event: publish_event(event)?,
-        payload: json_payload(envelope.data)?,
+        payload: payload(envelope.data, text(envelope.data_base64, "data_base64")?)?,
         source: publish_source(text(envelope.source, "source")?)?,
         key: publish_key(text(envelope.key, "key")?)?,
         except: match envelope.except {

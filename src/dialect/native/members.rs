@@ -3,6 +3,8 @@
 //! The same on a socket and over HTTP, so that both refuse the same things in the same words. May
 //! not touch: envelopes, message types, sessions.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -59,12 +61,24 @@ pub fn publish_event(event: String) -> Result<Box<str>, Fault> {
     Ok(event.into())
 }
 
-/// Takes `data` as the publisher spelt it, on one line; absent is null.
+/// Takes `data` as the publisher spelt it, on one line, or the bytes of `data_base64`; absent is
+/// null.
 ///
 /// # Errors
-/// VALIDATION_FAILED when it nests deeper than [`limits::JSON_DEPTH`].
-pub fn json_payload(data: Option<&RawValue>) -> Result<Payload, Fault> {
-    let raw = data.map_or("null", RawValue::get);
+/// VALIDATION_FAILED when both are given, when `data` nests deeper than [`limits::JSON_DEPTH`], or
+/// when `data_base64` is not base64 with its padding (RFC 4648 section 4).
+pub fn payload(data: Option<&RawValue>, data_base64: Option<String>) -> Result<Payload, Fault> {
+    let raw = match (data, data_base64) {
+        (Some(_), Some(_)) => return Err(invalid("give data or data_base64, not both")),
+        (None, Some(text)) => {
+            let bytes = STANDARD
+                .decode(text)
+                .map_err(|_| invalid("data_base64 must be base64 with its padding"))?;
+            return Ok(Payload::Bytes(bytes.into()));
+        }
+        (Some(data), None) => data.get(),
+        (None, None) => "null",
+    };
     let compacted = compact(raw, limits::JSON_DEPTH).map_err(|fault| invalid(fault.to_string()))?;
     Ok(Payload::Json(compacted.into()))
 }
@@ -179,4 +193,53 @@ pub fn shorten(text: &str) -> String {
 /// VALIDATION_FAILED with this message.
 pub(super) fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::ValidationFailed, message)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn a_payload_is_json_or_bytes_and_not_both() {
+        let check = |data: Option<&str>, base64: Option<&str>, expected: Result<Payload, &str>| {
+            let data = data.map(raw);
+            let found = payload(data.as_deref(), base64.map(str::to_owned));
+            let found = found.map_err(|fault| fault.message);
+            assert_eq!(
+                found,
+                expected.map_err(str::to_owned),
+                "{data:?} {base64:?}"
+            );
+        };
+        let both = "give data or data_base64, not both";
+        let wrong = "data_base64 must be base64 with its padding";
+        check(None, None, Ok(Payload::Json("null".into())));
+        check(Some("[1, 2]"), None, Ok(Payload::Json("[1, 2]".into())));
+        check(
+            None,
+            Some("AAH/"),
+            Ok(Payload::Bytes(vec![0, 1, 255].into())),
+        );
+        check(None, Some(""), Ok(Payload::Bytes(Vec::new().into())));
+        check(Some("null"), Some("AAH/"), Err(both));
+        for malformed in ["AA", "A A=", "AA-_", "?"] {
+            check(None, Some(malformed), Err(wrong));
+        }
+    }
+
+    #[test]
+    fn except_over_its_bound_says_the_bound() {
+        let list = |count| {
+            let id = format!("{:032x}", 7);
+            raw(&serde_json::to_string(&vec![id; count]).unwrap())
+        };
+        assert_eq!(except(&list(limits::EXCEPT_SESSIONS)).unwrap().len(), 100);
+        let fault = except(&list(limits::EXCEPT_SESSIONS + 1)).unwrap_err();
+        assert_eq!(fault.message, "except may name at most 100 sessions");
+    }
 }
