@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use crate::app::chain;
+use crate::app::commands::finish;
 use crate::app::publish::room_fault;
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
-use crate::bus::job::Reply;
 use crate::bus::room::Missed;
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
@@ -44,17 +44,25 @@ pub(super) fn join_first(
     Ok(joined)
 }
 
-#[allow(clippy::too_many_arguments)]
+/// A command about memberships.
+pub(super) struct Asked<'a> {
+    /// The type of the message.
+    pub(super) name: &'static str,
+    /// What its replies repeat.
+    pub(super) to: &'a Correlation,
+    /// The rooms in the order asked for, each answered by itself.
+    pub(super) rooms: Vec<Result<RoomName, Fault>>,
+}
+
 pub(super) fn subscribe(
     peer: &mut Peer,
     id: PeerId,
-    name: &'static str,
-    to: &Correlation,
-    rooms: Vec<Result<RoomName, Fault>>,
+    asked: Asked<'_>,
     since: Option<&Since>,
     hub: &mut Hub,
     now: Now,
 ) {
+    let Asked { name, to, rooms } = asked;
     for room in rooms {
         let space = peer.outbox.space(&hub.outbox_limits);
         let Some(session) = peer.open_session() else {
@@ -76,7 +84,7 @@ pub(super) fn subscribe(
             encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
             Ok(json)
         });
-        let reply = finish(to, outcome, hub, now);
+        let reply = finish(to, outcome, &hub.counters, now);
         websocket::reply(peer, id, &reply, hub, now);
     }
 }
@@ -91,15 +99,8 @@ fn size(missed: &[(u64, Arc<Publication>)]) -> usize {
     sizes.sum()
 }
 
-pub(super) fn unsubscribe(
-    peer: &mut Peer,
-    id: PeerId,
-    name: &'static str,
-    to: &Correlation,
-    rooms: Vec<Result<RoomName, Fault>>,
-    hub: &mut Hub,
-    now: Now,
-) {
+pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &mut Hub, now: Now) {
+    let Asked { name, to, rooms } = asked;
     for room in rooms {
         let Some(session) = peer.open_session() else {
             return;
@@ -116,23 +117,8 @@ pub(super) fn unsubscribe(
             encode::unsubscribed(to, &room, now.wall, &mut json);
             Ok(json)
         });
-        let reply = finish(to, outcome, hub, now);
+        let reply = finish(to, outcome, &hub.counters, now);
         websocket::reply(peer, id, &reply, hub, now);
-    }
-}
-
-fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, hub: &Hub, now: Now) -> Reply {
-    match outcome {
-        Ok(json) => Reply {
-            json,
-            is_error: false,
-        },
-        Err(fault) => {
-            if fault.code == Code::InternalError {
-                hub.counters.increment(Counter::HandlerPanics);
-            }
-            crate::app::commands::fault_reply(to, &fault, now.wall)
-        }
     }
 }
 

@@ -16,9 +16,10 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::rate_limit::{Rate, TokenBucket};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
-use crate::protocol::timers::{Tick, Timer};
+use crate::protocol::timers::{Tick, Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::dispatch::Flow;
+use crate::shard::membership::Asked;
 use crate::shard::peer::{Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
 use crate::shard::{Hub, http, membership, timeouts};
 use crate::wire::http::response::Response;
@@ -117,58 +118,42 @@ pub(super) fn receive(
         fragments: fragments.unwrap_or(u32::MAX),
     };
     let (taken, step) = socket.next(input, &limits);
-    match step {
+    let decoded = match step {
         Step::More => return (taken, Flow::Wait),
-        Step::Heard => {}
-        Step::Ping(payload) => peer.outbox.push_own(|out| {
-            write_header(true, Opcode::Pong, payload.len() as u64, None, out);
-            out.extend_from_slice(payload);
-        }),
+        Step::Heard => None,
+        Step::Ping(payload) => {
+            push_frame(&mut peer.outbox, Opcode::Pong, payload);
+            None
+        }
         Step::Text(text) => {
-            hub.counters.increment(Counter::MessagesReceived);
-            peer.timers.set(
-                Timer::Idle,
-                hub.services
-                    .config
-                    .heartbeat
-                    .idle_timeout
-                    .unwrap_or_default(),
-                now.mono,
-            );
+            note_message(&mut peer.timers, hub, now);
             if session.dialect == Dialect::Echo {
                 push_frame(&mut peer.outbox, Opcode::Text, text.as_bytes());
+                None
             } else {
-                let decoded = chain::validate(text, session.id);
-                message(peer, id, decoded, hub, now);
+                Some(chain::validate(text, session.id))
             }
         }
         Step::Binary(bytes) => {
-            hub.counters.increment(Counter::MessagesReceived);
-            peer.timers.set(
-                Timer::Idle,
-                hub.services
-                    .config
-                    .heartbeat
-                    .idle_timeout
-                    .unwrap_or_default(),
-                now.mono,
-            );
+            note_message(&mut peer.timers, hub, now);
             if session.dialect == Dialect::Echo {
                 push_frame(&mut peer.outbox, Opcode::Binary, bytes);
+                None
             } else {
-                let decoded = match simdutf8::basic::from_utf8(bytes) {
-                    Ok(text) => chain::validate(text, session.id),
-                    Err(_) => not_text(),
-                };
-                message(peer, id, decoded, hub, now);
+                let text = simdutf8::basic::from_utf8(bytes);
+                Some(text.map_or_else(|_| not_text(), |text| chain::validate(text, session.id)))
             }
         }
         Step::Closing(code) => {
             push_close(&mut peer.outbox, code, "");
             hub.leave_all(session);
             peer.stage = Stage::Flushing;
+            None
         }
-        Step::Closed => peer.stage = Stage::Flushing,
+        Step::Closed => {
+            peer.stage = Stage::Flushing;
+            None
+        }
         Step::Fault(fault) => {
             hub.counters
                 .increment(if fault.close_code() == code::MESSAGE_TOO_BIG {
@@ -180,9 +165,20 @@ pub(super) fn receive(
             push_close(&mut peer.outbox, fault.close_code(), fault.reason());
             hub.leave_all(session);
             peer.stage = Stage::FlushingThenLingering;
+            None
         }
+    };
+    if let Some(decoded) = decoded {
+        message(peer, id, decoded, hub, now);
     }
     (taken, Flow::Continue)
+}
+
+/// Counts a message, which also shows that the session is not idle.
+fn note_message(timers: &mut Timers, hub: &Hub, now: Now) {
+    hub.counters.increment(Counter::MessagesReceived);
+    let timeout = hub.services.config.heartbeat.idle_timeout;
+    timers.set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
 }
 
 fn not_text() -> Decoded {
@@ -223,21 +219,15 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             peer.pause = Some(Pause::Job);
         }
         Ok((kind, Command::Subscribe { rooms, since })) => {
-            membership::subscribe(
-                peer,
-                id,
-                kind.name,
-                &correlation,
-                rooms,
-                since.as_ref(),
-                hub,
-                now,
-            );
+            let (name, to) = (kind.name, &correlation);
+            let asked = Asked { name, to, rooms };
+            membership::subscribe(peer, id, asked, since.as_ref(), hub, now);
         }
         // Whoever answers pings in JSON has been heard by its arrival.
         Ok((_, Command::Pong)) => {}
         Ok((kind, Command::Unsubscribe { rooms })) => {
-            membership::unsubscribe(peer, id, kind.name, &correlation, rooms, hub, now);
+            let (name, to) = (kind.name, &correlation);
+            membership::unsubscribe(peer, id, Asked { name, to, rooms }, hub, now);
         }
         Ok((kind, command)) => {
             let address = peer.address;
