@@ -196,7 +196,12 @@ mod tests {
         check("?room=a&room=a&room=b", Ok(&["a", "b"]));
         check("?project_id=7&board_id=x", Ok(&["project:7", "board:x"]));
         check("?room=a%3Ab", Ok(&["a:b"]));
-        check("?room=", Err(400));
+        check("?room=&project_id=&board_id", Ok(&["global"]));
+        check("?project_id=&room=a", Ok(&["a"]));
+        for parameter in ["room", "project_id", "board_id"] {
+            check(&format!("?{parameter}=%ff"), Err(400));
+            check(&format!("?room=a&{parameter}=%zz"), Err(400));
+        }
         check("?room=a%20b", Err(400));
         check("?room=a&room=b&room=c", Err(429));
     }
