@@ -15,7 +15,8 @@ pub enum Dialect {
     Native,
     /// `/ws` with the subprotocol `kinglet.v1`: hello first.
     NativeV1,
-    /// `/ws/echo`: every message comes back; in no room.
+    /// `/ws/echo`: every message comes back; in no room, and charged to no message rate, because
+    /// it is there to be measured.
     Echo,
 }
 
