@@ -459,3 +459,6 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,6 +56,13 @@ fn said(messages: &[Value]) -> Vec<Value> {
     said.map(|message| message["data"].clone()).collect()
 }
 
+/// Replies to commands whose ids count from 0: none is missing, none comes before its turn.
+fn assert_in_order(replies: &[Value]) {
+    for (number, reply) in replies.iter().enumerate() {
+        assert_eq!(reply["id"], number);
+    }
+}
+
 /// The types of `messages`.
 fn types(messages: &[Value]) -> Vec<&str> {
     let types = messages.iter().map(|message| message["type"].as_str());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kinglet::metrics::names::Counter;
 use serde_json::json;
 
-use crate::{SECOND, world};
+use crate::{SECOND, assert_in_order, world};
 
 #[test]
 fn a_burst_is_answered_at_once_and_the_rest_at_the_rate() {
@@ -33,12 +33,7 @@ fn a_burst_is_answered_at_once_and_the_rest_at_the_rate() {
     world.advance(2 * SECOND);
     replies.extend(world.client(id).take_json());
     assert_eq!(replies.len(), 60);
-    assert!(
-        replies
-            .iter()
-            .zip(0..)
-            .all(|(reply, number)| reply["id"] == number)
-    );
+    assert_in_order(&replies);
     assert_eq!(world.client(id).close_code(), None);
 }
 

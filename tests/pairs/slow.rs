@@ -3,7 +3,7 @@
 use kinglet::metrics::names::Counter;
 use serde_json::json;
 
-use crate::{NO_RATE, SECOND, ask, publish, said, types, world};
+use crate::{NO_RATE, SECOND, ask, assert_in_order, publish, said, types, world};
 
 #[test]
 fn a_slow_consumer_is_closed_with_4000_and_nobody_else_notices() {
@@ -125,12 +125,7 @@ fn one_who_does_not_read_its_replies_gets_no_new_ones_until_it_does() {
     world.settle();
     let replies = world.client(id).take_json();
     assert_eq!(replies.len(), 2000);
-    assert!(
-        replies
-            .iter()
-            .zip(0..)
-            .all(|(reply, number)| reply["id"] == number)
-    );
+    assert_in_order(&replies);
     assert_eq!(world.client(id).close_code(), None);
 }
 
