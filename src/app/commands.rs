@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use crate::app::chain;
 use crate::app::publish;
-use crate::app::services::Services;
-use crate::base::clock::{Now, Wall};
+use crate::app::services::Context;
+use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::bus::job::Reply;
 use crate::config::PublishPolicy;
@@ -18,7 +18,6 @@ use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Command, HistoryQuery};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
-use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 
 /// The session that asks.
@@ -38,10 +37,9 @@ pub fn answer(
     to: &Correlation,
     command: Command,
     asker: &Asker<'_>,
-    services: &Services,
-    counters: &Counters,
-    now: Now,
+    context: Context<'_>,
 ) -> Reply {
+    let now = context.now;
     let outcome = chain::guard(name, asker.session, || {
         let mut json = Vec::with_capacity(192);
         match command {
@@ -50,14 +48,13 @@ pub fn answer(
                 let caller_in = |room: &RoomName| Caller::Session {
                     is_member: is_member(room),
                 };
-                let receipt =
-                    publish::publish(asked, caller_in, asker.address, services, counters, now)?;
+                let receipt = publish::publish(asked, caller_in, asker.address, context)?;
                 encode::published(to, &receipt.placements, now.wall, &mut json);
             }
             Command::History(query) => {
                 // Reading needs no membership, so where it is unknown it is none.
                 let is_member = asker.is_member.is_some_and(|is_in| is_in(&query.room));
-                let page = history(&query, Caller::Session { is_member }, services, now)?;
+                let page = history(&query, Caller::Session { is_member }, context)?;
                 encode::history(to, &page, now.wall, &mut json);
             }
             Command::Ping => encode::pong(to, now.wall, &mut json),
@@ -67,7 +64,7 @@ pub fn answer(
         }
         Ok(json)
     });
-    finish(to, outcome, counters, now)
+    finish(to, outcome, context)
 }
 
 /// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.
@@ -77,12 +74,7 @@ fn not_here() -> Fault {
 
 /// The one reply to a command that was carried out with this `outcome`.
 #[must_use]
-pub fn finish(
-    to: &Correlation,
-    outcome: Result<Vec<u8>, Fault>,
-    counters: &Counters,
-    now: Now,
-) -> Reply {
+pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Context<'_>) -> Reply {
     match outcome {
         Ok(json) => Reply {
             json,
@@ -90,9 +82,9 @@ pub fn finish(
         },
         Err(fault) => {
             if fault.code == Code::InternalError {
-                counters.increment(Counter::HandlerPanics);
+                context.counters.increment(Counter::HandlerPanics);
             }
-            fault_reply(to, &fault, now.wall)
+            fault_reply(to, &fault, context.now.wall)
         }
     }
 }
@@ -116,15 +108,21 @@ pub fn fault_reply(to: &Correlation, fault: &Fault, now: Wall) -> Reply {
 pub fn history(
     query: &HistoryQuery,
     caller: Caller,
-    services: &Services,
-    now: Now,
+    context: Context<'_>,
 ) -> Result<HistoryPage, Fault> {
     let room = &query.room;
     let policy = PublishPolicy::Grant;
     access::check(Identity::Anonymous, caller, Action::History, room, policy)?;
-    let (position, page) = services
+    let (position, page) = context
+        .services
         .rooms
-        .history(room, query.since, query.limit, query.reverse, now.mono)
+        .history(
+            room,
+            query.since,
+            query.limit,
+            query.reverse,
+            context.now.mono,
+        )
         .ok_or_else(|| no_room(room.as_str()))?;
     if query.epoch.is_some_and(|epoch| epoch != position.epoch) {
         return Err(Fault::new(

@@ -1,7 +1,7 @@
 //! Whether an upgrade request becomes a session, and with which dialect and first rooms.
 
 use crate::app::http::{error_response, fault_response};
-use crate::app::services::Services;
+use crate::app::services::Live;
 use crate::dialect::Dialect;
 use crate::dialect::native::members;
 use crate::domain::fault::{Code, Fault};
@@ -45,7 +45,7 @@ pub fn open(
     endpoint: Endpoint,
     head: &Head,
     draining: bool,
-    services: &Services,
+    live: &Live,
 ) -> Result<Opening, Box<Response>> {
     if draining {
         let response = error_response(
@@ -84,11 +84,7 @@ pub fn open(
         Endpoint::Echo => Vec::new(),
         Endpoint::Native => first_rooms(
             head.query(),
-            services
-                .config
-                .limits
-                .rooms_per_session
-                .unwrap_or(usize::MAX),
+            live.config.limits.rooms_per_session.unwrap_or(usize::MAX),
         )
         .map_err(|fault| Box::new(fault_response(&fault)))?,
     };
@@ -172,7 +168,8 @@ mod tests {
             headers: 20,
         };
         let head = Head::parse(request, &limits).unwrap();
-        open(endpoint, &head, draining, &world.services).map_err(|refusal| refusal.status.code())
+        open(endpoint, &head, draining, &world.services.live())
+            .map_err(|refusal| refusal.status.code())
     }
 
     fn native(query: &str, protocols: &[&str]) -> Result<Opening, u16> {

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::app::services::Services;
-use crate::base::clock::Now;
+use crate::app::services::Context;
 use crate::bus::rooms::RoomFault;
 use crate::dialect::publication::Placement;
 use crate::domain::access::{self, Action, Caller, Identity};
@@ -34,13 +33,17 @@ pub fn publish(
     publish: Publish,
     caller_in: impl Fn(&RoomName) -> Caller,
     address: IpAddr,
-    services: &Services,
-    counters: &Counters,
-    now: Now,
+    context: Context<'_>,
 ) -> Result<Arc<Receipt>, Fault> {
+    let Context {
+        services,
+        counters,
+        now,
+        ..
+    } = context;
     for room in &publish.rooms {
         // Without options the namespace is unknown, which the rooms themselves refuse.
-        let Some(options) = services.config.rooms.options_of_room(room.as_str()) else {
+        let Some(options) = context.live.config.rooms.options_of_room(room.as_str()) else {
             continue;
         };
         let caller = caller_in(room);
@@ -53,7 +56,7 @@ pub fn publish(
         )?;
     }
     let Some(key) = &publish.key else {
-        return publish_now(publish, services, counters, now);
+        return publish_now(publish, context);
     };
     // In open mode there is no credential; the address stands for the publisher.
     let scope = Scope::new(Owner::Address(address), key)?;
@@ -62,7 +65,7 @@ pub fn publish(
     // for it; publishing to memory rooms takes microseconds.
     let mut receipts = services.receipts();
     let answer = match receipts.begin(&scope, &print, now.mono) {
-        Begin::New => match publish_now(publish, services, counters, now) {
+        Begin::New => match publish_now(publish, context) {
             Ok(receipt) => {
                 receipts.finish(&scope, &print, Arc::clone(&receipt), now.mono);
                 Ok(receipt)
@@ -89,21 +92,16 @@ pub fn publish(
     answer
 }
 
-fn publish_now(
-    publish: Publish,
-    services: &Services,
-    counters: &Counters,
-    now: Now,
-) -> Result<Arc<Receipt>, Fault> {
-    match services.rooms.publish(publish, now) {
+fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, Fault> {
+    match context.services.rooms.publish(publish, context.now) {
         Ok(publication) => {
-            counters.increment(Counter::Publications);
+            context.counters.increment(Counter::Publications);
             Ok(Arc::new(Receipt {
                 uid: publication.uid,
                 placements: publication.placements.clone(),
             }))
         }
-        Err(fault) => Err(room_fault(&fault, counters)),
+        Err(fault) => Err(room_fault(&fault, context.counters)),
     }
 }
 
@@ -150,6 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::base::clock::Now;
     use crate::testkit::world::{Options, World};
 
     fn asked(room: &str, data: &str, key: Option<&str>) -> Publish {
@@ -181,7 +180,12 @@ mod tests {
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last_byte));
         let services = &world.services;
         let counters = services.counters_of_workers();
-        let receipt = publish(asked, |_| caller, address, services, &counters, now);
+        let receipt = publish(
+            asked,
+            |_| caller,
+            address,
+            services.context(&services.live(), &counters, now),
+        );
         let offset = |receipt: Arc<Receipt>| receipt.placements[0].offset;
         receipt.map(offset).map_err(|fault| fault.code)
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::app::publish::Receipt;
@@ -16,11 +16,33 @@ use crate::domain::idempotency::IdempotencyTable;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
 
+/// What the operator wants at the moment: all that a reload replaces, as one.
+///
+/// Whoever begins something takes one of these and goes by it to the end, so that nothing is ever
+/// done half by an old and half by a new configuration.
+#[derive(Debug)]
+pub struct Live {
+    /// The configuration in force.
+    pub config: Config,
+}
+
+/// What every handler is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The server.
+    pub services: &'a Services,
+    /// The configuration that this one request or message goes by.
+    pub live: &'a Live,
+    /// Where the handler counts.
+    pub counters: &'a Counters,
+    /// When it was asked.
+    pub now: Now,
+}
+
 /// Shared by all threads of the server.
 #[derive(Debug)]
 pub struct Services {
-    /// What the operator wants.
-    pub config: Config,
+    live: RwLock<Arc<Live>>,
     /// Every room's stream.
     pub rooms: Rooms,
     /// The shards' mailboxes, in order.
@@ -59,7 +81,24 @@ impl Services {
             listening,
             started: now,
             draining: AtomicBool::new(false),
-            config,
+            live: RwLock::new(Arc::new(Live { config })),
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a handler is given.
+    #[must_use]
+    pub fn context<'a>(&'a self, live: &'a Live, counters: &'a Counters, now: Now) -> Context<'a> {
+        Context {
+            services: self,
+            live,
+            counters,
+            now,
         }
     }
 

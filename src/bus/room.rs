@@ -3,7 +3,7 @@
 //! Only [`Rooms`](crate::bus::rooms::Rooms) changes it. Invariant: whoever finds a room dropped
 //! after taking its lock must look it up again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::base::clock::Mono;
 use crate::base::limits;
@@ -19,8 +19,7 @@ use crate::domain::stream::{Retention, Stream};
 pub struct Room {
     /// Its name.
     pub name: RoomName,
-    /// Its namespace's options.
-    pub options: Arc<NamespaceOptions>,
+    options: RwLock<Arc<NamespaceOptions>>,
     state: Mutex<RoomState>,
 }
 
@@ -67,9 +66,19 @@ impl Room {
         };
         Self {
             name,
-            options,
+            options: RwLock::new(options),
             state: Mutex::new(state),
         }
+    }
+
+    /// Its namespace's options, which a reload may replace.
+    #[must_use]
+    pub fn options(&self) -> Arc<NamespaceOptions> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_options(&self, options: Arc<NamespaceOptions>) {
+        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, RoomState> {

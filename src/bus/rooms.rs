@@ -14,7 +14,7 @@ mod invariants;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{SessionId, ShardId};
@@ -46,8 +46,7 @@ pub struct Rooms {
     /// Rooms that were seen with neither members nor history, each once, oldest first; at most
     /// [`LEFT`]. Locked after a room, never before one.
     left: Mutex<VecDeque<RoomName>>,
-    rooms_max: Option<usize>,
-    namespaces: Namespaces,
+    rules: RwLock<Arc<Rules>>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     rng: Mutex<Rng>,
     /// Publications so far, in all rooms; moves under the locks of a publication's rooms.
@@ -58,6 +57,13 @@ impl std::fmt::Debug for Rooms {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Rooms({})", self.count())
     }
+}
+
+/// What the configuration says of rooms.
+#[derive(Debug)]
+struct Rules {
+    namespaces: Namespaces,
+    rooms_max: Option<usize>,
 }
 
 /// Why a room cannot be used.
@@ -109,11 +115,31 @@ impl Rooms {
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             left: Mutex::default(),
-            rooms_max,
-            namespaces,
+            rules: RwLock::new(Arc::new(Rules {
+                namespaces,
+                rooms_max,
+            })),
             mailboxes,
             rng: Mutex::new(rng),
             sequence: AtomicU64::new(0),
+        }
+    }
+
+    /// Goes by other options from now on. Rooms that exist take theirs at once; one whose
+    /// namespace is not known any more keeps what it has until it is dropped.
+    pub fn reconfigure(&self, namespaces: Namespaces, rooms_max: Option<usize>) {
+        let rules = Arc::new(Rules {
+            namespaces,
+            rooms_max,
+        });
+        // Whoever makes a room reads the rules under its stripe, so none is missed below.
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        for stripe in &self.stripes {
+            for room in lock(stripe).values() {
+                if let Some(options) = rules.namespaces.options_of_room(room.name.as_str()) {
+                    room.set_options(Arc::clone(options));
+                }
+            }
         }
     }
 
@@ -194,7 +220,7 @@ impl Rooms {
             });
             let bytes = publication.retained_bytes();
             for (room, (_, state)) in rooms.iter().zip(&mut states) {
-                let retention = retention(&room.options);
+                let retention = retention(&room.options());
                 state
                     .stream
                     .append(Arc::clone(&publication), bytes, &retention, now.mono);
@@ -234,7 +260,7 @@ impl Rooms {
             }
             state.unused_since = None;
             let position = state.position();
-            let missed = since.and_then(|since| state.missed(since, &room.options, now));
+            let missed = since.and_then(|since| state.missed(since, &room.options(), now));
             let sequence = self.sequence.load(Ordering::Relaxed);
             drop(state);
             return Ok(Joined {
@@ -249,7 +275,7 @@ impl Rooms {
     /// What [`Rooms::join`] tells, for one who is a member already.
     pub fn look(&self, room: &Arc<Room>, since: Option<&Since>, now: Mono) -> Joined {
         let mut state = room.state();
-        let missed = since.and_then(|since| state.missed(since, &room.options, now));
+        let missed = since.and_then(|since| state.missed(since, &room.options(), now));
         Joined {
             room: Arc::clone(room),
             position: state.position(),
@@ -291,7 +317,7 @@ impl Rooms {
     ) -> Option<(Position, Page<Arc<Publication>>)> {
         let room = self.find(name)?;
         let mut state = room.state();
-        state.stream.expire(&retention(&room.options), now);
+        state.stream.expire(&retention(&room.options()), now);
         let page = if reverse {
             state.stream.before(since, limit)
         } else {
@@ -352,7 +378,7 @@ impl Rooms {
         let rooms: Vec<Arc<Room>> = lock(stripe).values().cloned().collect();
         let mut expired = 0;
         for room in rooms {
-            expired += room.state().stream.expire(&retention(&room.options), now);
+            expired += room.state().stream.expire(&retention(&room.options()), now);
             self.age(&room, now);
         }
         expired
@@ -368,14 +394,14 @@ impl Rooms {
         }
         self.remember_left(room, &mut state);
         let since = *state.unused_since.get_or_insert(now);
-        if now.since(since) >= room.options.history_age {
+        if now.since(since) >= room.options().history_age {
             self.drop_room(&room.name, &mut state, &mut stripe);
         }
     }
 
     /// Counts a new room, or says what the limit is.
     fn count_one_more(&self) -> Result<(), usize> {
-        let limit = self.rooms_max.unwrap_or(usize::MAX);
+        let limit = self.rules().rooms_max.unwrap_or(usize::MAX);
         self.count
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
                 (count < limit).then_some(count + 1)
@@ -418,10 +444,11 @@ impl Rooms {
         if let Some(room) = stripe.get(name) {
             return Ok(Arc::clone(room));
         }
-        let Some(options) = self.namespaces.options_of_room(name.as_str()) else {
+        let rules = self.rules();
+        let Some(options) = rules.namespaces.options_of_room(name.as_str()) else {
             return Err(RoomFault::UnknownNamespace {
                 namespace: name.namespace().to_owned(),
-                known: self.namespaces.names().collect::<Vec<_>>().join(", "),
+                known: rules.namespaces.names().collect::<Vec<_>>().join(", "),
             });
         };
         if let Err(limit) = self.count_one_more() {
@@ -446,6 +473,10 @@ impl Rooms {
     fn stripe(&self, name: &RoomName) -> &Mutex<Stripe> {
         let index = usize::try_from(self.hasher.hash_one(name) % STRIPES as u64).unwrap_or(0);
         &self.stripes[index]
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn rng(&self) -> MutexGuard<'_, Rng> {

@@ -9,7 +9,7 @@ use std::{io, thread};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::app::services::Services;
+use crate::app::services::{Context, Services};
 use crate::app::{commands, http};
 use crate::base::clock::{Clock, Now};
 use crate::base::limits;
@@ -64,9 +64,9 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
     let counters = services.counters_of_workers();
     while let Ok(Job { shard, peer, work }) = queue.recv() {
         let now = clock.now();
-        let answer = attempt(work, &counters, now, |work| {
-            perform(work, services, &counters, now)
-        });
+        let live = services.live();
+        let context = services.context(&live, &counters, now);
+        let answer = attempt(work, &counters, now, |work| perform(work, context));
         counters.increment(Counter::JobsDone);
         if let Some(mailbox) = services.mailboxes.get(shard.index())
             && mailbox.push_waiting(Mail::Answer { peer, answer })
@@ -92,9 +92,9 @@ fn attempt(
 }
 
 /// Does one job; the part of a worker that is no thread.
-pub(crate) fn perform(work: Work, services: &Services, counters: &Counters, now: Now) -> Answer {
+pub(crate) fn perform(work: Work, context: Context<'_>) -> Answer {
     match work {
-        Work::Http(call) => Answer::Http(http::call(&call, services, counters, now)),
+        Work::Http(call) => Answer::Http(http::call(&call, context)),
         Work::Command {
             name,
             correlation,
@@ -112,9 +112,7 @@ pub(crate) fn perform(work: Work, services: &Services, counters: &Counters, now:
                 &correlation,
                 *command,
                 &asker,
-                services,
-                counters,
-                now,
+                context,
             ))
         }
     }

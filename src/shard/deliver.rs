@@ -141,7 +141,7 @@ fn close_slow(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     hub.counters.add(Counter::MessagesDropped, dropped as u64);
     websocket::close(peer, id, code::SLOW_CONSUMER, "slow consumer", hub, now);
     // Its socket takes nothing at the moment; the write timeout says how long it may stay so.
-    let timeout = hub.services.config.limits.write_timeout;
+    let timeout = hub.live.config.limits.write_timeout;
     peer.timers.set(Timer::Stall, timeout, now.mono);
     hub.touch(peer, id);
     hub.arm(peer, id);

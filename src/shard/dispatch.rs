@@ -166,7 +166,7 @@ pub(super) fn wrote(
     if !peer.outbox.is_empty() {
         // Each byte taken earns the peer another full write timeout.
         if taken > 0 || !peer.timers.is_set(Timer::Stall) {
-            let timeout = hub.services.config.limits.write_timeout;
+            let timeout = hub.live.config.limits.write_timeout;
             peer.timers.set(Timer::Stall, timeout, now.mono);
         }
         let limits = hub.outbox_limits;

@@ -41,7 +41,7 @@ pub(super) fn receive(
         peer.pause = Some(Pause::Outbox);
         return (0, Flow::Wait);
     }
-    let config = &hub.services.config.limits;
+    let config = &hub.live.config.limits;
     let head_limits = HeadLimits {
         bytes: config.head_bytes,
         headers: config.headers,
@@ -106,7 +106,7 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
         debug_assert!(false, "a verdict needs a head");
         return Verdict::Admitted;
     };
-    let (cors_origin, admission) = admit(head, &hub.services);
+    let (cors_origin, admission) = admit(head, &hub.live, &hub.services);
     http.cors_origin = cors_origin;
     match admission {
         Ok(Admission::Api { route, .. }) if let Err(wait) = charge(route, address, hub, now) => {
@@ -123,7 +123,7 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
 
 /// Charges a request to its address, before any of its body is taken.
 fn charge(route: usize, address: IpAddr, hub: &mut Hub, now: Now) -> Result<(), Duration> {
-    let per_second = hub.services.config.limits.api_requests_per_second;
+    let per_second = hub.live.config.limits.api_requests_per_second;
     let Some(per_second) = per_second.filter(|_| routes::is_metered(route)) else {
         return Ok(());
     };
@@ -169,7 +169,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
     });
     match routes::place(route) {
         Place::Shard => {
-            let response = call(&http_call, &hub.services, &hub.counters, now);
+            let response = call(&http_call, hub.context(now));
             answer(peer, response, hub, now);
         }
         Place::Worker => {
@@ -248,7 +248,7 @@ fn upgrade(peer: &mut Peer, id: PeerId, endpoint: opening::Endpoint, hub: &mut H
         Conversation::Http(http) => http
             .exchange
             .head()
-            .map(|head| opening::open(endpoint, head, hub.draining, &hub.services)),
+            .map(|head| opening::open(endpoint, head, hub.draining, &hub.live)),
         Conversation::Socket(_) | Conversation::Refused => None,
     };
     let refusal = match opened {

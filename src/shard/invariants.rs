@@ -46,7 +46,7 @@ impl Shard {
     }
 
     fn check_peer(&self, peer: &Peer) {
-        let config = &self.hub.services.config.limits;
+        let config = &self.hub.live.config.limits;
         let timers = &peer.timers;
         let waits = peer.dirty || timers.is_set(Timer::Stall) || timers.is_set(Timer::Linger);
         assert!(peer.outbox.is_empty() || waits, "who writes? {peer:?}");

@@ -84,7 +84,7 @@ pub(super) fn subscribe(
             encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
             Ok(json)
         });
-        let reply = finish(to, outcome, &hub.counters, now);
+        let reply = finish(to, outcome, hub.context(now));
         websocket::reply(peer, id, &reply, hub, now);
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &m
             encode::unsubscribed(to, &room, now.wall, &mut json);
             Ok(json)
         });
-        let reply = finish(to, outcome, &hub.counters, now);
+        let reply = finish(to, outcome, hub.context(now));
         websocket::reply(peer, id, &reply, hub, now);
     }
 }
@@ -153,7 +153,7 @@ fn join(
         }
         return Ok((looked.position, looked.missed));
     }
-    let most = hub.services.config.limits.rooms_per_session;
+    let most = hub.live.config.limits.rooms_per_session;
     if let Some(most) = most.filter(|most| session.memberships.len() >= *most) {
         hub.counters.increment(Counter::SessionRoomsRefused);
         return Err(Fault::new(

@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::app::services::Services;
+use crate::app::services::{Context, Live, Services};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
@@ -68,6 +68,8 @@ pub struct Shard {
 struct Hub {
     shard: ShardId,
     services: Arc<Services>,
+    /// The configuration this shard goes by; replaced between two pieces of mail.
+    live: Arc<Live>,
     counters: Arc<Counters>,
     rooms: LocalRooms,
     deadlines: Deadlines,
@@ -103,11 +105,7 @@ impl Shard {
     #[must_use]
     pub fn new(id: ShardId, services: Arc<Services>, rng: Rng) -> Self {
         let counters = services.counters_of(id);
-        let limits = &services.config.limits;
-        let outbox_limits = OutboxLimits {
-            messages: limits.outbox_messages,
-            bytes: limits.outbox_bytes,
-        };
+        let live = services.live();
         Self {
             peers: GenerationalSlab::default(),
             hub: Hub {
@@ -124,7 +122,8 @@ impl Shard {
                 handshakes: 0,
                 refusals: 0,
                 draining: false,
-                outbox_limits,
+                outbox_limits: OutboxLimits::of(&live.config.limits),
+                live,
                 services,
             },
             drain: None,
@@ -139,7 +138,7 @@ impl Shard {
             ..HttpPeer::default()
         };
         let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
-        let timeout = self.hub.services.config.limits.handshake_timeout;
+        let timeout = self.hub.live.config.limits.handshake_timeout;
         peer.timers.set(Timer::Handshake, timeout, now.mono);
         let id = self.insert(peer)?;
         self.hub.handshakes += 1;
@@ -418,6 +417,11 @@ impl Shard {
 }
 
 impl Hub {
+    /// What a handler is given.
+    fn context(&self, now: Now) -> Context<'_> {
+        self.services.context(&self.live, &self.counters, now)
+    }
+
     /// Puts `peer` on the list of those to write for, once.
     fn touch(&mut self, peer: &mut Peer, id: PeerId) {
         if !peer.dirty && !peer.outbox.is_empty() {

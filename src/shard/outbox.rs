@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
+use crate::config::Limits;
 use crate::dialect::frame::Frame;
 
 /// Own bytes are gathered into pieces of about this size.
@@ -66,6 +67,17 @@ pub struct OutboxLimits {
     pub messages: usize,
     /// Bytes at most.
     pub bytes: usize,
+}
+
+impl OutboxLimits {
+    /// What the configuration allows.
+    #[must_use]
+    pub fn of(limits: &Limits) -> Self {
+        Self {
+            messages: limits.outbox_messages,
+            bytes: limits.outbox_bytes,
+        }
+    }
 }
 
 impl Outbox {

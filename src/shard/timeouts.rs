@@ -23,7 +23,7 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
             Timer::Ping => ping(peer, hub, now),
             Timer::Pong if peer.pause.is_some() => {
                 // Its answer may be in what we do not read at the moment.
-                let timeout = hub.services.config.heartbeat.pong_timeout;
+                let timeout = hub.live.config.heartbeat.pong_timeout;
                 peer.timers.set(Timer::Pong, timeout, now.mono);
             }
             Timer::Pong => {
@@ -54,7 +54,7 @@ fn ping(peer: &mut Peer, hub: &mut Hub, now: Now) {
     if peer.open_session().is_none() {
         return;
     }
-    let heartbeat = &hub.services.config.heartbeat;
+    let heartbeat = &hub.live.config.heartbeat;
     // A peer with something left to read is watched by the write timeout instead.
     if peer.outbox.is_empty() {
         peer.outbox.push_own(websocket::ping_frame);
@@ -76,7 +76,7 @@ fn idle(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
         hub.counters.increment(Counter::IdleCloses);
         websocket::close(peer, id, code::GOING_AWAY, "idle timeout", hub, now);
     } else {
-        let timeout = hub.services.config.heartbeat.idle_timeout;
+        let timeout = hub.live.config.heartbeat.idle_timeout;
         peer.timers
             .set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
     }

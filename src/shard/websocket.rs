@@ -59,7 +59,7 @@ pub(super) fn open(
     http::end_handshake(peer, hub);
     peer.outbox
         .push_own(|out| switching_protocols(&opening.accept, opening.subprotocol, out));
-    let heartbeat = &hub.services.config.heartbeat;
+    let heartbeat = &hub.live.config.heartbeat;
     if session.dialect == Dialect::NativeV1 {
         let interval = u64::try_from(heartbeat.ping_interval.as_millis()).unwrap_or(u64::MAX);
         push_text(&mut peer.outbox, |out| {
@@ -111,7 +111,7 @@ pub(super) fn receive(
     if !input.is_empty() {
         peer.timers.clear(Timer::Pong);
     }
-    let config = &hub.services.config.limits;
+    let config = &hub.live.config.limits;
     let fragments = config.fragments.and_then(|most| u32::try_from(most).ok());
     let limits = AssemblerLimits {
         message_bytes: config.message_bytes,
@@ -177,7 +177,7 @@ pub(super) fn receive(
 /// Counts a message, which also shows that the session is not idle.
 fn note_message(timers: &mut Timers, hub: &Hub, now: Now) {
     hub.counters.increment(Counter::MessagesReceived);
-    let timeout = hub.services.config.heartbeat.idle_timeout;
+    let timeout = hub.live.config.heartbeat.idle_timeout;
     timers.set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
 }
 
@@ -241,15 +241,8 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
                 address,
                 is_member: Some(&is_member),
             };
-            let answered = commands::answer(
-                kind.name,
-                &correlation,
-                command,
-                &asker,
-                &hub.services,
-                &hub.counters,
-                now,
-            );
+            let answered =
+                commands::answer(kind.name, &correlation, command, &asker, hub.context(now));
             reply(peer, id, &answered, hub, now);
         }
         Err(fault) => {
@@ -292,7 +285,7 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
 /// Takes the token of a message that was carried out; without one it is owed, and nothing more is
 /// read until it is paid.
 fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
-    let limits = &hub.services.config.limits;
+    let limits = &hub.live.config.limits;
     let Some(per_second) = limits.messages_per_second else {
         return;
     };
@@ -304,7 +297,7 @@ fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
 
 /// Pays the token that is owed, or pauses until there is one. False if reading must wait.
 fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool {
-    let limits = &hub.services.config.limits;
+    let limits = &hub.live.config.limits;
     let rate = rate(
         limits.messages_per_second.unwrap_or(0),
         limits.message_burst,
@@ -363,7 +356,7 @@ pub(super) fn close(peer: &mut Peer, id: PeerId, code: u16, reason: &str, hub: &
         );
         push_close(&mut peer.outbox, code, reason);
         peer.timers.clear_all();
-        let timeout = hub.services.config.limits.write_timeout;
+        let timeout = hub.live.config.limits.write_timeout;
         peer.timers.set(Timer::Stall, timeout, now.mono);
         // A pause must not keep the peer's answer from being read.
         if peer.pause.take().is_some() {

@@ -37,7 +37,7 @@ pub fn live(_: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// None.
 pub fn ready(call: &Call<'_>) -> Result<Response, Fault> {
-    if call.services.is_draining() {
+    if call.context.services.is_draining() {
         return Ok(report(call, Status::SERVICE_UNAVAILABLE, true).header("Retry-After", "5"));
     }
     Ok(report(call, Status::OK, true))
@@ -61,7 +61,7 @@ pub fn root(_: &Call<'_>) -> Result<Response, Fault> {
 }
 
 fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
-    let services = call.services;
+    let services = call.context.services;
     let draining = services.is_draining();
     let busy = !services.rooms.has_room_for_mail();
     let state = match (draining, busy) {
@@ -74,7 +74,7 @@ fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
         .string("service", SERVICE)
         .string("version", env!("CARGO_PKG_VERSION"))
         .number("connections", services.connections())
-        .number("uptime", services.uptime(call.now).as_secs())
+        .number("uptime", services.uptime(call.context.now).as_secs())
         .value("checks", |out| {
             Object::begin(out)
                 .string("accepting", if draining { "shutting down" } else { "ok" })

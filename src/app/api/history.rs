@@ -35,7 +35,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
         limit,
         reverse,
     };
-    let page = commands::history(&asked, Caller::Api, call.services, call.now)?;
+    let page = commands::history(&asked, Caller::Api, call.context)?;
     let mut out = Vec::new();
     encode::history_fields(&page, Object::begin(&mut out)).end();
     Ok(Response::raw_json(Status::OK, out.into()))
@@ -48,6 +48,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
 pub fn clear(call: &Call<'_>) -> Result<Response, Fault> {
     let room = members::room(call.http.parameters.first().map_or("", String::as_str))?;
     let position = call
+        .context
         .services
         .rooms
         .clear_history(&room)

@@ -113,9 +113,8 @@ fn publish_one(
 ) -> Result<(), Fault> {
     let asked = check(body, key_header)?;
     let key = asked.key.clone();
-    let (services, counters, now) = (call.services, call.counters, call.now);
     let address = call.http.address;
-    let receipt = publish::publish(asked, |_| Caller::Api, address, services, counters, now)?;
+    let receipt = publish::publish(asked, |_| Caller::Api, address, call.context)?;
     let uid = encode::spell_uid(receipt.uid);
     Object::begin(out)
         .string("id", key.as_deref().unwrap_or(&uid))

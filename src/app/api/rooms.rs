@@ -20,7 +20,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let after = parameter(query, "after").unwrap_or_default();
     let limit = members::page_limit(number(query, "limit")?)
         .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
-    let (rooms, more) = call.services.rooms.list(&prefix, &after, limit);
+    let (rooms, more) = call.context.services.rooms.list(&prefix, &after, limit);
     let mut out = Vec::new();
     Object::begin(&mut out)
         .value("rooms", |out| {
@@ -38,6 +38,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
 pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
     let name = members::room(call.http.parameters.first().map_or("", String::as_str))?;
     let found = call
+        .context
         .services
         .rooms
         .summary(&name)

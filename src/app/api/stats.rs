@@ -17,7 +17,7 @@ use crate::wire::json::object::{Object, array, string};
 /// SERVER_BUSY when a shard does not answer in time.
 pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
     let mut listed: Vec<SessionSummary> = Vec::new();
-    for mailbox in call.services.mailboxes.iter() {
+    for mailbox in call.context.services.mailboxes.iter() {
         let limit = limits::STATS_SESSIONS.saturating_sub(listed.len());
         let here = list_sessions(mailbox, limit).ok_or_else(|| {
             let message = "the server is too busy to say who is connected; try again";
@@ -27,7 +27,7 @@ pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
     }
     let mut out = Vec::new();
     Object::begin(&mut out)
-        .number("connectedClients", call.services.sessions())
+        .number("connectedClients", call.context.services.sessions())
         .value("clients", |out| {
             array(out, &listed, |out, session| client(session, out));
         })
@@ -55,7 +55,7 @@ fn client(session: &SessionSummary, out: &mut Vec<u8>) {
 /// # Errors
 /// None.
 pub fn rooms(call: &Call<'_>) -> Result<Response, Fault> {
-    let services = call.services;
+    let services = call.context.services;
     let (listed, _) = services.rooms.list("", "", limits::STATS_ROOMS);
     let mut out = Vec::new();
     Object::begin(&mut out)
@@ -69,7 +69,10 @@ pub fn rooms(call: &Call<'_>) -> Result<Response, Fault> {
         })
         .number("rooms_total", services.rooms.count() as u64)
         .number("events_emitted", services.total(Counter::Publications))
-        .number("uptime_seconds", services.uptime(call.now).as_secs())
+        .number(
+            "uptime_seconds",
+            services.uptime(call.context.now).as_secs(),
+        )
         .value("counters", |out| {
             let mut object = Object::begin(out);
             for (counter, name, _) in COUNTERS {
@@ -129,7 +132,10 @@ mod tests {
             parameters,
             address: IpAddr::from([127, 0, 0, 1]),
         };
-        let response = http::call(&asked, &services, &services.counters_of_workers(), now);
+        let response = http::call(
+            &asked,
+            services.context(&services.live(), &services.counters_of_workers(), now),
+        );
         let form = Encoding {
             head_only: false,
             keep_alive: true,

@@ -36,7 +36,10 @@ impl Api {
         };
         let services = &self.0.services;
         let counters = services.counters_of_workers();
-        let response = call(&asked, services, &counters, self.0.now());
+        let response = call(
+            &asked,
+            services.context(&services.live(), &counters, self.0.now()),
+        );
         let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         (response.status.code(), body)
     }

@@ -6,7 +6,7 @@
 use crate::app::http::error_response;
 use crate::app::http::routes::{Kind, NoRoute, ROUTES, resolve};
 use crate::app::opening::Endpoint;
-use crate::app::services::Services;
+use crate::app::services::{Live, Services};
 use crate::dialect::native::members::shorten;
 use crate::domain::fault::Code;
 use crate::domain::origin::{OriginVerdict, check_host, check_origin};
@@ -35,9 +35,10 @@ pub enum Admission {
 /// answer.
 pub fn admit(
     head: &Head,
+    live: &Live,
     services: &Services,
 ) -> (Option<Box<str>>, Result<Admission, Box<Response>>) {
-    let server = &services.config.server;
+    let server = &live.config.server;
     let is_health = head.path() == "/health" || head.path().starts_with("/health/");
     if !is_health && !check_host(head.host(), &services.listening, &server.allowed_hosts) {
         let message = format!(
@@ -64,16 +65,16 @@ pub fn admit(
         OriginVerdict::SameOrigin | OriginVerdict::Absent => None,
     };
     let is_cors = cors_origin.is_some();
-    (cors_origin, route(head, is_cors, services))
+    (cors_origin, route(head, is_cors, live))
 }
 
-fn route(head: &Head, is_cors: bool, services: &Services) -> Result<Admission, Box<Response>> {
+fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Admission, Box<Response>> {
     if head.method() == Method::Options {
         return Err(Box::new(options(head, is_cors)));
     }
     match resolve(head.method(), head.path()) {
         Ok((index, parameters)) => Ok(match ROUTES.get(index).map(|route| &route.kind) {
-            Some(Kind::Upgrade(Endpoint::Echo)) if !services.config.debug_echo => {
+            Some(Kind::Upgrade(Endpoint::Echo)) if !live.config.debug_echo => {
                 return Err(Box::new(not_found("/ws/echo needs debug.echo = true")));
             }
             Some(Kind::Upgrade(endpoint)) => Admission::Upgrade(*endpoint),
@@ -143,7 +144,7 @@ mod tests {
         };
         let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\n");
         let head = Head::parse(request.as_bytes(), &limits).unwrap();
-        let (cors, admission) = admit(&head, &world.services);
+        let (cors, admission) = admit(&head, &world.services.live(), &world.services);
         let status = admission.map_or_else(|refusal| refusal.status.code(), |_| 0);
         (status, cors.map(String::from))
     }

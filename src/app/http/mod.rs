@@ -4,11 +4,9 @@ pub mod admit;
 pub mod routes;
 
 use crate::app::chain;
-use crate::app::services::Services;
-use crate::base::clock::Now;
+use crate::app::services::Context;
 use crate::bus::job::HttpCall;
 use crate::domain::fault::{Code, Fault};
-use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::wire::http::fault::HttpFault;
 use crate::wire::http::response::{Response, Status};
@@ -18,17 +16,13 @@ use crate::wire::http::response::{Response, Status};
 pub struct Call<'a> {
     /// The request.
     pub http: &'a HttpCall,
-    /// The server.
-    pub services: &'a Services,
-    /// Where the handler counts.
-    pub counters: &'a Counters,
-    /// When it was asked.
-    pub now: Now,
+    /// What it works with.
+    pub context: Context<'a>,
 }
 
 /// Answers a request whose route is an API route.
 #[must_use]
-pub fn call(http: &HttpCall, services: &Services, counters: &Counters, now: Now) -> Response {
+pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
     let Some(routes::Kind::Api { run, .. }) = routes::ROUTES.get(http.route).map(|r| &r.kind)
     else {
         return error_response(
@@ -40,17 +34,10 @@ pub fn call(http: &HttpCall, services: &Services, counters: &Counters, now: Now)
     let name = routes::ROUTES
         .get(http.route)
         .map_or("", |route| route.path);
-    let outcome = chain::guard(name, http.address, || {
-        run(&Call {
-            http,
-            services,
-            counters,
-            now,
-        })
-    });
+    let outcome = chain::guard(name, http.address, || run(&Call { http, context }));
     outcome.unwrap_or_else(|fault| {
         if fault.code == Code::InternalError {
-            counters.increment(Counter::HandlerPanics);
+            context.counters.increment(Counter::HandlerPanics);
         }
         fault_response(&fault)
     })

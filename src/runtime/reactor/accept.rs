@@ -148,7 +148,7 @@ impl Acceptor {
                 match listener.socket.accept() {
                     Ok((socket, address)) => {
                         let address = address.ip().to_canonical();
-                        let limit = services.config.limits.connections;
+                        let limit = services.live().config.limits.connections;
                         let is_full =
                             limit.is_some_and(|limit| services.connections() >= limit as u64);
                         if is_full {

@@ -279,7 +279,7 @@ impl Reactor {
                     self.drain = Draining::Asked;
                     self.services.begin_drain();
                     self.acceptor.close(self.poll.registry());
-                    let timeout = self.services.config.server.shutdown_timeout;
+                    let timeout = self.services.live().config.server.shutdown_timeout;
                     self.shard.begin_drain(timeout, now);
                 }
                 Signal::Terminate => {

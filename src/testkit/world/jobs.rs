@@ -45,7 +45,9 @@ impl Jobs {
                 continue;
             };
             let counters = services.counters_of_workers();
-            let answer = perform(job.work, services, &counters, now);
+            let live = services.live();
+            let context = services.context(&live, &counters, now);
+            let answer = perform(job.work, context);
             let peer = job.peer;
             mailbox.push(Mail::Answer { peer, answer });
         }
