@@ -23,9 +23,11 @@ run: build ## Build the release binary and start it.
 .PHONY: test
 test: cargo ## Run every test; those with JavaScript clients only when npm can install them.
 	@$(install_clients); \
-	runner=(cargo test --lib --bins --tests); \
-	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); fi; \
-	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked
+	runner=(cargo test); every=(--lib --bins --tests); \
+	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
+	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \
+	echo 'the same over sockets, with two reactors:'; \
+	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets
 	cargo test --locked --doc
 
 # Exports KINGLET_TEST_CLIENTS, the folder with the installed clients, or leaves it unset and says

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kinglet::base::network::Network;
 use kinglet::config::{
     Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy, Server, SlowConsumer,
     Sources, Warning, load, reference,
@@ -69,16 +70,19 @@ fn every_key_reaches_its_own_field() {
     let text = r#"
         [server]
         listen = ["127.0.0.1:0", "[::1]:81", "localhost:82"]
-        reactors = 1
+        reactors = 2
         workers = 3
         allowed_origins = ["https://Example.org:443", "http://localhost:3000"]
         allowed_hosts = "Pi.local"
+        trusted_proxies = "10.0.0.0/8"
         strict_rooms = true
         shutdown_timeout = "1m"
         [auth]
         mode = "open"
         [limits]
         connections = 1
+        connections_per_ip = 20
+        new_connections_per_minute = 0
         handshake_timeout = "2s"
         head_bytes = 3000
         headers = 4
@@ -112,14 +116,18 @@ fn every_key_reaches_its_own_field() {
             listen: ["127.0.0.1:0", "[::1]:81", "127.0.0.1:82"]
                 .map(|address| address.parse().unwrap())
                 .to_vec(),
+            reactors: Some(2),
             workers: 3,
             allowed_origins: vec!["https://example.org".into(), "http://localhost:3000".into()],
             allowed_hosts: vec!["pi.local".into()],
+            trusted_proxies: vec![Network::parse("10.0.0.0/8").unwrap()],
             strict_rooms: true,
             shutdown_timeout: seconds(60),
         },
         limits: Limits {
             connections: Some(1),
+            connections_per_ip: Some(20),
+            new_connections_per_minute: None,
             handshake_timeout: seconds(2),
             head_bytes: 3000,
             headers: 4,

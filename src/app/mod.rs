@@ -4,6 +4,7 @@
 //! the workers the others, both through the same [`chain`]. May not touch: sockets, sessions,
 //! outboxes; joining and leaving are the shard's.
 
+pub mod admission;
 pub mod api;
 pub mod chain;
 pub mod commands;

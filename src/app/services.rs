@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use crate::app::admission::Admission;
 use crate::app::publish::Receipt;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
+use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
 use crate::bus::rooms::Rooms;
 use crate::config::Config;
@@ -55,6 +57,7 @@ pub struct Services {
     counters: Vec<Arc<Counters>>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
+    pub(super) admission: Admission,
 }
 
 impl Services {
@@ -81,6 +84,7 @@ impl Services {
             listening,
             started: now,
             draining: AtomicBool::new(false),
+            admission: Admission::default(),
             live: RwLock::new(Arc::new(Live { config })),
         }
     }
@@ -141,6 +145,13 @@ impl Services {
     #[must_use]
     pub fn uptime(&self, now: Now) -> Duration {
         now.mono.since(self.started.mono)
+    }
+
+    /// Puts a piece of mail into every shard's mailbox.
+    pub fn tell_shards(&self, mail: impl Fn() -> Mail) {
+        for mailbox in self.mailboxes.iter() {
+            mailbox.push(mail());
+        }
     }
 
     /// Whether the server is shutting down.

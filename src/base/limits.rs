@@ -98,8 +98,21 @@ pub const STATS_SESSIONS: usize = 1000;
 /// Rooms listed by /api/v1/websocket/stats.
 pub const STATS_ROOMS: usize = 1000;
 
-/// Addresses whose API rate is remembered; the oldest are forgotten first.
-pub const API_RATE_ADDRESSES: usize = 10_000;
+/// Addresses whose rates are remembered; the oldest are forgotten first.
+pub const RATE_ADDRESSES: usize = 10_000;
+
+/// Connections from loopback, above the limit on connections, for health checks and
+/// administration: whoever operates a full server must still reach it.
+pub const RESERVED_CONNECTIONS: usize = 8;
+
+/// Descriptors kept for those connections and for files opened meanwhile.
+pub const RESERVED_DESCRIPTORS: usize = 16;
+
+/// Refused connections that are still being told so; above it they are just closed.
+pub const REFUSALS: usize = 256;
+
+/// How long accepting waits for handshakes in progress on other shards, which wake nobody.
+pub const HANDSHAKES_RECHECK: Duration = Duration::from_millis(10);
 
 /// How long drained shutdown closes are spread: at least this many sessions a second.
 pub const DRAIN_CLOSES_PER_SECOND: u32 = 1000;

@@ -1,4 +1,4 @@
-//! L0: what every layer may use: ids, clock, fixed limits, the slab, randomness.
+//! L0: what every layer may use: ids, clock, fixed limits, networks, the slab, randomness.
 //!
 //! May not touch: sockets, threads, configuration. `clock.rs` is the one place that asks the
 //! operating system for the time.
@@ -6,5 +6,6 @@
 pub mod clock;
 pub mod ids;
 pub mod limits;
+pub mod network;
 pub mod rng;
 pub mod slab;

@@ -32,6 +32,12 @@ pub enum Mail {
         /// The outcome.
         answer: Answer,
     },
+    /// Go by another configuration from now on.
+    Reconfigure,
+    /// The server shuts down: everything is to be over after this time.
+    Drain(Duration),
+    /// The server shuts down now: cut what is left.
+    Cut,
     /// Somebody wants to know which sessions are here; a receiver that has gone away is no error.
     ListSessions {
         /// At most so many.

@@ -36,8 +36,6 @@ pub(super) enum Kind<T: 'static> {
     Count(usize, usize, fn(&mut T, usize)),
     /// A number up to a billion; 0 lifts the limit.
     Limit(fn(&mut T, Option<usize>)),
-    /// Only the number 1; more of it comes later.
-    OnlyOne,
     /// Bytes within bounds.
     Size(usize, usize, fn(&mut T, usize)),
     /// A duration, above zero because its row says so.
@@ -84,12 +82,6 @@ impl<T: 'static> Key<T> {
                 let number = value::count(value, 0, BILLION).map_err(one)?;
                 set(target, (number > 0).then_some(number));
             }
-            Kind::OnlyOne => {
-                let number = value::count(value, 1, BILLION).map_err(one)?;
-                if number > 1 {
-                    return Err(one(format!("more than 1 is {NOT_YET}; write 1")));
-                }
-            }
             Kind::Size(min, max, set) => {
                 set(target, value::size(value, *min, *max).map_err(one)?);
             }
@@ -110,7 +102,7 @@ impl<T: 'static> Key<T> {
         match &self.kind {
             Kind::Listen(_) | Kind::List(..) => list_from_text(text),
             Kind::Flag(_) => text.parse().map_or_else(|_| string(), Value::Boolean),
-            Kind::Count(..) | Kind::Limit(_) | Kind::OnlyOne | Kind::Size(..) => {
+            Kind::Count(..) | Kind::Limit(_) | Kind::Size(..) => {
                 text.parse().map_or_else(|_| string(), Value::Integer)
             }
             Kind::Time(_) | Kind::TimeLimit(_) | Kind::Choice(_) | Kind::Path(_) => string(),
@@ -124,7 +116,6 @@ impl<T: 'static> Key<T> {
             Kind::Flag(_) => "true or false".to_owned(),
             Kind::Count(min, max, _) => format!("{min} to {max}"),
             Kind::Limit(_) => "number, 0 is no limit".to_owned(),
-            Kind::OnlyOne => "1".to_owned(),
             Kind::Size(min, max, _) => {
                 let (min, max) = (value::show_size(*min), value::show_size(*max));
                 format!("size, {min} to {max}")
@@ -140,7 +131,7 @@ impl<T: 'static> Key<T> {
     pub(super) fn default_literal(&self) -> String {
         match &self.kind {
             Kind::Path(_) => String::new(),
-            Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::OnlyOne => {
+            Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) => {
                 self.default.to_owned()
             }
             Kind::Listen(_)

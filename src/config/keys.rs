@@ -10,6 +10,7 @@ use super::key::{BILLION, Choice, Key, Kind};
 use super::namespaces::{NamespaceOptions, PublishPolicy, SlowConsumer};
 use super::settings::Config;
 use super::value;
+use crate::base::network::Network;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -61,9 +62,10 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "without one nobody is served",
         key(
             "server.reactors",
-            Kind::OnlyOne,
-            "1",
-            "Event loops, each with its share of the sessions.",
+            Kind::Count(1, 64, |c, v| c.server.reactors = Some(v)),
+            "",
+            "Event loops, each a thread with its share of the sessions. By default one on machines \
+             of up to 4 cores, half of the cores on larger ones.",
         ),
     ),
     never_zero(
@@ -88,6 +90,15 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "[]",
         "Names this server is called by, without port, beside loopback and the listen address; a \
          request for another host is answered 421.",
+    ),
+    key(
+        "server.trusted_proxies",
+        Kind::List(value::network, |c, v| {
+            c.server.trusted_proxies = v.iter().filter_map(|text| Network::parse(text)).collect();
+        }),
+        "[\"127.0.0.0/8\", \"::1\"]",
+        "Addresses or blocks of proxies in front of the server. What they say in X-Forwarded-For \
+         and X-Forwarded-Host is believed; nobody else's is read.",
     ),
     key(
         "server.strict_rooms",
@@ -116,6 +127,19 @@ pub(super) static KEYS: &[Key<Config>] = &[
         Kind::Limit(|c, v| c.limits.connections = v),
         "10000",
         "Open connections.",
+    ),
+    key(
+        "limits.connections_per_ip",
+        Kind::Limit(|c, v| c.limits.connections_per_ip = v),
+        "10",
+        "Open connections of one client address; an IPv6 client is its /64. Loopback is exempt; \
+         behind a trusted proxy the client's WebSockets count.",
+    ),
+    key(
+        "limits.new_connections_per_minute",
+        Kind::Limit(|c, v| c.limits.new_connections_per_minute = v),
+        "60",
+        "New connections a minute of one client address, counted as `connections_per_ip`.",
     ),
     never_zero(
         "without it whoever sends nothing would hold a connection for ever",
@@ -343,13 +367,10 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
 pub(super) const LATER: &[&str] = &[
     "server.data_dir",
     "server.tls",
-    "server.trusted_proxies",
     "auth.keys",
     "auth.api_keys",
     "auth.roles",
     "auth.allow_query_token",
-    "limits.connections_per_ip",
-    "limits.new_connections_per_minute",
     "limits.recovery_max",
     "limits.runs",
     "limits.memory_mb",

@@ -18,6 +18,7 @@ use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
 use super::namespaces::{BASE, NamespaceOptions, Namespaces};
 use super::raw::{Raw, Written};
+use crate::base::network::Network;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * 1024;
@@ -46,6 +47,8 @@ pub struct Config {
 pub struct Server {
     /// Addresses to listen on, at least one; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Event loops, 1 to 64; `None` lets the number of cores decide.
+    pub reactors: Option<usize>,
     /// Threads for jobs that can block, 1 to 64.
     pub workers: usize,
     /// Origins of other sites that are served, `scheme://host[:port]` as browsers spell them:
@@ -53,6 +56,8 @@ pub struct Server {
     pub allowed_origins: Vec<String>,
     /// Hosts answered to beside loopback and the listen address: lower case, without port.
     pub allowed_hosts: Vec<String>,
+    /// Proxies whose word about the client is taken.
+    pub trusted_proxies: Vec<Network>,
     /// Whether a room must be in a built-in or configured namespace.
     pub strict_rooms: bool,
     /// How long a drain may take before what is left is cut.
@@ -63,9 +68,14 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+            reactors: None,
             workers: 2,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
+            trusted_proxies: ["127.0.0.0/8", "::1"]
+                .into_iter()
+                .filter_map(Network::parse)
+                .collect(),
             strict_rooms: false,
             shutdown_timeout: Duration::from_secs(30),
         }
@@ -77,6 +87,10 @@ impl Default for Server {
 pub struct Limits {
     /// Open connections.
     pub connections: Option<usize>,
+    /// Open connections of one client address, an IPv6 client being its /64.
+    pub connections_per_ip: Option<usize>,
+    /// New connections a minute of one client address.
+    pub new_connections_per_minute: Option<usize>,
     /// Time from accept to the end of the first request.
     pub handshake_timeout: Duration,
     /// Bytes of a request's head, 1 KiB to 1 MiB.
@@ -111,6 +125,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: Some(10_000),
+            connections_per_ip: Some(10),
+            new_connections_per_minute: Some(60),
             handshake_timeout: Duration::from_secs(10),
             head_bytes: 16 * KIB,
             headers: 100,

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use toml::Value;
 
+use crate::base::network::Network;
+
 /// The longest duration: a year, so that sums of them stay far from overflow.
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -252,6 +254,17 @@ fn is_host(text: &str) -> bool {
     match in_brackets {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => is_host_name(text) || text.parse::<Ipv4Addr>().is_ok(),
+    }
+}
+
+/// An address or a block of addresses.
+pub(super) fn network(text: &str) -> Result<String, String> {
+    match Network::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!(
+            "{} is not an address or a block of them, such as 10.0.0.0/8 or ::1",
+            quoted(text)
+        )),
     }
 }
 

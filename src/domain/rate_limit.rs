@@ -1,8 +1,7 @@
 //! Token buckets: how often somebody may do something.
 //!
-//! A bucket keeps what was spent, in billionths of a token: one nanosecond earns exactly
-//! `per_second` of them, so nothing is rounded and nothing drifts, and the default is a full
-//! bucket. May not touch: the reaction to a refusal (pausing, 429), which is the caller's.
+//! A bucket keeps what was spent, in such fractions of a token that one nanosecond earns a whole
+//! number of them: nothing is rounded and nothing drifts, and the default is a full bucket. May not touch: the reaction to a refusal (pausing, 429), which is the caller's.
 
 use std::hash::Hash;
 use std::time::Duration;
@@ -10,25 +9,53 @@ use std::time::Duration;
 use crate::base::clock::Mono;
 use crate::domain::aged_map::AgedMap;
 
-/// Billionths of a token in a token.
-const TOKEN: u64 = 1_000_000_000;
-
 /// Buckets looked at to be forgotten per call: more than a call adds, so the table shrinks.
 const FORGOTTEN_PER_CALL: usize = 2;
 
 /// How often something may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// Tokens earned per second; 0 is no limit, as in the config.
-    pub per_second: u32,
-    /// Tokens that a full bucket holds; 0 counts as 1, since nothing could ever be done.
-    pub burst: u32,
+    /// Tokens earned per period; 0 is no limit.
+    tokens: u32,
+    /// Nanoseconds of the period, which is what one token costs.
+    period: u64,
+    /// Tokens that a full bucket holds.
+    burst: u32,
+}
+
+impl Rate {
+    /// So many a second over time, and `burst` at once; 0 a second is no limit, as in the config.
+    /// A burst of 0 counts as 1, since nothing could ever be done.
+    #[must_use]
+    pub fn per_second(tokens: usize, burst: usize) -> Self {
+        Self::new(tokens, Duration::from_secs(1), burst)
+    }
+
+    /// So many a minute over time, and as many at once; 0 is no limit.
+    #[must_use]
+    pub fn per_minute(tokens: usize) -> Self {
+        Self::new(tokens, Duration::from_secs(60), tokens)
+    }
+
+    fn new(tokens: usize, period: Duration, burst: usize) -> Self {
+        let clamp = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            tokens: clamp(tokens),
+            period: u64::try_from(period.as_nanos()).unwrap_or(u64::MAX),
+            burst: clamp(burst).max(1),
+        }
+    }
+
+    /// What a full bucket holds.
+    fn full(self) -> u64 {
+        u64::from(self.burst).saturating_mul(self.period)
+    }
 }
 
 /// The tokens of one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenBucket {
-    /// Billionths of tokens that are missing to a full bucket, as of `at`.
+    /// What is missing to a full bucket as of `at`; a token is the nanoseconds of its period.
     spent: u64,
     at: Mono,
 }
@@ -39,32 +66,35 @@ impl TokenBucket {
     /// # Errors
     /// When there is none: how long until there is one, rounded up to a nanosecond.
     pub fn take(&mut self, rate: Rate, now: Mono) -> Result<(), Duration> {
-        if rate.per_second == 0 {
+        if rate.tokens == 0 {
             return Ok(());
         }
-        let full = u64::from(rate.burst.max(1)) * TOKEN;
+        let full = rate.full();
         // After a reload to a smaller burst the bucket is empty, not in debt.
-        let spent = self.spent_at(rate, now).min(full) + TOKEN;
+        let spent = self
+            .spent_at(rate, now)
+            .min(full)
+            .saturating_add(rate.period);
         self.at = self.at.max(now);
         if spent <= full {
             self.spent = spent;
             return Ok(());
         }
-        self.spent = spent - TOKEN;
-        let missing = (spent - full).div_ceil(u64::from(rate.per_second));
+        self.spent = spent - rate.period;
+        let missing = (spent - full).div_ceil(u64::from(rate.tokens));
         Err(Duration::from_nanos(missing))
     }
 
     /// Whether nothing is missing, so that a new bucket would do as well.
     #[must_use]
     pub fn is_full(&self, rate: Rate, now: Mono) -> bool {
-        rate.per_second == 0 || self.spent_at(rate, now) == 0
+        rate.tokens == 0 || self.spent_at(rate, now) == 0
     }
 
     fn spent_at(&self, rate: Rate, now: Mono) -> u64 {
         let nanos = now.as_nanos().saturating_sub(self.at.as_nanos());
         self.spent
-            .saturating_sub(nanos.saturating_mul(u64::from(rate.per_second)))
+            .saturating_sub(nanos.saturating_mul(u64::from(rate.tokens)))
     }
 }
 
@@ -144,13 +174,13 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
     const START: Mono = Mono::from_nanos(123_456_789);
 
-    fn rate(per_second: u32, burst: u32) -> Rate {
-        Rate { per_second, burst }
+    fn rate(per_second: usize, burst: usize) -> Rate {
+        Rate::per_second(per_second, burst)
     }
 
     #[test]
     fn starts_full_and_says_when_the_next_token_is_there() {
-        let check = |per_second: u32, burst: u32, wait: Duration| {
+        let check = |per_second: usize, burst: usize, wait: Duration| {
             let rate = rate(per_second, burst);
             let mut bucket = TokenBucket::default();
             for n in 0..burst.max(1) {
@@ -172,7 +202,7 @@ mod tests {
     fn gives_exactly_burst_and_rate_over_any_time() {
         for seed in 0..64 {
             let mut rng = Rng::from_seed(seed);
-            let per_second = 1 + u32::try_from(rng.below(200)).unwrap_or(0);
+            let per_second = 1 + usize::try_from(rng.below(200)).unwrap_or(0);
             let rate = rate(per_second, 1 + per_second / 2);
             let mut bucket = TokenBucket::default();
             let (mut now, mut taken) = (START, 0u64);
@@ -185,7 +215,7 @@ mod tests {
                 }
             }
             let elapsed = u128::from((now - START.since(Mono::ZERO)).as_nanos());
-            let earned = elapsed * u128::from(per_second) / u128::from(TOKEN);
+            let earned = elapsed * per_second as u128 / 1_000_000_000;
             while bucket.take(rate, now).is_ok() {
                 taken += 1;
             }
@@ -198,8 +228,24 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_per_minute_is_exact_too() {
+        let rate = Rate::per_minute(60);
+        let mut bucket = TokenBucket::default();
+        let taken = |bucket: &mut TokenBucket, now| {
+            std::iter::repeat_with(|| bucket.take(rate, now).is_ok())
+                .take_while(|taken| *taken)
+                .count()
+        };
+        assert_eq!(taken(&mut bucket, START), 60);
+        assert_eq!(bucket.take(rate, START), Err(SECOND));
+        assert_eq!(taken(&mut bucket, START + SECOND * 7 / 2), 3);
+        assert_eq!(taken(&mut bucket, START + SECOND * 4), 1);
+        assert_eq!(taken(&mut bucket, START + SECOND * 1000), 60);
+    }
+
+    #[test]
     fn holds_no_more_than_the_burst_after_a_long_rest() {
-        let rate = rate(u32::MAX, 3);
+        let rate = rate(usize::MAX, 3);
         let mut bucket = TokenBucket::default();
         for now in [START, Mono::from_nanos(u64::MAX)] {
             let taken = (0..10).filter(|_| bucket.take(rate, now).is_ok()).count();

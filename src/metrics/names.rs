@@ -11,6 +11,12 @@ pub enum Counter {
     ConnectionsAccepted,
     /// Connections refused because a limit on connections was reached.
     ConnectionsRefusedLimit,
+    /// Connections refused because their client had too many.
+    ConnectionsRefusedClient,
+    /// Connections refused because their client connected too often.
+    ConnectionsRefusedRate,
+    /// Requests refused on a connection kept for health checks and administration.
+    ReservedRefused,
     /// Times accepting paused because too many handshakes were in progress.
     AcceptPauses,
     /// TCP connections closed, by either side.
@@ -111,6 +117,21 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::ConnectionsRefusedLimit,
         "kinglet_connections_refused_limit_total",
         "Connections refused because a limit on connections was reached.",
+    ),
+    (
+        Counter::ConnectionsRefusedClient,
+        "kinglet_connections_refused_client_total",
+        "Connections refused because their client had as many as it may have.",
+    ),
+    (
+        Counter::ConnectionsRefusedRate,
+        "kinglet_connections_refused_rate_total",
+        "Connections refused because their client connected too often.",
+    ),
+    (
+        Counter::ReservedRefused,
+        "kinglet_reserved_refused_total",
+        "Requests refused on a connection kept for health checks and administration.",
     ),
     (
         Counter::AcceptPauses,

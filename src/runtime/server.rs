@@ -1,13 +1,15 @@
-//! Puts a server together: listeners, mailboxes, services, workers, the reactor; and takes it
+//! Puts a server together: listeners, mailboxes, services, workers, the reactors; and takes it
 //! apart in reverse order.
 
 use std::net::SocketAddr;
+use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::{fmt, io};
+use std::thread::JoinHandle;
+use std::{fmt, io, thread};
 
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
-use std::os::fd::AsFd;
 
 use crate::app::services::Services;
 use crate::base::clock::Clock;
@@ -16,15 +18,21 @@ use crate::base::limits;
 use crate::base::rng::{RandomUnavailable, Rng};
 use crate::bus::mailbox::Mailbox;
 use crate::config::Config;
+use crate::metrics::names::Counter;
 use crate::os::{descriptor_limit, signals, socket};
 use crate::runtime::logging::Logging;
-use crate::runtime::reactor::{Parts, Reactor, WAKER};
+use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
+use crate::runtime::reactor::fleet::Fleet;
+use crate::runtime::reactor::lead::LeadParts;
+use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
 
 /// A server that listens and is about to serve.
 pub struct Server {
-    reactor: Reactor,
+    /// The first leads the others.
+    reactors: Vec<Reactor>,
+    fleet: Arc<Fleet>,
     workers: Workers,
     services: Arc<Services>,
 }
@@ -67,11 +75,11 @@ pub enum StartFault {
     Random(#[from] RandomUnavailable),
 }
 
-/// Descriptors that are not for connections: standard streams, listeners, polls, log, workers.
-const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors of the server itself: standard streams, listeners, signals, log, workers.
+const OWN_DESCRIPTORS: usize = 32;
 
-/// Reactors for now; everything but the dealing of accepted sockets is built for several.
-const SHARDS: usize = 1;
+/// Descriptors of one reactor: its poll and its waker.
+const REACTOR_DESCRIPTORS: usize = 4;
 
 impl Server {
     /// Raises the descriptor limit, listens, takes over the signals and starts the workers.
@@ -79,45 +87,55 @@ impl Server {
     /// # Errors
     /// When an address is taken or the operating system refuses something.
     pub fn start(mut config: Config) -> Result<Self, StartFault> {
-        clamp_connections(&mut config)?;
+        let count = reactor_count(&config);
+        let refusals = clamp_connections(&mut config, count)?;
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let (listeners, listening) = listen(&config.server.listen)?;
-        let poll = Poll::new()?;
-        let waker = Waker::new(poll.registry(), Token(PeerId::shell_token(WAKER)))?;
-        let wake = move || {
-            if let Err(error) = waker.wake() {
-                log::error!("wake_failed error=\"{error}\"");
-            }
-        };
-        let mailbox = Arc::new(Mailbox::new(limits::MAILBOX_MAIL, Box::new(wake)));
-        let mailboxes: Arc<[Arc<Mailbox>]> = Arc::new([Arc::clone(&mailbox)]);
-        debug_assert_eq!(mailboxes.len(), SHARDS);
+        let signals = signals::install()?;
+        let polls: Vec<(Poll, Arc<Mailbox>)> = (0..count)
+            .map(|_| poll_with_mailbox())
+            .collect::<io::Result<_>>()?;
+        let mailboxes = polls.iter().map(|(_, mailbox)| Arc::clone(mailbox));
         let workers_wanted = config.server.workers;
         let services = Arc::new(Services::new(
             config,
-            mailboxes,
+            mailboxes.collect(),
             listening,
             rng.split(),
             clock.now(),
         ));
         let workers = Workers::start(workers_wanted, &services, clock)?;
-        let id = ShardId(0);
-        let counters = services.counters_of(id);
-        let shard = Shard::new(id, Arc::clone(&services), rng);
-        let reactor = Reactor::new(Parts {
-            poll,
-            shard,
+        let seats: Vec<Seat> = (0..)
+            .zip(&polls)
+            .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
+            .collect();
+        let inboxes: Vec<Arc<Inbox>> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
+        let fleet = Arc::new(Fleet::default());
+        let mut lead = Some(LeadParts {
             listeners,
-            signals: Some(signals::install()?),
-            clock,
-            services: Arc::clone(&services),
-            counters,
-            mailbox,
-            jobs: workers.jobs(),
-        })?;
+            signals,
+            dealer: Dealer { seats },
+            refusals,
+            fleet: Arc::clone(&fleet),
+        });
+        let mut reactors = Vec::with_capacity(count);
+        for ((id, (poll, mailbox)), inbox) in (0..).map(ShardId).zip(polls).zip(inboxes) {
+            reactors.push(Reactor::new(Parts {
+                poll,
+                shard: Shard::new(id, Arc::clone(&services), rng.split()),
+                inbox,
+                lead: lead.take(),
+                clock,
+                services: Arc::clone(&services),
+                counters: services.counters_of(id),
+                mailbox,
+                jobs: workers.jobs(),
+            })?);
+        }
         Ok(Self {
-            reactor,
+            reactors,
+            fleet,
             workers,
             services,
         })
@@ -129,29 +147,43 @@ impl Server {
         &self.services.listening
     }
 
-    /// Serves on this thread until a signal ends it.
+    /// Serves until a signal ends it: the leading reactor on this thread, each other one on its
+    /// own.
     ///
     /// # Errors
-    /// When the poll fails.
+    /// When a poll fails, or a thread cannot be had or panics.
     pub fn run(self, logging: Option<&Logging>) -> io::Result<Outcome> {
         let Self {
-            reactor,
+            reactors,
+            fleet,
             workers,
             services,
         } = self;
-        let ended = reactor.run(logging);
+        let mut reactors = reactors.into_iter();
+        let leader = reactors.next();
+        let others: Vec<_> = (1..)
+            .zip(reactors)
+            .map(|(number, reactor)| spawn(number, reactor, &fleet, &services))
+            .collect::<io::Result<_>>()?;
+        let led = leader.map_or(Ok(Ended::COMPLETE), |leader| leader.run(logging));
         // Nobody reads the mail any more; a worker must not wait for room in it.
         for mailbox in services.mailboxes.iter() {
             mailbox.close();
         }
+        let mut ended = led?;
+        for other in others {
+            let other = other
+                .join()
+                .map_err(|_| io::Error::other("a reactor panicked"))??;
+            ended.is_complete &= other.is_complete;
+        }
         workers.finish();
-        let ended = ended?;
         log::info!(
             "shutdown_done complete={} sessions={} publications={} messages_sent={}",
             ended.is_complete,
-            services.total(crate::metrics::names::Counter::SessionsOpened),
-            services.total(crate::metrics::names::Counter::Publications),
-            services.total(crate::metrics::names::Counter::MessagesSent),
+            services.total(Counter::SessionsOpened),
+            services.total(Counter::Publications),
+            services.total(Counter::MessagesSent),
         );
         Ok(if ended.is_complete {
             Outcome::Drained
@@ -161,11 +193,56 @@ impl Server {
     }
 }
 
-/// No more connections are promised than there are descriptors for.
-fn clamp_connections(config: &mut Config) -> io::Result<()> {
-    let descriptors = descriptor_limit::raise()?;
-    let most = usize::try_from(descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1));
-    let most = most.unwrap_or(usize::MAX);
+/// Runs a reactor on a thread of its own.
+fn spawn(
+    number: usize,
+    reactor: Reactor,
+    fleet: &Arc<Fleet>,
+    services: &Services,
+) -> io::Result<JoinHandle<io::Result<Ended>>> {
+    let leader = services.mailboxes.first().map(Arc::clone);
+    let running = fleet.join(leader);
+    thread::Builder::new()
+        .name(format!("reactor-{number}"))
+        .spawn(move || {
+            let ended = reactor.run(None)?;
+            running.finish();
+            Ok(ended)
+        })
+}
+
+/// The reactors wanted, or one on up to four cores and half of more.
+fn reactor_count(config: &Config) -> usize {
+    config.server.reactors.unwrap_or_else(|| {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        if cores <= 4 { 1 } else { cores / 2 }
+    })
+}
+
+/// A reactor's poll, and the mailbox that ends its sleep.
+fn poll_with_mailbox() -> io::Result<(Poll, Arc<Mailbox>)> {
+    let poll = Poll::new()?;
+    let waker = Waker::new(poll.registry(), Token(PeerId::shell_token(WAKER)))?;
+    let wake = move || {
+        if let Err(error) = waker.wake() {
+            log::error!("wake_failed error=\"{error}\"");
+        }
+    };
+    let mailbox = Mailbox::new(limits::MAILBOX_MAIL, Box::new(wake));
+    Ok((poll, Arc::new(mailbox)))
+}
+
+/// No more connections are promised than there are descriptors for. Returns how many refused ones
+/// may be told so at a time.
+fn clamp_connections(config: &mut Config, reactors: usize) -> io::Result<usize> {
+    let descriptors = usize::try_from(descriptor_limit::raise()?).unwrap_or(usize::MAX);
+    let refusals = (descriptors / 16).clamp(4, limits::REFUSALS);
+    let reserved = OWN_DESCRIPTORS
+        + REACTOR_DESCRIPTORS * reactors
+        + limits::RESERVED_DESCRIPTORS
+        + limits::RESERVED_CONNECTIONS
+        + refusals;
+    let most = descriptors.saturating_sub(reserved).max(1);
     if config.limits.connections.is_none_or(|wanted| wanted > most) {
         log::warn!(
             "connections_clamped limit={most} descriptors={descriptors} \
@@ -173,7 +250,7 @@ fn clamp_connections(config: &mut Config) -> io::Result<()> {
         );
         config.limits.connections = Some(most);
     }
-    Ok(())
+    Ok(refusals)
 }
 
 fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartFault> {

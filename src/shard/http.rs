@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::app::admission::Refusal;
 use crate::app::http::admit::{Admission, admit};
 use crate::app::http::{call, protocol_fault_response, routes};
 use crate::app::opening;
@@ -11,7 +12,7 @@ use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::bus::job::{HttpCall, Job, Work};
 use crate::dialect::native::decode::Place;
-use crate::domain::rate_limit::Rate;
+use crate::domain::client_address;
 use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
@@ -57,6 +58,7 @@ pub(super) fn receive(
     let (taken, mut step) = http.exchange.receive(input, &head_limits);
     if matches!(step, Step::Head) {
         hub.counters.increment(Counter::HttpRequests);
+        let forwarded = note_client(http, &mut peer.address, hub);
         match verdict(http, peer.address, hub, now) {
             Verdict::Admitted => {
                 step = http.exchange.admit(body_bytes);
@@ -66,7 +68,7 @@ pub(super) fn receive(
                 }
             }
             Verdict::Upgrade(endpoint) => {
-                upgrade(peer, id, endpoint, hub, now);
+                upgrade(peer, id, endpoint, forwarded, hub, now);
                 return (taken, Flow::Continue);
             }
             Verdict::Refused(response) => {
@@ -100,16 +102,48 @@ enum Verdict {
     Refused(Box<Response>),
 }
 
+/// Whether a request came for a client that only the request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Forwarded {
+    /// The connection's own address is the client's, and was dealt with when it was accepted.
+    No,
+    /// `address` is the client's.
+    Yes,
+}
+
+/// Finds out whose request it is: a trusted proxy's connection carries those of many clients.
+fn note_client(http: &HttpPeer, address: &mut IpAddr, hub: &Hub) -> Forwarded {
+    let (Some(proxy), Some(head)) = (http.proxy, http.exchange.head()) else {
+        return Forwarded::No;
+    };
+    let trusted = &hub.live.config.server.trusted_proxies;
+    let fields = head.header_values("x-forwarded-for");
+    let client = client_address::client(proxy, fields, trusted);
+    *address = client.unwrap_or(proxy);
+    match client {
+        // Whoever is on this machine and no proxy's client is exempt from the limits per client.
+        None if proxy.is_loopback() => Forwarded::No,
+        None | Some(_) => Forwarded::Yes,
+    }
+}
+
 /// Decides on a head before any of its body is taken.
 fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Verdict {
     let Some(head) = http.exchange.head() else {
         debug_assert!(false, "a verdict needs a head");
         return Verdict::Admitted;
     };
-    let (cors_origin, admission) = admit(head, &hub.live, &hub.services);
+    let (cors_origin, admission) = admit(head, http.proxy.is_some(), &hub.live, &hub.services);
     http.cors_origin = cors_origin;
     match admission {
-        Ok(Admission::Api { route, .. }) if let Err(wait) = charge(route, address, hub, now) => {
+        Ok(Admission::Upgrade(_)) if http.is_reserved => reserved(hub),
+        Ok(Admission::Api { route, .. }) if http.is_reserved && !routes::is_essential(route) => {
+            reserved(hub)
+        }
+        Ok(Admission::Api { route, .. })
+            if routes::is_metered(route)
+                && let Err(wait) = hub.services.charge_request(address, hub.context(now)) =>
+        {
             Verdict::Refused(Box::new(too_many_requests(wait)))
         }
         Ok(Admission::Api { route, parameters }) => {
@@ -119,26 +153,6 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
         Ok(Admission::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
         Err(response) => Verdict::Refused(response),
     }
-}
-
-/// Charges a request to its address, before any of its body is taken.
-fn charge(route: usize, address: IpAddr, hub: &mut Hub, now: Now) -> Result<(), Duration> {
-    let per_second = hub.live.config.limits.api_requests_per_second;
-    let Some(per_second) = per_second.filter(|_| routes::is_metered(route)) else {
-        return Ok(());
-    };
-    let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
-    let rate = Rate {
-        per_second,
-        burst: per_second,
-    };
-    let charged = hub.api_rates.take(&address, rate, now.mono);
-    let forgotten = hub.api_rates.take_evicted();
-    hub.counters.add(Counter::RateAddressesForgotten, forgotten);
-    if charged.is_err() {
-        hub.counters.increment(Counter::RateLimitedRequests);
-    }
-    charged
 }
 
 /// A whole request: answered here if its route cannot block, by a worker otherwise.
@@ -184,6 +198,12 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
     }
 }
 
+/// The last places are for those who look after a full server.
+fn reserved(hub: &Hub) -> Verdict {
+    hub.counters.increment(Counter::ReservedRefused);
+    Verdict::Refused(Box::new(Refusal::Full.response()))
+}
+
 fn too_many_requests(wait: Duration) -> Response {
     let seconds = wait.as_secs() + 1;
     Response::error(
@@ -201,7 +221,7 @@ pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: No
     let Conversation::Http(http) = &mut peer.conversation else {
         return;
     };
-    let stay = !hub.draining && !peer.eof;
+    let stay = !hub.services.is_draining() && !peer.eof && !http.is_reserved;
     let form = http.exchange.answer(stay);
     let response = match http.cors_origin.take() {
         Some(origin) => response
@@ -243,12 +263,31 @@ pub(super) fn answer_last(peer: &mut Peer, response: Response, hub: &mut Hub, no
 }
 
 /// Turns the connection into a WebSocket with a session, or answers why not.
-fn upgrade(peer: &mut Peer, id: PeerId, endpoint: opening::Endpoint, hub: &mut Hub, now: Now) {
+fn upgrade(
+    peer: &mut Peer,
+    id: PeerId,
+    endpoint: opening::Endpoint,
+    forwarded: Forwarded,
+    hub: &mut Hub,
+    now: Now,
+) {
+    if forwarded == Forwarded::Yes {
+        match hub
+            .services
+            .accept_forwarded(peer.address, hub.context(now))
+        {
+            Ok(()) => peer.is_counted = true,
+            Err(refusal) => {
+                answer(peer, refusal.response(), hub, now);
+                return;
+            }
+        }
+    }
     let opened = match &peer.conversation {
         Conversation::Http(http) => http
             .exchange
             .head()
-            .map(|head| opening::open(endpoint, head, hub.draining, &hub.live)),
+            .map(|head| opening::open(endpoint, head, hub.services.is_draining(), &hub.live)),
         Conversation::Socket(_) | Conversation::Refused => None,
     };
     let refusal = match opened {
@@ -260,6 +299,9 @@ fn upgrade(peer: &mut Peer, id: PeerId, endpoint: opening::Endpoint, hub: &mut H
         None => Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)),
     };
     hub.counters.increment(Counter::HandshakeFailures);
+    if forwarded == Forwarded::Yes && std::mem::take(&mut peer.is_counted) {
+        hub.services.release(peer.address);
+    }
     answer(peer, *refusal, hub, now);
 }
 
@@ -269,6 +311,6 @@ pub(super) fn end_handshake(peer: &mut Peer, hub: &mut Hub) {
         && http.is_handshake
     {
         http.is_handshake = false;
-        hub.handshakes -= 1;
+        hub.services.end_handshake();
     }
 }

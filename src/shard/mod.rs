@@ -34,6 +34,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::app::admission::Admitted;
 use crate::app::services::{Context, Live, Services};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, ShardId};
@@ -42,7 +43,6 @@ use crate::base::rng::Rng;
 use crate::base::slab::GenerationalSlab;
 use crate::bus::job::{Answer, Job};
 use crate::bus::mail::{Mail, SessionSummary};
-use crate::domain::rate_limit::RateTable;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
@@ -74,7 +74,6 @@ struct Hub {
     rooms: LocalRooms,
     deadlines: Deadlines,
     rng: Rng,
-    api_rates: RateTable<IpAddr>,
     /// Peers that got something to send in this turn.
     dirty: Vec<PeerId>,
     /// Peers whose sockets are to be read again although no event says so.
@@ -82,8 +81,6 @@ struct Hub {
     /// Peers that ended in this turn.
     ended: Vec<PeerId>,
     jobs: Jobs,
-    /// Connections that have not finished their first request.
-    handshakes: usize,
     refusals: usize,
     draining: bool,
     outbox_limits: OutboxLimits,
@@ -114,12 +111,10 @@ impl Shard {
                 rooms: LocalRooms::default(),
                 deadlines: Deadlines::default(),
                 rng,
-                api_rates: RateTable::new(limits::API_RATE_ADDRESSES),
                 dirty: Vec::new(),
                 resumed: Vec::new(),
                 ended: Vec::new(),
                 jobs: Jobs::default(),
-                handshakes: 0,
                 refusals: 0,
                 draining: false,
                 outbox_limits: OutboxLimits::of(&live.config.limits),
@@ -131,19 +126,28 @@ impl Shard {
         }
     }
 
-    /// Takes a new connection from `address` in. `None` if no slot is left; close it then.
-    pub fn open(&mut self, address: IpAddr, now: Now) -> Option<PeerId> {
+    /// Takes a new connection from `address` in, as it was admitted. `None` if no slot is left;
+    /// close it then.
+    pub fn open(&mut self, address: IpAddr, admitted: Admitted, now: Now) -> Option<PeerId> {
         let http = HttpPeer {
             is_handshake: true,
+            proxy: admitted.is_proxy.then_some(address),
+            is_reserved: admitted.is_reserved,
             ..HttpPeer::default()
         };
         let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
+        peer.is_counted = admitted.is_counted;
         let timeout = self.hub.live.config.limits.handshake_timeout;
         peer.timers.set(Timer::Handshake, timeout, now.mono);
-        let id = self.insert(peer)?;
-        self.hub.handshakes += 1;
-        self.hub.counters.increment(Counter::ConnectionsAccepted);
-        Some(id)
+        let id = self.insert(peer);
+        if id.is_none() {
+            self.hub.services.end_handshake();
+            self.hub.counters.increment(Counter::ConnectionsClosed);
+            if admitted.is_counted {
+                self.hub.services.release(address);
+            }
+        }
+        id
     }
 
     /// Takes a connection in that gets `answer` and nothing else: a refusal at accept.
@@ -254,6 +258,9 @@ impl Shard {
                     }
                 }
                 Mail::Answer { peer, answer } => self.answer(peer, answer, now),
+                Mail::Reconfigure => self.reconfigure(),
+                Mail::Drain(timeout) => self.begin_drain(timeout, now),
+                Mail::Cut => self.cut(),
                 Mail::ListSessions { limit, reply } => {
                     // Whoever asked may have given up.
                     let _ = reply.try_send(self.sessions(limit));
@@ -261,6 +268,12 @@ impl Shard {
             }
         }
         left || !self.mail.is_empty()
+    }
+
+    /// Goes by the configuration that is in force now.
+    fn reconfigure(&mut self) {
+        self.hub.live = self.hub.services.live();
+        self.hub.outbox_limits = OutboxLimits::of(&self.hub.live.config.limits);
     }
 
     fn answer(&mut self, id: PeerId, answer: Answer, now: Now) {
@@ -391,12 +404,6 @@ impl Shard {
         self.hub.ended = ended;
     }
 
-    /// Connections that have not finished their first request.
-    #[must_use]
-    pub fn handshakes(&self) -> usize {
-        self.hub.handshakes
-    }
-
     /// Refused connections that are still being told so.
     #[must_use]
     pub fn refusals(&self) -> usize {
@@ -446,10 +453,13 @@ impl Hub {
 
     /// Lets go of all that a removed peer had.
     fn retire(&mut self, peer: &mut Peer) {
+        if peer.is_counted {
+            self.services.release(peer.address);
+        }
         match &mut peer.conversation {
             Conversation::Http(http) => {
                 if http.is_handshake {
-                    self.handshakes -= 1;
+                    self.services.end_handshake();
                 }
                 self.counters.increment(Counter::ConnectionsClosed);
             }

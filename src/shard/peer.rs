@@ -20,7 +20,10 @@ use crate::shard::rooms::Membership;
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Peer {
+    /// The client's: behind a trusted proxy, as its last request said.
     pub(super) address: IpAddr,
+    /// It counts among the connections of its address.
+    pub(super) is_counted: bool,
     pub(super) stage: Stage,
     /// Why input is left in `tail` instead of being worked on.
     pub(super) pause: Option<Pause>,
@@ -81,6 +84,10 @@ pub(super) struct HttpPeer {
     pub(super) exchange: HttpExchange,
     /// It counts as a handshake in progress: no request was complete yet.
     pub(super) is_handshake: bool,
+    /// The address of the trusted proxy whose connection this is.
+    pub(super) proxy: Option<IpAddr>,
+    /// It is on a place kept for health checks and administration.
+    pub(super) is_reserved: bool,
     /// The route of the request being read, and what its path leaves open.
     pub(super) admitted: Option<(usize, Vec<String>)>,
     /// The origin that the current answer is for, if CORS headers are due.
@@ -136,6 +143,7 @@ impl Peer {
     pub(super) fn new(address: IpAddr, conversation: Conversation) -> Self {
         Self {
             address,
+            is_counted: false,
             stage: Stage::Serving,
             pause: None,
             dirty: false,

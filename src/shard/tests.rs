@@ -16,8 +16,14 @@ fn a_panic_in_any_step_of_a_conversation_ends_that_peer_alone() {
     let mut shard = Shard::new(ShardId(0), Arc::clone(&world.services), Rng::from_seed(1));
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let now = world.services.started;
-    let unlucky = shard.open(here, now).unwrap();
-    let other = shard.open(here, now).unwrap();
+    let live = world.services.live();
+    let counters = world.services.counters_of(ShardId(0));
+    let mut open = || {
+        let context = world.services.context(&live, &counters, now);
+        let admitted = world.services.accept(here, context).unwrap();
+        shard.open(here, admitted, now).unwrap()
+    };
+    let (unlucky, other) = (open(), open());
     let outcome = shard.on_peer(unlucky, "otherwise", |_, _| panic!("on purpose"));
     assert_eq!(outcome, "otherwise");
     assert_eq!(world.services.total(Counter::HandlerPanics), 1);

@@ -289,7 +289,7 @@ fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
     let Some(per_second) = limits.messages_per_second else {
         return;
     };
-    let rate = rate(per_second, limits.message_burst);
+    let rate = Rate::per_second(per_second, limits.message_burst);
     if let Some(session) = peer.open_session() {
         session.owes_token = session.bucket.take(rate, now.mono).is_err();
     }
@@ -298,7 +298,7 @@ fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
 /// Pays the token that is owed, or pauses until there is one. False if reading must wait.
 fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool {
     let limits = &hub.live.config.limits;
-    let rate = rate(
+    let rate = Rate::per_second(
         limits.messages_per_second.unwrap_or(0),
         limits.message_burst,
     );
@@ -330,14 +330,6 @@ fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool 
     peer.pause = Some(Pause::Rate);
     peer.timers.set(Timer::Resume, wait, now.mono);
     false
-}
-
-fn rate(per_second: usize, burst: usize) -> Rate {
-    let clamp = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    Rate {
-        per_second: clamp(per_second),
-        burst: clamp(burst),
-    }
 }
 
 /// Pauses may last so long in all within a minute; then the session is closed with 4003.

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{env, thread};
 
 use serde_json::Value;
 
@@ -21,6 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the first line of standard output has before the address.
 const ANNOUNCEMENT: &str = " listens on http://";
+
+/// The variable that says how many reactors the servers of tests have, so that the same tests can
+/// be run with one and with several.
+const REACTORS: &str = "KINGLET_TEST_REACTORS";
 
 /// A running server.
 #[derive(Debug)]
@@ -42,6 +46,7 @@ impl Server {
             .arg("serve")
             .env_clear()
             .env("KINGLET_SERVER__LISTEN", "127.0.0.1:0")
+            .envs(env::var(REACTORS).map(|count| ("KINGLET_SERVER__REACTORS", count)))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

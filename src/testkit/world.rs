@@ -16,11 +16,13 @@ mod reactor;
 pub use client::{Answer, Client, End, HOST, Message};
 pub use jobs::Jobs;
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::admission::Refusal;
 use crate::app::services::Services;
 use crate::base::clock::{Mono, Now, Wall};
 use crate::base::ids::ShardId;
@@ -137,15 +139,15 @@ impl World {
 
     /// A client connects; the shards take turns.
     pub fn open(&mut self) -> ClientId {
-        self.arrive(None)
+        self.open_from(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 
-    /// A client connects that is refused with `answer`.
-    pub fn open_refused(&mut self, answer: &[u8]) -> ClientId {
-        self.arrive(Some(answer.to_vec()))
-    }
-
-    fn arrive(&mut self, refusal: Option<Vec<u8>>) -> ClientId {
+    /// A client connects from an address; it may be refused.
+    pub fn open_from(&mut self, address: IpAddr) -> ClientId {
+        let counters = self.services.counters_of(ShardId(0));
+        let live = self.services.live();
+        let context = self.services.context(&live, &counters, self.now);
+        let admitted = self.services.accept(address, context);
         let client = self.clients.len();
         self.clients.push(Client::new(Link {
             conditions: self.conditions,
@@ -154,8 +156,8 @@ impl World {
         let shard = client % self.reactors.len();
         self.reactors[shard].arrive(Arrival {
             client,
-            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            refusal,
+            address,
+            admitted: admitted.map_err(Refusal::bytes),
         });
         ClientId(client)
     }
@@ -224,10 +226,27 @@ impl World {
     pub fn settle(&mut self) {
         for _ in 0..TURNS_MAX {
             if !self.turn() {
+                self.check_admission();
                 return;
             }
         }
         panic!("the world does not come to rest");
+    }
+
+    /// What is counted of connections is what the shards have.
+    fn check_admission(&self) {
+        let handshakes: usize = self.shards().map(Shard::handshakes).sum();
+        assert_eq!(self.services.handshakes(), handshakes);
+        let mut counted: HashMap<IpAddr, usize> = HashMap::new();
+        for (client, count) in self.shards().flat_map(Shard::counted_clients) {
+            *counted.entry(client).or_default() += count;
+        }
+        assert_eq!(self.services.counted_clients(), counted);
+        let refusals: usize = self.shards().map(Shard::refusals).sum();
+        assert_eq!(
+            self.services.connections(),
+            (self.connections() - refusals) as u64
+        );
     }
 
     /// Lets time pass, with a turn whenever something is due.

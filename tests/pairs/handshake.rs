@@ -1,8 +1,10 @@
 //! From a connection to a session, or to the answer that says why not.
 
+use std::net::IpAddr;
+
 use kinglet::metrics::names::Counter;
 use kinglet::testkit::link::Conditions;
-use kinglet::testkit::world::{End, HOST, Message};
+use kinglet::testkit::world::{End, HOST, Message, World};
 use serde_json::json;
 
 use crate::{SECOND, TICK, publish, types, world};
@@ -120,31 +122,36 @@ fn nothing_of_the_handshakes_time_is_left_after_the_upgrade() {
     assert_eq!(world.total(Counter::HandshakeTimeouts), 0);
 }
 
+/// A world with one connection from an address that may have no more.
+fn full() -> (World, IpAddr) {
+    let mut world = world("[limits]\nconnections_per_ip = 1\nhandshake_timeout = \"1h\"\n");
+    let outside = IpAddr::from([192, 0, 2, 1]);
+    world.open_from(outside);
+    (world, outside)
+}
+
 #[test]
 fn a_refused_connection_gets_its_answer_and_16_kib_or_2_seconds() {
-    let refusal = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
-    let mut world = world("");
-    let patient = world.open_refused(refusal);
+    let (mut world, outside) = full();
+    let patient = world.open_from(outside);
     world.settle();
-    assert_eq!(
-        world.client(patient).answers.pop_front().unwrap().status,
-        503
-    );
+    let answer = world.client(patient).answers.pop_front().unwrap();
+    assert_eq!(answer.status, 429);
     assert_eq!(world.client(patient).end, Some(End::Finished));
-    assert_eq!(world.connections(), 0);
+    assert_eq!(world.connections(), 1);
 
     let check = |bytes: usize, stays: bool| {
-        let mut world = crate::world("");
-        let id = world.open_refused(refusal);
+        let (mut world, outside) = full();
+        let id = world.open_from(outside);
         world.client(id).answers_close = false;
         world.settle();
         world.client(id).send(&vec![b'x'; bytes]);
         world.settle();
-        assert_eq!(world.connections(), usize::from(stays), "{bytes}");
+        assert_eq!(world.connections(), 1 + usize::from(stays), "{bytes}");
         world.advance(2 * SECOND - TICK);
-        assert_eq!(world.connections(), usize::from(stays), "{bytes}");
+        assert_eq!(world.connections(), 1 + usize::from(stays), "{bytes}");
         world.advance(2 * TICK);
-        assert_eq!(world.connections(), 0, "{bytes}");
+        assert_eq!(world.connections(), 1, "{bytes}");
         assert_eq!(world.total(Counter::ConnectionsClosed), 0);
     };
     check(0, true);
@@ -154,14 +161,14 @@ fn a_refused_connection_gets_its_answer_and_16_kib_or_2_seconds() {
 
 #[test]
 fn a_refused_connection_that_does_not_read_is_gone_after_two_seconds() {
-    let mut world = world("");
+    let (mut world, outside) = full();
     world.conditions.capacity = 10;
-    let id = world.open_refused(&[b'x'; 100]);
+    let id = world.open_from(outside);
     world.client(id).appetite = Some(0);
     world.advance(2 * SECOND - TICK);
-    assert_eq!(world.connections(), 1);
+    assert_eq!(world.connections(), 2);
     world.advance(2 * TICK);
-    assert_eq!(world.connections(), 0);
+    assert_eq!(world.connections(), 1);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The limits of HTTP: each is answered with its own status, and the answer arrives whole.
 
-use kinglet::testkit::client::{Connection, get};
+use kinglet::testkit::client::{Connection, get, post};
 use kinglet::testkit::server::until;
 use kinglet::testkit::socket::Socket;
 use serde_json::json;
 
 use crate::{start, still_serves};
+
+const PUBLISH: &str = "/api/v1/publish";
 
 #[test]
 fn a_request_that_does_not_arrive_in_time_is_408() {
@@ -114,11 +116,47 @@ fn over_the_rate_requests_are_429_with_retry_after_and_health_is_not() {
 }
 
 #[test]
+fn a_full_server_still_answers_health_checks_from_its_own_machine() {
+    let server = start(&[("KINGLET_LIMITS__CONNECTIONS", "2")]);
+    let kept = [0, 1].map(|_| Socket::open(server.address(), "/ws"));
+    for _ in 0..20 {
+        let mut connection = Connection::open(server.address());
+        let health = connection.request("GET", "/health", &[], b"");
+        assert_eq!(
+            (health.status(), health.header("connection")),
+            (200, "close")
+        );
+        assert!(connection.ends());
+        for (method, target) in [("GET", "/ws"), ("POST", PUBLISH), ("GET", "/")] {
+            let mut connection = Connection::open(server.address());
+            let answer = connection.request(method, target, &[], b"");
+            assert_eq!(
+                (answer.status(), answer.code()),
+                (503, "CONNECTION_LIMIT".into())
+            );
+            assert!(connection.ends());
+        }
+    }
+    assert_eq!(get(server.address(), "/health").json()["connections"], 3);
+    drop(kept);
+    until("there is room again", || {
+        let answer = post(
+            server.address(),
+            PUBLISH,
+            &json!({"room": "a", "event": "e"}),
+        );
+        answer.status() == 200
+    });
+}
+
+#[test]
 fn a_connection_over_the_limit_gets_503_whole_and_room_again_when_one_leaves() {
     let server = start(&[("KINGLET_LIMITS__CONNECTIONS", "3")]);
     let mut kept: Vec<Socket> = (0..3)
         .map(|_| Socket::open(server.address(), "/ws"))
         .collect();
+    // These hold the places that are kept for health checks and administration.
+    let silent: Vec<Connection> = (0..8).map(|_| Connection::open(server.address())).collect();
     for request in [
         String::new(),
         "POST / HTTP/1.1\r\n\r\n".to_owned(),
@@ -135,6 +173,7 @@ fn a_connection_over_the_limit_gets_503_whole_and_room_again_when_one_leaves() {
         assert_eq!(answer.header("connection"), "close");
         assert!(refused.ends());
     }
+    drop(silent);
     let mut last = kept.pop().unwrap();
     last.close(1000, "");
     assert_eq!(last.closed().0, 1000);

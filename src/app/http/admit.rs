@@ -31,10 +31,11 @@ pub enum Admission {
     Upgrade(Endpoint),
 }
 
-/// Decides on a head. The first value is the origin that CORS headers are due to, whatever the
+/// Decides on a head; `is_proxied` if a trusted proxy sent it. The first value is the origin that CORS headers are due to, whatever the
 /// answer.
 pub fn admit(
     head: &Head,
+    is_proxied: bool,
     live: &Live,
     services: &Services,
 ) -> (Option<Box<str>>, Result<Admission, Box<Response>>) {
@@ -52,7 +53,13 @@ pub fn admit(
     let origins: Vec<&str> = head.header_values("origin").collect();
     let joined = origins.join(",");
     let origin = (!origins.is_empty()).then_some(joined.as_str());
-    let verdict = match check_origin(origin, head.host(), &server.allowed_origins) {
+    // The page knows the server by the name that its proxy was asked for.
+    let named = head.header_values("x-forwarded-host").next_back();
+    let named = named
+        .filter(|_| is_proxied)
+        .and_then(|hosts| hosts.rsplit(',').next());
+    let host = named.map_or(head.host(), str::trim);
+    let verdict = match check_origin(origin, host, &server.allowed_origins) {
         Ok(verdict) => verdict,
         Err(fault) => {
             let message = format!("{fault}");
@@ -133,7 +140,7 @@ mod tests {
                           allowed_hosts = [\"kinglet.example\"]\n";
 
     /// The status of the refusal, 0 for a welcome, and the origin that CORS headers are due to.
-    fn verdict(method: &str, path: &str, headers: &str) -> (u16, Option<String>) {
+    fn verdict(method: &str, path: &str, headers: &str, is_proxied: bool) -> (u16, Option<String>) {
         let world = World::new(Options {
             config: CONFIG,
             ..Options::default()
@@ -144,7 +151,7 @@ mod tests {
         };
         let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\n");
         let head = Head::parse(request.as_bytes(), &limits).unwrap();
-        let (cors, admission) = admit(&head, &world.services.live(), &world.services);
+        let (cors, admission) = admit(&head, is_proxied, &world.services.live(), &world.services);
         let status = admission.map_or_else(|refusal| refusal.status.code(), |_| 0);
         (status, cors.map(String::from))
     }
@@ -152,7 +159,7 @@ mod tests {
     fn check(method: &str, path: &str, headers: &str, status: u16, cors: Option<&str>) {
         let expected = (status, cors.map(str::to_owned));
         assert_eq!(
-            verdict(method, path, headers),
+            verdict(method, path, headers, false),
             expected,
             "{method} {path} {headers}"
         );
@@ -192,6 +199,23 @@ mod tests {
             403,
             None,
         );
+    }
+
+    #[test]
+    fn a_trusted_proxy_says_which_host_a_page_asked() {
+        let check = |headers: &str, is_proxied: bool, status: u16| {
+            let headers =
+                format!("Host: localhost:8080\r\nOrigin: https://chat.example\r\n{headers}\r\n");
+            let (found, _) = verdict("GET", "/ws", &headers, is_proxied);
+            assert_eq!(found, status, "{headers} {is_proxied}");
+        };
+        check("X-Forwarded-Host: chat.example", true, 0);
+        check("X-Forwarded-Host: chat.example", false, 403);
+        check("X-Forwarded-Host: chat.example:443", true, 0);
+        check("X-Forwarded-Host: chat.example:8443", true, 403);
+        check("X-Forwarded-Host: evil.example, chat.example", true, 0);
+        check("X-Forwarded-Host: chat.example, evil.example", true, 403);
+        check("X-Forwarded-Host: ", true, 403);
     }
 
     #[test]

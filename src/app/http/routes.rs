@@ -29,6 +29,8 @@ pub enum Kind {
         place: Place,
         /// Whether the address's API rate is charged for it.
         is_metered: bool,
+        /// Whether it is served on the places kept for health checks and administration.
+        is_essential: bool,
         /// The handler.
         run: fn(&Call<'_>) -> Result<Response, Fault>,
     },
@@ -40,6 +42,7 @@ const fn inline(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
         place: Place::Shard,
         is_metered: true,
+        is_essential: false,
         run,
     }
 }
@@ -48,6 +51,7 @@ const fn worker(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
         place: Place::Worker,
         is_metered: true,
+        is_essential: false,
         run,
     }
 }
@@ -56,6 +60,7 @@ const fn free(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
         place: Place::Shard,
         is_metered: false,
+        is_essential: true,
         run,
     }
 }
@@ -131,7 +136,12 @@ pub static ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/",
-        kind: free(health::root),
+        kind: Kind::Api {
+            place: Place::Shard,
+            is_metered: false,
+            is_essential: false,
+            run: health::root,
+        },
     },
 ];
 
@@ -149,6 +159,15 @@ pub fn place(index: usize) -> Place {
 pub fn is_metered(index: usize) -> bool {
     match ROUTES.get(index).map(|route| &route.kind) {
         Some(Kind::Api { is_metered, .. }) => *is_metered,
+        Some(Kind::Upgrade(_)) | None => false,
+    }
+}
+
+/// Whether the route at `index` is for those who look after a full server.
+#[must_use]
+pub fn is_essential(index: usize) -> bool {
+    match ROUTES.get(index).map(|route| &route.kind) {
+        Some(Kind::Api { is_essential, .. }) => *is_essential,
         Some(Kind::Upgrade(_)) | None => false,
     }
 }

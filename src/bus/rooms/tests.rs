@@ -53,15 +53,16 @@ impl Hall {
     fn mail(&self, shard: ShardId) -> Vec<(u64, Vec<u64>)> {
         let mut taken = VecDeque::new();
         self.mailboxes[shard.index()].take(usize::MAX, &mut taken);
-        let of = |mail| match mail {
-            Mail::Deliver {
+        let of = |mail| {
+            let Mail::Deliver {
                 delivery, sequence, ..
-            } => {
-                let placements = &delivery.publication().placements;
-                let offsets = placements.iter().map(|place| place.offset);
-                Some((sequence, offsets.collect()))
-            }
-            Mail::Answer { .. } | Mail::ListSessions { .. } => None,
+            } = mail
+            else {
+                return None;
+            };
+            let placements = &delivery.publication().placements;
+            let offsets = placements.iter().map(|place| place.offset);
+            Some((sequence, offsets.collect()))
         };
         taken.into_iter().filter_map(of).collect()
     }

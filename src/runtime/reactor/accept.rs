@@ -1,8 +1,9 @@
-//! Accepting: within its budgets, and with an answer for those it refuses.
+//! Accepting: within its budgets, with an answer for those it refuses, and a shard for the others.
 //!
+//! Only one reactor accepts, so that what it decides on is counted before it decides on the next.
 //! Accepting rests while too many handshakes are in progress (the kernel's backlog waits) and for
-//! a moment after the process ran out of descriptors. A connection over the limit gets a fixed
-//! 503 before anything is read from it or allocated for it.
+//! a moment after the process ran out of descriptors. A connection over a limit gets a fixed answer
+//! before anything is read from it or allocated for it.
 
 use std::io;
 use std::net::IpAddr;
@@ -11,19 +12,16 @@ use std::os::fd::AsFd;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
-use crate::app::http::error_response;
-use crate::app::services::Services;
-use crate::base::clock::{Mono, Now};
+use crate::app::admission::Admitted;
+use crate::app::services::{Context, Services};
+use crate::base::clock::Mono;
 use crate::base::ids::PeerId;
 use crate::base::limits;
-use crate::domain::fault::Code;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::socket::{bound_unsent, is_connection_gone, is_out_of_descriptors};
 use crate::runtime::logging::Repeated;
-use crate::runtime::reactor::endpoint::Endpoints;
-use crate::shard::Shard;
-use crate::wire::http::response::{Encoding, Status};
+use crate::runtime::reactor::deal::Dealer;
 
 /// The listeners of a reactor.
 #[derive(Debug)]
@@ -34,8 +32,9 @@ pub(super) struct Acceptor {
     rests_until: Option<Mono>,
     /// Accepting waits for handshakes in progress to be done.
     is_paused: bool,
-    /// What a connection over the limit gets.
-    refusal: Vec<u8>,
+    dealer: Dealer,
+    /// Refused connections that may be told so at a time; above it they are just closed.
+    refusals_max: usize,
     log: Repeated,
 }
 
@@ -45,14 +44,26 @@ struct Listener {
     is_ready: bool,
 }
 
+/// A connection that was accepted, on its way to a shard.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) socket: TcpStream,
+    pub(super) address: IpAddr,
+    /// How it was let in, or the fixed answer with which it is refused.
+    pub(super) admitted: Result<Admitted, Vec<u8>>,
+}
+
 impl Acceptor {
-    /// Registers `listeners` under the shell's tokens from `first_number` on.
+    /// Registers `listeners` under the shell's tokens from `first_number` on; what they accept is
+    /// given to `dealer`. At most `refusals_max` refused ones are told so at a time.
     ///
     /// # Errors
     /// When the poll does not take one.
     pub(super) fn new(
         listeners: Vec<TcpListener>,
         first_number: u32,
+        dealer: Dealer,
+        refusals_max: usize,
         registry: &Registry,
     ) -> io::Result<Self> {
         let mut registered = Vec::with_capacity(listeners.len());
@@ -64,28 +75,13 @@ impl Acceptor {
                 is_ready: true,
             });
         }
-        let mut refusal = Vec::new();
-        error_response(
-            Status::SERVICE_UNAVAILABLE,
-            Code::ConnectionLimit,
-            "the server has as many connections as limits.connections allows; try again later",
-        )
-        .header("Retry-After", "5")
-        .encode(
-            &Encoding {
-                head_only: false,
-                keep_alive: false,
-                http10: false,
-                date: "",
-            },
-            &mut refusal,
-        );
         Ok(Self {
             listeners: registered,
             first_number,
             rests_until: None,
             is_paused: false,
-            refusal,
+            dealer,
+            refusals_max,
             log: Repeated::default(),
         })
     }
@@ -99,9 +95,9 @@ impl Acceptor {
     }
 
     /// Whether connections wait that the next turn can take.
-    pub(super) fn has_more(&self, shard: &Shard) -> bool {
+    pub(super) fn has_more(&self, services: &Services) -> bool {
         self.rests_until.is_none()
-            && shard.handshakes() < limits::HANDSHAKES_IN_PROGRESS
+            && services.handshakes() < limits::HANDSHAKES_IN_PROGRESS
             && self.listeners.iter().any(|listener| listener.is_ready)
     }
 
@@ -119,72 +115,46 @@ impl Acceptor {
         self.rests_until = None;
     }
 
-    /// Accepts a turn's worth of connections.
-    pub(super) fn accept(
-        &mut self,
-        shard: &mut Shard,
-        endpoints: &mut Endpoints,
-        registry: &Registry,
-        services: &Services,
-        counters: &Counters,
-        now: Now,
-    ) {
-        if self.rests_until.is_some_and(|until| now.mono < until) {
+    /// Accepts a turn's worth of connections. Those for this reactor's own shard, and those that
+    /// are refused, go to `own`; the others are on their way when this returns.
+    pub(super) fn accept(&mut self, refusals: usize, context: Context<'_>, own: &mut Vec<Arrival>) {
+        let now = context.now.mono;
+        if self.rests_until.is_some_and(|until| now < until) {
             return;
         }
         self.rests_until = None;
+        let mut refusals_left = self.refusals_max.saturating_sub(refusals);
         for listener in &mut self.listeners {
             if !listener.is_ready {
                 continue;
             }
             for _ in 0..limits::ACCEPTS_PER_TURN {
-                if shard.handshakes() >= limits::HANDSHAKES_IN_PROGRESS {
+                if context.services.handshakes() >= limits::HANDSHAKES_IN_PROGRESS {
                     if !std::mem::replace(&mut self.is_paused, true) {
-                        counters.increment(Counter::AcceptPauses);
+                        context.counters.increment(Counter::AcceptPauses);
                     }
+                    self.rests_until = Some(now + limits::HANDSHAKES_RECHECK);
                     return;
                 }
                 self.is_paused = false;
                 match listener.socket.accept() {
                     Ok((socket, address)) => {
-                        let address = address.ip().to_canonical();
-                        let limit = services.live().config.limits.connections;
-                        let is_full =
-                            limit.is_some_and(|limit| services.connections() >= limit as u64);
-                        if is_full {
-                            counters.increment(Counter::ConnectionsRefusedLimit);
-                            refuse(
-                                socket,
-                                address,
-                                &self.refusal,
-                                shard,
-                                endpoints,
-                                registry,
-                                now,
-                            );
-                        } else {
-                            open(socket, address, shard, endpoints, registry, now);
+                        let arrival = arrive(socket, address.ip().to_canonical(), context);
+                        if arrival.admitted.is_ok() {
+                            self.dealer.deal(arrival, own);
+                        } else if refusals_left > 0 {
+                            refusals_left -= 1;
+                            own.push(arrival);
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         listener.is_ready = false;
                         break;
                     }
-                    Err(error) if is_out_of_descriptors(&error) => {
-                        counters.increment(Counter::AcceptBackoffs);
-                        if let Some(suppressed) = self.log.allow(now.mono) {
-                            log::warn!(
-                                "accept_rests error=\"{error}\" suppressed={suppressed} \
-                                 hint=\"raise the descriptor limit or lower limits.connections\""
-                            );
-                        }
-                        self.rests_until = Some(now.mono + limits::ACCEPT_BACKOFF);
-                        return;
-                    }
                     Err(error) if is_connection_gone(&error) => {}
                     Err(error) => {
-                        log::error!("accept_failed error=\"{error}\"");
-                        self.rests_until = Some(now.mono + limits::ACCEPT_BACKOFF);
+                        rest(&error, &mut self.log, context.counters, now);
+                        self.rests_until = Some(now + limits::ACCEPT_BACKOFF);
                         return;
                     }
                 }
@@ -193,42 +163,30 @@ impl Acceptor {
     }
 }
 
-fn open(
-    socket: TcpStream,
-    address: IpAddr,
-    shard: &mut Shard,
-    endpoints: &mut Endpoints,
-    registry: &Registry,
-    now: Now,
-) {
+/// What becomes of one connection.
+fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Arrival {
     // Small messages must leave at once; we gather what belongs together ourselves.
     let _ = socket.set_nodelay(true);
     let _ = bound_unsent(socket.as_fd(), limits::UNSENT_BYTES);
-    if let Some(id) = shard.open(address, now)
-        && endpoints.open(id, socket, registry).is_err()
-    {
-        shard.broken(id);
+    let admitted = context.services.accept(address, context);
+    Arrival {
+        socket,
+        address,
+        admitted: admitted.map_err(|refusal| refusal.bytes()),
     }
 }
 
-/// Refused connections that are still being told so; above it they are just closed.
-const REFUSALS: usize = 256;
-
-fn refuse(
-    socket: TcpStream,
-    address: IpAddr,
-    answer: &[u8],
-    shard: &mut Shard,
-    endpoints: &mut Endpoints,
-    registry: &Registry,
-    now: Now,
-) {
-    if shard.refusals() >= REFUSALS {
+/// Says why accepting rests.
+fn rest(error: &io::Error, log: &mut Repeated, counters: &Counters, now: Mono) {
+    if !is_out_of_descriptors(error) {
+        log::error!("accept_failed error=\"{error}\"");
         return;
     }
-    if let Some(id) = shard.refuse(address, answer, now)
-        && endpoints.open(id, socket, registry).is_err()
-    {
-        shard.broken(id);
+    counters.increment(Counter::AcceptBackoffs);
+    if let Some(suppressed) = log.allow(now) {
+        log::warn!(
+            "accept_rests error=\"{error}\" suppressed={suppressed} \
+             hint=\"raise the descriptor limit or lower limits.connections\""
+        );
     }
 }

@@ -11,45 +11,44 @@
 //! this folder.
 
 mod accept;
+pub(super) mod deal;
 mod endpoint;
+pub(super) mod fleet;
+pub(super) mod lead;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, TrySendError};
-use mio::net::TcpListener;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll};
 
 use crate::app::services::Services;
-use crate::base::clock::{Clock, Mono, Now};
+use crate::base::clock::{Clock, Now};
 use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::bus::job::Job;
 use crate::bus::mailbox::Mailbox;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::os::signals::{Signal, SignalPipe};
 use crate::runtime::logging::Logging;
-use crate::runtime::reactor::accept::Acceptor;
+use crate::runtime::reactor::accept::Arrival;
+use crate::runtime::reactor::deal::Inbox;
 use crate::runtime::reactor::endpoint::{Endpoint, Endpoints, Read, Wrote};
+use crate::runtime::reactor::lead::{Lead, LeadParts, SIGNALS};
 use crate::shard::Shard;
 
 /// The waker's number among the shell's tokens.
 pub(super) const WAKER: u32 = 0;
-/// The signal pipe's number.
-const SIGNALS: u32 = 1;
-/// The first listener's number; the others follow.
-const LISTENERS: u32 = 2;
-
 /// A shard with its sockets.
 pub(super) struct Reactor {
     poll: Poll,
     shard: Shard,
     endpoints: Endpoints,
-    acceptor: Acceptor,
-    signals: Option<SignalPipe>,
+    /// Connections that were dealt to this reactor.
+    inbox: Arc<Inbox>,
+    /// What only the reactor has that leads the others.
+    lead: Option<Lead>,
     clock: Clock,
     services: Arc<Services>,
     counters: Arc<Counters>,
@@ -58,21 +57,17 @@ pub(super) struct Reactor {
     /// Bytes are read here and worked on in place; what is left over is kept by the peer.
     scratch: Vec<u8>,
     lists: Lists,
-    next_sweep: Mono,
-    sweeps: usize,
     /// Work is left over: do not sleep.
     is_busy: bool,
-    drain: Draining,
 }
 
 /// What a reactor is made of.
 pub(super) struct Parts {
     pub(super) poll: Poll,
     pub(super) shard: Shard,
-    /// Only one reactor of a server has any.
-    pub(super) listeners: Vec<TcpListener>,
-    /// The same one has the signals.
-    pub(super) signals: Option<SignalPipe>,
+    pub(super) inbox: Arc<Inbox>,
+    /// Only one reactor of a server has this.
+    pub(super) lead: Option<LeadParts>,
     pub(super) clock: Clock,
     pub(super) services: Arc<Services>,
     pub(super) counters: Arc<Counters>,
@@ -88,6 +83,7 @@ struct Lists {
     dirty: Vec<PeerId>,
     resumed: Vec<PeerId>,
     ended: Vec<PeerId>,
+    arrivals: Vec<Arrival>,
 }
 
 impl Lists {
@@ -99,15 +95,6 @@ impl Lists {
     }
 }
 
-/// How far shutting down has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Draining {
-    No,
-    Asked,
-    /// A second signal came: everything was cut.
-    Cut,
-}
-
 /// How a reactor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
@@ -115,12 +102,13 @@ pub(super) struct Ended {
     pub(super) is_complete: bool,
 }
 
+impl Ended {
+    pub(super) const COMPLETE: Self = Self { is_complete: true };
+}
+
 /// How long a job that found the workers' queue full waits before it is offered again, if no
 /// worker's answer wakes the reactor before.
 const JOB_RETRY: Duration = Duration::from_millis(1);
-
-/// The seconds between two looks at unused rooms; each looks at a 64th of them.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Reactor {
     /// A reactor that is ready to [`Reactor::run`].
@@ -131,8 +119,8 @@ impl Reactor {
         let Parts {
             poll,
             shard,
-            listeners,
-            signals,
+            inbox,
+            lead,
             clock,
             services,
             counters,
@@ -140,17 +128,13 @@ impl Reactor {
             jobs,
         } = parts;
         let registry = poll.registry();
-        let acceptor = Acceptor::new(listeners, LISTENERS, registry)?;
-        if let Some(pipe) = &signals {
-            let token = Token(PeerId::shell_token(SIGNALS));
-            registry.register(&mut SourceFd(&pipe.fd()), token, Interest::READABLE)?;
-        }
+        let lead = lead.map(|parts| Lead::new(parts, registry)).transpose()?;
         Ok(Self {
             poll,
             shard,
             endpoints: Endpoints::default(),
-            acceptor,
-            signals,
+            inbox,
+            lead,
             clock,
             services,
             counters,
@@ -158,10 +142,7 @@ impl Reactor {
             jobs,
             scratch: vec![0; limits::READ_BYTES_PER_TURN],
             lists: Lists::default(),
-            next_sweep: Mono::ZERO,
-            sweeps: 0,
             is_busy: false,
-            drain: Draining::No,
         })
     }
 
@@ -174,7 +155,7 @@ impl Reactor {
         loop {
             self.wait(&mut events)?;
             let now = self.clock.now();
-            self.note(&events, logging, now);
+            self.note(&events, logging);
             self.read(now);
             self.is_busy |= self.shard.take_mail(now);
             self.shard.fire(now);
@@ -182,31 +163,27 @@ impl Reactor {
             self.send_jobs();
             self.write(now);
             self.close();
-            self.acceptor.accept(
-                &mut self.shard,
-                &mut self.endpoints,
-                self.poll.registry(),
-                &self.services,
-                &self.counters,
-                now,
-            );
+            self.accept(now);
             self.resume(now);
             self.is_busy |= self.shard.has_left_over();
-            if self.drain != Draining::No && self.shard.is_empty() {
-                let cut = self
-                    .shard
-                    .drain_report()
-                    .is_some_and(|report| report.cut > 0);
-                return Ok(Ended {
-                    is_complete: self.drain == Draining::Asked && !cut,
-                });
+            if let Some(ended) = self.ended() {
+                return Ok(ended);
+            }
+            if self
+                .lead
+                .as_ref()
+                .is_some_and(|lead| lead.fleet.has_failed())
+            {
+                return Err(io::Error::other("a reactor failed; see the log"));
             }
         }
     }
 
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = std::mem::take(&mut self.is_busy) || self.acceptor.has_more(&self.shard);
-        let sleeps = !busy && self.mailbox.prepare_sleep();
+        let accepts = |lead: &Lead| lead.acceptor.has_more(&self.services);
+        let busy = std::mem::take(&mut self.is_busy) || self.lead.as_ref().is_some_and(accepts);
+        // Whoever deals to a sleeper wakes it, so the inbox is looked at when sleep is announced.
+        let sleeps = !busy && self.mailbox.prepare_sleep() && self.inbox.is_empty();
         let timeout = if sleeps {
             self.timeout()
         } else {
@@ -226,12 +203,13 @@ impl Reactor {
     /// Until the next deadline; `None` if there is none.
     fn timeout(&self) -> Option<Duration> {
         let now = self.clock.now().mono;
-        let sweep = (self.services.rooms.count() > 0).then_some(self.next_sweep);
+        let lead = self.lead.as_ref();
+        let sweep = lead.filter(|_| self.services.rooms.count() > 0);
         let retry = self.shard.has_waiting_job().then_some(now + JOB_RETRY);
         [
             self.shard.next_deadline(),
-            self.acceptor.next_deadline(),
-            sweep,
+            lead.and_then(|lead| lead.acceptor.next_deadline()),
+            sweep.map(|lead| lead.next_sweep),
             retry,
         ]
         .into_iter()
@@ -241,13 +219,17 @@ impl Reactor {
     }
 
     /// Remembers what is ready; nothing is done yet.
-    fn note(&mut self, events: &Events, logging: Option<&Logging>, now: Now) {
+    fn note(&mut self, events: &Events, logging: Option<&Logging>) {
         for event in events {
             let id = PeerId::from_token(event.token().0);
             match id.shell_number() {
                 Some(WAKER) => {}
-                Some(SIGNALS) => self.signals(logging, now),
-                Some(listener) => self.acceptor.note_ready(listener),
+                Some(SIGNALS) => self.signals(logging),
+                Some(listener) => {
+                    if let Some(lead) = &mut self.lead {
+                        lead.acceptor.note_ready(listener);
+                    }
+                }
                 None => {
                     let Some(endpoint) = self.endpoints.find(id) else {
                         self.counters.increment(Counter::EventsStale);
@@ -270,40 +252,9 @@ impl Reactor {
         }
     }
 
-    fn signals(&mut self, logging: Option<&Logging>, now: Now) {
-        let Some(pipe) = &self.signals else { return };
-        for signal in pipe.drain() {
-            match signal {
-                Signal::Terminate if self.drain == Draining::No => {
-                    log::info!("shutdown_begun connections={}", self.shard.len());
-                    self.drain = Draining::Asked;
-                    self.services.begin_drain();
-                    self.acceptor.close(self.poll.registry());
-                    let timeout = self.services.live().config.server.shutdown_timeout;
-                    self.shard.begin_drain(timeout, now);
-                }
-                Signal::Terminate => {
-                    log::warn!("shutdown_cut connections={}", self.shard.len());
-                    self.drain = Draining::Cut;
-                    self.shard.cut();
-                }
-                Signal::Reload => log::warn!(
-                    "reload_ignored reason=\"this version reads its config at start only\""
-                ),
-                Signal::ReopenLogs => {
-                    if let Some(logging) = logging {
-                        logging.reopen();
-                    }
-                }
-                Signal::DumpMetrics => self.dump_metrics(),
-            }
-        }
-    }
-
-    fn dump_metrics(&self) {
-        for (counter, name, _) in crate::metrics::names::COUNTERS {
-            log::info!("metric name={name} value={}", self.services.total(*counter));
-        }
+    fn signals(&mut self, logging: Option<&Logging>) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.hear(&self.services, self.poll.registry(), logging);
     }
 
     /// Reads each ready peer once.
@@ -341,13 +292,12 @@ impl Reactor {
     }
 
     fn sweep(&mut self, now: Now) {
-        if now.mono < self.next_sweep {
-            return;
+        if let Some(lead) = &mut self.lead
+            && let Some(turn) = lead.sweep_due(now.mono)
+        {
+            let expired = self.services.rooms.sweep(turn, now.mono);
+            self.counters.add(Counter::HistoryEvicted, expired as u64);
         }
-        self.next_sweep = now.mono + SWEEP_INTERVAL;
-        self.sweeps = self.sweeps.wrapping_add(1);
-        let expired = self.services.rooms.sweep(self.sweeps, now.mono);
-        self.counters.add(Counter::HistoryEvicted, expired as u64);
     }
 
     fn send_jobs(&mut self) {
@@ -398,6 +348,51 @@ impl Reactor {
             self.endpoints.close(id, self.poll.registry());
         }
         self.lists.ended = ended;
+    }
+
+    /// Takes in what was accepted here and what was dealt to this reactor.
+    fn accept(&mut self, now: Now) {
+        let mut arrivals = std::mem::take(&mut self.lists.arrivals);
+        self.inbox.take(&mut arrivals);
+        if let Some(lead) = &mut self.lead {
+            let live = self.services.live();
+            let context = self.services.context(&live, &self.counters, now);
+            lead.acceptor
+                .accept(self.shard.refusals(), context, &mut arrivals);
+        }
+        for Arrival {
+            socket,
+            address,
+            admitted,
+        } in arrivals.drain(..)
+        {
+            let id = match admitted {
+                Ok(admitted) => self.shard.open(address, admitted, now),
+                Err(answer) => self.shard.refuse(address, &answer, now),
+            };
+            if let Some(id) = id
+                && self
+                    .endpoints
+                    .open(id, socket, self.poll.registry())
+                    .is_err()
+            {
+                self.shard.broken(id);
+            }
+        }
+        self.lists.arrivals = arrivals;
+    }
+
+    /// How it ended, once a drain has begun and nobody is left; the leader waits for the others.
+    fn ended(&self) -> Option<Ended> {
+        let report = self.shard.drain_report()?;
+        let fleet = self.lead.as_ref().map(|lead| &lead.fleet);
+        let is_last = fleet.is_none_or(|fleet| fleet.is_alone());
+        if !self.shard.is_empty() || !self.inbox.is_empty() || !is_last {
+            return None;
+        }
+        Some(Ended {
+            is_complete: report.cut == 0 && !self.lead.as_ref().is_some_and(Lead::was_cut),
+        })
     }
 
     /// Queues, for the next turn, peers that were paused and whose sockets have something.

@@ -9,6 +9,7 @@ use std::io::IoSlice;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::app::admission::Admitted;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
@@ -37,8 +38,8 @@ pub(super) struct Reactor {
 pub(super) struct Arrival {
     pub(super) client: usize,
     pub(super) address: IpAddr,
-    /// The fixed answer of a connection that is refused.
-    pub(super) refusal: Option<Vec<u8>>,
+    /// How it was let in, or the fixed answer with which it is refused.
+    pub(super) admitted: Result<Admitted, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -273,11 +274,11 @@ impl Reactor {
             let Arrival {
                 client,
                 address,
-                refusal,
+                admitted,
             } = arrival;
-            let id = match refusal {
-                Some(answer) => self.shard.refuse(address, &answer, around.now),
-                None => self.shard.open(address, around.now),
+            let id = match admitted {
+                Ok(admitted) => self.shard.open(address, admitted, around.now),
+                Err(answer) => self.shard.refuse(address, &answer, around.now),
             };
             let Some(id) = id else { continue };
             let endpoint = Endpoint {

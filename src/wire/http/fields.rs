@@ -93,7 +93,7 @@ impl Fields {
     }
 
     /// The values of all lines named `name`, whatever its case, in the order sent.
-    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub(super) fn values(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         self.lines
             .iter()
             .filter(move |line| self.slice(line.name).eq_ignore_ascii_case(name))

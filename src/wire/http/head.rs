@@ -164,7 +164,7 @@ impl Head {
     }
 
     /// The values of all headers named `name` in any case, in the order sent.
-    pub fn header_values(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn header_values(&self, name: &str) -> impl DoubleEndedIterator<Item = &str> {
         self.fields.values(name)
     }
 

@@ -1,0 +1,144 @@
+//! From the reactor that accepts to the one that serves.
+//!
+//! Sockets travel beside the mail, because nothing below the shell knows them. Invariant: how many
+//! are on their way is bounded by the budget for handshakes in progress, which an accepted
+//! connection enters before it is dealt.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::bus::mailbox::Mailbox;
+use crate::metrics::counters::Counters;
+use crate::metrics::names::Counter;
+use crate::runtime::reactor::accept::Arrival;
+
+/// Connections on their way to one reactor.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    arrivals: Mutex<Vec<Arrival>>,
+}
+
+impl Inbox {
+    /// Moves all that have come into `into`.
+    pub(super) fn take(&self, into: &mut Vec<Arrival>) {
+        into.append(&mut self.lock());
+    }
+
+    /// Whether none has come.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn push(&self, arrival: Arrival) {
+        self.lock().push(arrival);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
+        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One reactor as the dealer sees it.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) inbox: Arc<Inbox>,
+    mailbox: Arc<Mailbox>,
+    /// The shard's, which say how many connections it has closed.
+    counters: Arc<Counters>,
+    /// Connections it was ever given.
+    dealt: u64,
+}
+
+impl Seat {
+    /// The place of a reactor that nobody was dealt to yet.
+    pub(crate) fn new(mailbox: &Arc<Mailbox>, counters: Arc<Counters>) -> Self {
+        Self {
+            inbox: Arc::default(),
+            mailbox: Arc::clone(mailbox),
+            counters,
+            dealt: 0,
+        }
+    }
+
+    /// Connections that it has or will have in a moment.
+    fn load(&self) -> u64 {
+        let closed = self.counters.read(Counter::ConnectionsClosed);
+        self.dealt.saturating_sub(closed)
+    }
+}
+
+/// Gives each connection to the reactor that has the fewest.
+#[derive(Debug)]
+pub(crate) struct Dealer {
+    /// In the order of the shards; the first is the dealer's own.
+    pub(crate) seats: Vec<Seat>,
+}
+
+impl Dealer {
+    /// Deals one connection: to another reactor, which is woken, or to `own`.
+    pub(super) fn deal(&mut self, arrival: Arrival, own: &mut Vec<Arrival>) {
+        let loads = self.seats.iter().map(Seat::load).enumerate();
+        let chosen = loads
+            .min_by_key(|(_, load)| *load)
+            .map_or(0, |(index, _)| index);
+        let Some(seat) = self.seats.get_mut(chosen) else {
+            own.push(arrival);
+            return;
+        };
+        seat.dealt += 1;
+        if chosen == 0 {
+            own.push(arrival);
+        } else {
+            seat.inbox.push(arrival);
+            seat.mailbox.nudge();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use mio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::app::admission::Admitted;
+
+    fn seat() -> Seat {
+        Seat::new(&Arc::new(Mailbox::new(8, Box::new(|| ()))), Arc::default())
+    }
+
+    #[test]
+    fn each_connection_goes_to_the_reactor_with_the_fewest() {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let listener = TcpListener::bind(address).unwrap();
+        let arrival = || Arrival {
+            socket: TcpStream::connect(listener.local_addr().unwrap()).unwrap(),
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            admitted: Ok(Admitted {
+                is_counted: false,
+                is_proxy: false,
+                is_reserved: false,
+            }),
+        };
+        let mut dealer = Dealer {
+            seats: vec![seat(), seat(), seat()],
+        };
+        let mut own = Vec::new();
+        for _ in 0..6 {
+            dealer.deal(arrival(), &mut own);
+        }
+        let waiting = |dealer: &Dealer| {
+            let seats = dealer.seats.iter();
+            seats
+                .map(|seat| seat.inbox.lock().len())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((own.len(), waiting(&dealer)), (2, vec![0, 2, 2]));
+        dealer.seats[2].counters.add(Counter::ConnectionsClosed, 2);
+        for _ in 0..2 {
+            dealer.deal(arrival(), &mut own);
+        }
+        assert_eq!((own.len(), waiting(&dealer)), (2, vec![0, 2, 4]));
+    }
+}
