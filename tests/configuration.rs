@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy, Server, SlowConsumer,
-    Sources, Warning, load, reference,
+    Auth, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy, Server,
+    SlowConsumer, Sources, Warning, load, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -124,6 +124,7 @@ fn every_key_reaches_its_own_field() {
             strict_rooms: true,
             shutdown_timeout: seconds(60),
         },
+        auth: Auth::default(),
         limits: Limits {
             connections: Some(1),
             connections_per_ip: Some(20),

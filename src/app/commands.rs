@@ -112,7 +112,7 @@ pub fn history(
 ) -> Result<HistoryPage, Fault> {
     let room = &query.room;
     let policy = PublishPolicy::Grant;
-    access::check(Identity::Anonymous, caller, Action::History, room, policy)?;
+    access::check(&Identity::Anonymous, caller, Action::History, room, policy)?;
     let (position, page) = context
         .services
         .rooms

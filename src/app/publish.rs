@@ -48,7 +48,7 @@ pub fn publish(
         };
         let caller = caller_in(room);
         access::check(
-            Identity::Anonymous,
+            &Identity::Anonymous,
             caller,
             Action::Publish,
             room,

@@ -8,6 +8,7 @@
 //! Invariants: a key that has no effect in this version is refused, never ignored; all faults are
 //! reported at once, each with its key.
 
+mod auth;
 mod fault;
 mod key;
 mod keys;
@@ -19,6 +20,7 @@ mod settings;
 mod tests;
 mod value;
 
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, RoomGrant, Secret, TokenKey};
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;

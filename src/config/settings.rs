@@ -1,7 +1,6 @@
 //! `Config`: what the configuration means, as plain data with the defaults of the product.
 //!
-//! Two sections have no field because this version knows one value for each: `[auth] mode` is
-//! "open" and `[backplane] kind` is "memory".
+//! `[backplane]` has no field because this version knows one `kind`, "memory".
 //!
 //! Invariants: a limit that can be lifted is an `Option`, `None` being what is written as 0; every
 //! plain number or duration is above 0, unless its line says otherwise. What guards memory (heads,
@@ -13,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Flags;
+use super::auth::Auth;
 use super::fault::Faults;
 use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
@@ -28,6 +28,8 @@ const MIB: usize = 1024 * 1024;
 pub struct Config {
     /// `[server]`
     pub server: Server,
+    /// `[auth]`
+    pub auth: Auth,
     /// `[limits]`
     pub limits: Limits,
     /// `[heartbeat]`

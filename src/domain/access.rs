@@ -1,31 +1,32 @@
 //! Who may do what in a room.
 //!
+//! ```text
+//! token ── Role, Grant ── User ─┐
+//! API key ─ Role, Grant ─ ApiKey ┴─ Identity ── check(room, policy) ── allowed or Denied
+//! ```
+//!
 //! A decision is made from its arguments each time and never remembered, so there is no key of a
-//! cache to confuse. Invariant: every denial names the room and what is missing.
+//! cache to confuse. Invariants: rooms are compared as their names stand, never joined, split or
+//! folded; every denial names the room and what is missing.
+
+mod grant;
+mod identity;
+mod role;
+#[cfg(test)]
+mod tests;
+
+pub use grant::{Action, Actions, Grant, GrantFault};
+pub use identity::{ApiKey, Identity, User, UserId, UserIdFault};
+pub use role::Role;
 
 use crate::config::PublishPolicy;
 use crate::domain::room::RoomName;
 
-/// On whose behalf something is asked. Users with their grants get their variant here when tokens
-/// are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Identity {
-    /// Nobody in particular: every caller in open mode.
-    Anonymous,
-}
+/// The room that every user may read.
+const GLOBAL: &str = "global";
 
-/// What is to be done in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Receive its publications.
-    Subscribe,
-    /// Publish into it.
-    Publish,
-    /// Read its retained publications.
-    History,
-    /// Read who is in it.
-    Presence,
-}
+/// What the rooms of users begin with.
+const USER: &str = "user:";
 
 /// How the caller reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,36 +36,79 @@ pub enum Caller {
         /// Whether it is a member of the room in question.
         is_member: bool,
     },
-    /// The HTTP API: a backend, which counts as the server.
+    /// The HTTP API, which has no memberships.
     Api,
 }
 
 /// Decides whether `identity`, having come as `caller`, may do `action` in `room`, whose namespace
 /// has the policy `publish`.
 ///
+/// In open mode everything is allowed but what the policy forbids, and the HTTP API counts as the
+/// server. In token mode:
+///
+/// - Admins may do everything, whatever the policy.
+/// - Users read (subscribe, history, presence) `global`, their own room and what their grants
+///   cover. Publishing needs a grant, whoever asks over HTTP; in a session the policy `members`
+///   needs membership instead (who may come in may speak), and `server` forbids it.
+/// - API keys count as the server: the policy does not bind them, their grants do.
+///
 /// # Errors
 /// [`Denied`] with what is missing.
 pub fn check(
-    identity: Identity,
+    identity: &Identity,
     caller: Caller,
     action: Action,
     room: &RoomName,
     publish: PublishPolicy,
 ) -> Result<(), Denied> {
-    match identity {
-        Identity::Anonymous => {}
-    }
-    match action {
-        Action::Subscribe | Action::History | Action::Presence => return Ok(()),
-        Action::Publish => {}
-    }
-    let is_member = match caller {
-        Caller::Api => return Ok(()),
-        Caller::Session { is_member } => is_member,
+    let no_grant = |is_allowed: bool| match is_allowed {
+        true => Ok(()),
+        false => Err(Denied::NoGrant {
+            action,
+            room: room.clone(),
+        }),
     };
-    match publish {
-        PublishPolicy::Members if !is_member => Err(Denied::NotMember { room: room.clone() }),
-        PublishPolicy::Grant | PublishPolicy::Members => Ok(()),
+    match identity {
+        Identity::Pending => Err(Denied::Pending { room: room.clone() }),
+        Identity::Anonymous => match (action, caller) {
+            (Action::Publish, Caller::Session { is_member }) => {
+                by_policy(publish, is_member, room).map(|_| ())
+            }
+            (Action::Publish, Caller::Api)
+            | (Action::Subscribe | Action::History | Action::Presence | Action::Run, _) => Ok(()),
+        },
+        Identity::Key(key) => no_grant(key.may(action, room)),
+        Identity::User(user) if user.role.is_admin() => Ok(()),
+        Identity::User(user) => match (action, caller) {
+            (Action::Publish, Caller::Session { is_member }) => {
+                match by_policy(publish, is_member, room)? {
+                    Needs::Grant => no_grant(user.may(action, room)),
+                    Needs::Nothing => Ok(()),
+                }
+            }
+            (Action::Publish, Caller::Api) if publish == PublishPolicy::Server => {
+                Err(Denied::ServerOnly { room: room.clone() })
+            }
+            (Action::Publish, Caller::Api)
+            | (Action::Subscribe | Action::History | Action::Presence | Action::Run, _) => {
+                no_grant(user.may(action, room))
+            }
+        },
+    }
+}
+
+/// What a policy that lets a session publish asks of it besides.
+enum Needs {
+    Grant,
+    Nothing,
+}
+
+/// What `policy` says of a session that publishes into `room`.
+fn by_policy(policy: PublishPolicy, is_member: bool, room: &RoomName) -> Result<Needs, Denied> {
+    match policy {
+        PublishPolicy::Grant => Ok(Needs::Grant),
+        PublishPolicy::Members if is_member => Ok(Needs::Nothing),
+        PublishPolicy::Members => Err(Denied::NotMember { room: room.clone() }),
         PublishPolicy::Server => Err(Denied::ServerOnly { room: room.clone() }),
     }
 }
@@ -84,50 +128,21 @@ pub enum Denied {
         /// The room.
         room: RoomName,
     },
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    const MEMBER: Caller = Caller::Session { is_member: true };
-    const STRANGER: Caller = Caller::Session { is_member: false };
-
-    #[test]
-    fn open_mode_refuses_only_publishes_against_the_policy() {
-        let room = RoomName::parse("project:a").unwrap();
-        let not_member = || Err(Denied::NotMember { room: room.clone() });
-        let server_only = || Err(Denied::ServerOnly { room: room.clone() });
-        for (policy, caller, expected) in [
-            (PublishPolicy::Grant, STRANGER, Ok(())),
-            (PublishPolicy::Grant, MEMBER, Ok(())),
-            (PublishPolicy::Grant, Caller::Api, Ok(())),
-            (PublishPolicy::Members, STRANGER, not_member()),
-            (PublishPolicy::Members, MEMBER, Ok(())),
-            (PublishPolicy::Members, Caller::Api, Ok(())),
-            (PublishPolicy::Server, STRANGER, server_only()),
-            (PublishPolicy::Server, MEMBER, server_only()),
-            (PublishPolicy::Server, Caller::Api, Ok(())),
-        ] {
-            let decide = |action| check(Identity::Anonymous, caller, action, &room, policy);
-            assert_eq!(decide(Action::Publish), expected, "{policy:?} {caller:?}");
-            for action in [Action::Subscribe, Action::History, Action::Presence] {
-                assert_eq!(decide(action), Ok(()), "{action:?} {policy:?} {caller:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_denial_names_the_room() {
-        let room = RoomName::parse("metrics").unwrap();
-        let denied = check(
-            Identity::Anonymous,
-            MEMBER,
-            Action::Publish,
-            &room,
-            PublishPolicy::Server,
-        );
-        assert!(denied.unwrap_err().to_string().contains("\"metrics\""));
-    }
+    /// No grant covers it.
+    #[error(
+        "this credential has no grant to {action} in the room \"{room}\"; its role or its claim \
+         rooms must cover it"
+    )]
+    NoGrant {
+        /// What was to be done.
+        action: Action,
+        /// The room.
+        room: RoomName,
+    },
+    /// The session has not shown a token yet; UNAUTHORIZED on the wire.
+    #[error("the room \"{room}\" needs a token; send auth with one first")]
+    Pending {
+        /// The room.
+        room: RoomName,
+    },
 }

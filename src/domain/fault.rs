@@ -228,7 +228,13 @@ impl From<JsonFault> for Fault {
 
 impl From<Denied> for Fault {
     fn from(denied: Denied) -> Self {
-        Self::new(Code::PermissionDenied, denied.to_string())
+        let code = match denied {
+            Denied::Pending { .. } => Code::Unauthorized,
+            Denied::NotMember { .. } | Denied::ServerOnly { .. } | Denied::NoGrant { .. } => {
+                Code::PermissionDenied
+            }
+        };
+        Self::new(code, denied.to_string())
     }
 }
 

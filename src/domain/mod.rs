@@ -15,3 +15,4 @@ pub mod position;
 pub mod rate_limit;
 pub mod room;
 pub mod stream;
+pub mod token;

@@ -133,7 +133,7 @@ fn join(
 ) -> Result<(Position, Missed), Fault> {
     let caller = Caller::Session { is_member: false };
     access::check(
-        Identity::Anonymous,
+        &Identity::Anonymous,
         caller,
         Action::Subscribe,
         name,
