@@ -167,8 +167,8 @@ impl Pattern {
         if !stem.is_empty() && RoomName::parse(stem).is_err() {
             return Err(GrantFault::Character);
         }
-        let mut after_each_sub = text.split(SUB).skip(1);
-        if after_each_sub.any(|rest| !rest.is_empty() && !rest.starts_with(':')) {
+        let is_whole = |at: usize| matches!(text.as_bytes().get(at + SUB.len()), None | Some(b':'));
+        if text.match_indices(SUB).any(|(at, _)| !is_whole(at)) {
             return Err(GrantFault::AfterSub);
         }
         Ok(Self(text.into()))
