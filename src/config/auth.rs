@@ -13,7 +13,7 @@ pub struct Auth {
     /// Keys of backends.
     pub api_keys: Vec<ApiKey>,
     /// Roles by name, beside the built-in ones.
-    pub roles: BTreeMap<String, Vec<RoomGrant>>,
+    pub roles: BTreeMap<String, Role>,
     /// Whether a token may come in the query, `?token=`.
     pub allow_query_token: bool,
 }
@@ -45,6 +45,40 @@ pub enum Algorithm {
     EdDsa,
 }
 
+impl Algorithm {
+    /// All of them.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Es256,
+        Self::EdDsa,
+    ];
+
+    /// Its name in tokens and in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Whether whoever checks could sign, too, because both take one secret.
+    #[must_use]
+    pub const fn is_hmac(self) -> bool {
+        match self {
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => true,
+            Self::Rs256 | Self::Es256 | Self::EdDsa => false,
+        }
+    }
+}
+
 /// A key that tokens are signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenKey {
@@ -52,6 +86,8 @@ pub struct TokenKey {
     pub algorithm: Algorithm,
     /// The secret of an HMAC, otherwise a public key in PEM.
     pub key: Secret,
+    /// Where it was written, for faults.
+    pub place: String,
 }
 
 /// A key of a backend.
@@ -63,6 +99,8 @@ pub struct ApiKey {
     pub key: Secret,
     /// What it may do; `None` is everything.
     pub grants: Option<KeyGrants>,
+    /// Where it was written, for faults.
+    pub place: String,
 }
 
 /// What an API key may do.
@@ -81,6 +119,17 @@ pub struct RoomGrant {
     pub pattern: String,
     /// The actions.
     pub allow: Vec<String>,
+    /// Where it was written, for faults.
+    pub place: String,
+}
+
+/// A configured role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// What it may do.
+    pub rooms: Vec<RoomGrant>,
+    /// Where it was written, for faults.
+    pub place: String,
 }
 
 /// Bytes that nobody may see.

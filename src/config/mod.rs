@@ -20,7 +20,7 @@ mod settings;
 mod tests;
 mod value;
 
-pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, RoomGrant, Secret, TokenKey};
+pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Secret, TokenKey};
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;

@@ -17,7 +17,7 @@ mod tests;
 
 pub use grant::{Action, Actions, Grant, GrantFault};
 pub use identity::{ApiKey, Identity, User, UserId, UserIdFault};
-pub use role::Role;
+pub use role::{ADMIN, DEFAULT_ROLE, Role};
 
 use crate::config::PublishPolicy;
 use crate::domain::room::RoomName;

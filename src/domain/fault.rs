@@ -12,6 +12,7 @@ use crate::domain::event::EventFault;
 use crate::domain::idempotency::KeyFault;
 use crate::domain::origin::OriginFault;
 use crate::domain::room::RoomNameFault;
+use crate::domain::token::TokenFault;
 use crate::wire::json::raw::JsonFault;
 
 /// Why a command was not carried out.
@@ -235,6 +236,12 @@ impl From<Denied> for Fault {
             }
         };
         Self::new(code, denied.to_string())
+    }
+}
+
+impl From<TokenFault> for Fault {
+    fn from(fault: TokenFault) -> Self {
+        Self::new(Code::Unauthorized, fault.to_string())
     }
 }
 

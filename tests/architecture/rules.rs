@@ -24,7 +24,11 @@ const fn confined(path: &'static str, to: &'static [&'static str]) -> Confined {
     Confined { path, to }
 }
 
+<<<<<<< HEAD
 const CONFINED: &[Confined] = &[
+=======
+const CONFINED: [Confined; 15] = [
+>>>>>>> 18a08db (domain: check tokens and API keys, with jsonwebtoken on ring)
     confined("libc", &["src/os/"]),
     confined("mio", &["src/runtime/"]),
     confined("httparse", &["src/wire/http/"]),
@@ -35,6 +39,7 @@ const CONFINED: &[Confined] = &[
         "ring",
         &["src/base/rng.rs", "src/wire/websocket/", "src/domain/"],
     ),
+    confined("jsonwebtoken", &["src/domain/token/"]),
     confined("rand_chacha", &["src/base/rng.rs"]),
     confined("toml", &["src/config/"]),
     confined("clap", &["src/cli/"]),

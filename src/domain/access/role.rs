@@ -8,10 +8,10 @@ use super::identity::UserId;
 use crate::domain::room::RoomName;
 
 /// The role that may do everything.
-pub(crate) const ADMIN: &str = "admin";
+pub const ADMIN: &str = "admin";
 
 /// The role of a token that names none.
-pub(crate) const DEFAULT: &str = "user";
+pub const DEFAULT_ROLE: &str = "user";
 
 /// Rooms that the built-in roles read.
 const READ: [&str; 5] = ["project:*", "board:*", "agent:*", "metrics", "metrics:*"];
@@ -66,7 +66,7 @@ impl Role {
         let agent = [&reading()[..], &working].concat();
         [
             Self::admin(),
-            Self::new(DEFAULT, reading().into()),
+            Self::new(DEFAULT_ROLE, reading().into()),
             Self::new("agent", agent),
             Self::new("readonly", reading().into()),
         ]

@@ -416,7 +416,7 @@ fn naively_covers(pattern: &str, id: &str, name: &str) -> bool {
 fn decisions_agree_with_a_naive_oracle() {
     const PIECES: [&str; 8] = ["user:", "user", "a", "b", ":", "{sub}", "global", "1"];
     let mut rng = Rng::from_seed(22);
-    let mut text = |most: u64, rng: &mut Rng| -> String {
+    let text = |most: u64, rng: &mut Rng| -> String {
         let pieces = (0..=rng.below(most)).map(|_| {
             let at = usize::try_from(rng.below(8)).unwrap();
             PIECES[at]
