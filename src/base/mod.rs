@@ -1,8 +1,9 @@
-//! L0: what every layer may use: ids, clock, fixed limits, networks, the slab, randomness.
+//! L0: what every layer may use: ids, clock, fixed limits, networks, the slab, randomness, delays.
 //!
 //! May not touch: sockets, threads, configuration. `clock.rs` is the one place that asks the
 //! operating system for the time.
 
+pub mod backoff;
 pub mod clock;
 pub mod ids;
 pub mod limits;
