@@ -4,110 +4,18 @@
 //! sleeps: lines are waited for with a deadline, and memberships are asked for until they are there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/process.rs"]
+mod process;
+
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use process::{DEADLINE, Ended, Running, ended, ended_in, exit_code, kinglet, lines_of, signal};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// The binary with nothing of our own environment, in a folder without a kinglet.toml.
-fn kinglet(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_kinglet"));
-    command.args(arguments).current_dir(folder).env_clear();
-    command.stdin(Stdio::null());
-    command
-}
-
-/// A process whose lines are read as they come; killed when the test is over.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-    errors: Receiver<String>,
-    _folder: TempDir,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), arguments)
-    }
-
-    fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut command = kinglet(folder.path(), arguments);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        Self {
-            lines: lines_of(child.stdout.take().unwrap()),
-            errors: lines_of(child.stderr.take().unwrap()),
-            child,
-            _folder: folder,
-        }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(DEADLINE).expect("a line")
-    }
-
-    fn event(&self) -> Value {
-        serde_json::from_str(&self.line()).unwrap()
-    }
-
-    fn error(&self) -> String {
-        self.errors.recv_timeout(DEADLINE).expect("an error line")
-    }
-
-    fn signal(&self, name: &str) {
-        signal(&self.child, name);
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        exit_code(&mut self.child)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
-    let (sender, lines) = channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stream).lines().map_while(Result::ok) {
-            if sender.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-fn signal(child: &Child, name: &str) {
-    let sent = Command::new("kill")
-        .args([&format!("-{name}"), &child.id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
-
-fn exit_code(child: &mut Child) -> Option<i32> {
-    let started = Instant::now();
-    while started.elapsed() < DEADLINE {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
-        }
-        thread::yield_now();
-    }
-    panic!("the process did not end");
-}
 
 /// A server and the lines it began with.
 struct Served {
@@ -163,34 +71,6 @@ impl Served {
             thread::yield_now();
         }
     }
-}
-
-/// What a command left behind.
-struct Ended {
-    code: Option<i32>,
-    output: String,
-    errors: String,
-}
-
-impl From<Output> for Ended {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            output: String::from_utf8(output.stdout).unwrap(),
-            errors: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-fn ended(arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let folder = tempfile::tempdir().unwrap();
-    ended_in(folder.path(), arguments, environment)
-}
-
-fn ended_in(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Ended {
-    let mut command = kinglet(folder, arguments);
-    command.envs(environment.iter().copied());
-    command.output().unwrap().into()
 }
 
 /// Runs a command that must fail with one line on standard error and nothing on standard output.
