@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::server::Token;
 use crate::cli::url::{DEFAULT_URL, Url};
 use crate::config::Flags;
 use crate::domain::command::Since;
@@ -76,10 +77,21 @@ impl ServeArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct ServerArgument {
-    /// The server, http://HOST:PORT or ws://HOST:PORT
+    /// The server, http://HOST:PORT or https://HOST:PORT (ws and wss mean the same)
     #[arg(long, value_name = "URL", env = "KINGLET_URL")]
     #[arg(default_value = DEFAULT_URL, value_parser = Url::parse)]
     pub(super) url: Url,
+    /// The token that shows who is asking; others can read arguments, so prefer the variable
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KINGLET_TOKEN",
+        hide_env_values = true
+    )]
+    pub(super) token: Option<Token>,
+    /// Certificates to trust, as PEM, in place of those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,13 +2,10 @@
 //!
 //! May not touch: what is asked. Invariant: an answer is bounded whatever the server declares.
 
-use std::io::Write;
-use std::net::TcpStream;
-
 use serde::Deserialize;
 
-use crate::cli::transport::{READ_BYTES, TransportFault, connect, fault, read};
-use crate::cli::url::Url;
+use crate::cli::server::Server;
+use crate::cli::transport::{READ_BYTES, Stream, TransportFault, connect};
 use crate::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
 use crate::wire::http::scan::HeadLimits;
 
@@ -34,38 +31,46 @@ pub(super) struct Answer {
 
 /// Asks once. `path` begins with `/` and is percent-encoded; `body` is JSON, or empty.
 pub(super) fn exchange(
-    url: &Url,
+    server: &Server,
     method: &str,
     path: &str,
     body: &[u8],
 ) -> Result<Answer, TransportFault> {
-    let mut stream = connect(url)?;
-    let headers = [
+    let mut stream = connect(server)?;
+    let mut headers = vec![
         ("Connection", "close"),
         ("Accept", "application/json"),
         ("Content-Type", "application/json"),
     ];
-    let target = url.target(path);
-    let request = encode_request(method, &target, &url.authority(), &headers, body);
+    let authorization = server.authorization();
+    if let Some(authorization) = &authorization {
+        headers.push(("Authorization", authorization));
+    }
+    let target = server.url.target(path);
+    let request = encode_request(method, &target, &server.url.authority(), &headers, body);
     // A server that refuses a large body answers before it has taken all of it.
-    let written = stream.write_all(&request);
-    match (read_answer(&mut stream), written) {
+    let sent = stream.send(&request);
+    match (read_answer(&mut stream), sent) {
         (Ok((reader, _)), _) => answer(&reader),
-        (Err(_), Err(error)) => Err(fault(error, &stream)),
-        (Err(fault), Ok(())) => Err(fault),
+        (Err(TransportFault::TlsExpected), _) => Err(TransportFault::TlsExpected),
+        (Err(_), Err(fault)) | (Err(fault), Ok(())) => Err(fault),
     }
 }
 
+/// How a server that speaks TLS answers what is none: a record of type alert, version 3.x (RFC 8446
+/// section 5.1). No status line begins so.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// Reads one answer to its end; the second value is what came after it.
 pub(super) fn read_answer(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
 ) -> Result<(ResponseReader, Vec<u8>), TransportFault> {
     let mut reader = ResponseReader::new(false, LIMITS);
     let mut buffer = vec![0; READ_BYTES];
     loop {
-        let count = read(stream, &mut buffer)?;
+        let count = stream.receive(&mut buffer)?;
+        let nothing_came = reader.head().is_none();
         if count == 0 {
-            let nothing_came = reader.head().is_none();
             return match reader.eof() {
                 Ok(()) => Ok((reader, Vec::new())),
                 Err(_) if nothing_came => Err(TransportFault::Ended),
@@ -73,6 +78,9 @@ pub(super) fn read_answer(
             };
         }
         let arrived = buffer.get(..count).unwrap_or_default();
+        if nothing_came && arrived.starts_with(&TLS_ALERT) {
+            return Err(TransportFault::TlsExpected);
+        }
         let taken = reader.feed(arrived).map_err(TransportFault::NotHttp)?;
         if reader.is_done() {
             return Ok((reader, arrived.get(taken..).unwrap_or_default().to_vec()));
@@ -109,13 +117,15 @@ impl Answer {
 
     /// The answer as a refusal in the server's own words.
     pub(super) fn refusal(&self) -> TransportFault {
-        TransportFault::Refused(match serde_json::from_str::<ErrorBody>(&self.body) {
-            Ok(ErrorBody { error }) => format!("{}: {}", error.code, error.message),
-            Err(_) => format!(
-                "the server answered {}; is this a kinglet server?",
-                self.status
-            ),
-        })
+        TransportFault::Refused {
+            words: match serde_json::from_str::<ErrorBody>(&self.body) {
+                Ok(ErrorBody { error }) => format!("{}: {}", error.code, error.message),
+                Err(_) => format!(
+                    "the server answered {}; is this a kinglet server?",
+                    self.status
+                ),
+            },
+        }
     }
 }
 
@@ -126,8 +136,11 @@ mod tests {
     #[test]
     fn a_refusal_speaks_the_servers_words() {
         let check = |status, body: &str, expected: &str| {
-            let body = body.to_owned();
-            assert_eq!(Answer { status, body }.refusal().to_string(), expected);
+            let answer = Answer {
+                status,
+                body: body.to_owned(),
+            };
+            assert_eq!(answer.refusal().to_string(), expected);
         };
         check(
             404,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! arguments ─┬─ serve, check-config ── configuration ── runtime::server
-//!            └─ publish, subscribe ─── http_client, socket_client ── transport
+//!            └─ publish, subscribe ─── http_client, socket_client ── transport ── tls
 //! ```
 //!
 //! May not touch: what a server does once it runs. Invariants: a failure is one line on standard
@@ -16,8 +16,10 @@ mod output;
 mod publish;
 mod recovery;
 mod serve;
+mod server;
 mod socket_client;
 mod subscribe;
+mod tls;
 mod transport;
 mod url;
 
@@ -78,7 +80,7 @@ fn carry_out(arguments: Arguments) -> Exit {
     let ended = match command {
         Command::Serve(asked) => serve::run(asked),
         Command::CheckConfig(asked) => configuration::check(asked),
-        Command::Publish(asked) => publish::run(&asked),
+        Command::Publish(asked) => publish::run(asked),
         Command::Subscribe(asked) => subscribe::run(asked),
         Command::Version => {
             output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
@@ -99,13 +101,7 @@ fn carry_out(arguments: Arguments) -> Exit {
 }
 
 /// Flags that later versions know: clap would call them misspelt, and suggest others.
-const LATER_FLAGS: [&str; 5] = [
-    "--token",
-    "--ca",
-    "--data-dir",
-    "--insecure-runs",
-    "--tls-self-signed",
-];
+const LATER_FLAGS: [&str; 3] = ["--data-dir", "--insecure-runs", "--tls-self-signed"];
 
 /// Help goes to standard output as clap lays it out; a fault becomes one line.
 fn show_usage(error: &clap::Error) -> Exit {

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::arguments::PublishArguments;
 use crate::cli::http_client::exchange;
+use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
 use crate::cli::{Exit, Failure, output};
 use crate::wire::json::object::Object;
@@ -17,7 +18,8 @@ const INPUT_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const QUOTED_LETTERS_MAX: usize = 60;
 
 /// Publishes and prints where the event went.
-pub(super) fn run(asked: &PublishArguments) -> Result<Exit, Failure> {
+pub(super) fn run(asked: PublishArguments) -> Result<Exit, Failure> {
+    let server = Server::new(asked.server)?;
     let data = match asked.data.as_deref() {
         None => "null".to_owned(),
         Some("-") => read_input()?,
@@ -34,7 +36,7 @@ pub(super) fn run(asked: &PublishArguments) -> Result<Exit, Failure> {
         .string_if("source", asked.source.as_deref())
         .string_if("id", asked.key.as_deref())
         .end();
-    let answer = exchange(&asked.server.url, "POST", "/api/v1/publish", &body)?;
+    let answer = exchange(&server, "POST", "/api/v1/publish", &body)?;
     if answer.status != 200 {
         return Err(answer.refusal().into());
     }

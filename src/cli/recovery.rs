@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::http_client::exchange;
+use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
-use crate::cli::url::Url;
 use crate::cli::{Failure, output};
 use crate::domain::command::Since;
 use crate::domain::position::Epoch;
@@ -58,10 +58,14 @@ struct Page<'a> {
 
 /// Prints what `room` retains after `since`, page by page, and returns where that ends. A room that
 /// does not exist or whose stream began anew has nothing to page through; subscribing tells.
-pub(super) fn print_history(url: &Url, room: &RoomName, since: &Since) -> Result<Since, Failure> {
+pub(super) fn print_history(
+    server: &Server,
+    room: &RoomName,
+    since: &Since,
+) -> Result<Since, Failure> {
     let mut reached = since.clone();
     loop {
-        let answer = exchange(url, "GET", &page_path(room, &reached), b"")?;
+        let answer = exchange(server, "GET", &page_path(room, &reached), b"")?;
         match answer.status {
             200 => {}
             404 | 409 if answer.error_code().is_some() => return Ok(reached),

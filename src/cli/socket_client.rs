@@ -3,15 +3,13 @@
 //! May not touch: what the messages mean. Invariants: every frame is masked with a key of its own;
 //! after a close nothing more is read.
 
-use std::io::Write;
-use std::net::TcpStream;
 use std::ops::Range;
 use std::time::Duration;
 
 use crate::base::rng::Rng;
 use crate::cli::http_client::{answer, read_answer};
-use crate::cli::transport::{ANSWER_TIMEOUT, READ_BYTES, TransportFault, connect, fault, read};
-use crate::cli::url::Url;
+use crate::cli::server::Server;
+use crate::cli::transport::{ANSWER_TIMEOUT, READ_BYTES, Stream, TransportFault, connect};
 use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
 use crate::wire::websocket::close::close_payload;
 use crate::wire::websocket::frame::{Opcode, Role, masked_frame};
@@ -34,7 +32,7 @@ pub(super) enum Received {
 
 /// An open WebSocket.
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     assembler: Assembler,
     rng: Rng,
     buffer: Vec<u8>,
@@ -44,17 +42,23 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Connects to `path` (with its query), asking for `subprotocol`.
-    pub(super) fn open(url: &Url, path: &str, subprotocol: &str) -> Result<Self, TransportFault> {
+    pub(super) fn open(
+        server: &Server,
+        path: &str,
+        subprotocol: &str,
+    ) -> Result<Self, TransportFault> {
         let mut rng = Rng::from_os()?;
-        let mut stream = connect(url)?;
+        let mut stream = connect(server)?;
         let mut nonce = [0; 16];
         rng.fill(&mut nonce);
         let key = client_key(nonce);
-        let target = url.target(path);
-        let request = client_request(&url.authority(), &target, &key, &[subprotocol], &[]);
-        stream
-            .write_all(&request)
-            .map_err(|error| fault(error, &stream))?;
+        let (host, target) = (server.url.authority(), server.url.target(path));
+        let authorization = server.authorization();
+        let extra = authorization
+            .as_ref()
+            .map(|value| ("Authorization", &**value));
+        let request = client_request(&host, &target, &key, &[subprotocol], extra.as_slice());
+        stream.send(&request)?;
         let (reader, mut buffer) = read_answer(&mut stream)?;
         let header = |name| reader.head().and_then(|head| head.header(name));
         let status = reader.status().unwrap_or_default();
@@ -84,9 +88,7 @@ impl Socket {
 
     /// Sets how long [`Socket::receive`] waits for a byte.
     pub(super) fn set_silence_timeout(&self, timeout: Duration) -> Result<(), TransportFault> {
-        let timeout = timeout.max(ANSWER_TIMEOUT);
-        let set = self.stream.set_read_timeout(Some(timeout));
-        set.map_err(TransportFault::Broken)
+        self.stream.set_read_timeout(timeout.max(ANSWER_TIMEOUT))
     }
 
     /// Sends one message.
@@ -98,7 +100,7 @@ impl Socket {
     pub(super) fn receive(&mut self) -> Result<Received, TransportFault> {
         loop {
             if self.unread.is_empty() {
-                let count = read(&mut self.stream, &mut self.buffer)?;
+                let count = self.stream.receive(&mut self.buffer)?;
                 if count == 0 {
                     return Err(TransportFault::Ended);
                 }
@@ -138,8 +140,6 @@ impl Socket {
     fn write(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), TransportFault> {
         let mut key = [0; 4];
         self.rng.fill(&mut key);
-        let frame = masked_frame(opcode, payload, key);
-        let written = self.stream.write_all(&frame);
-        written.map_err(|error| fault(error, &self.stream))
+        self.stream.send(&masked_frame(opcode, payload, key))
     }
 }

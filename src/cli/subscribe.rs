@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use crate::cli::arguments::SubscribeArguments;
 use crate::cli::recovery::{Entry, print_history};
+use crate::cli::server::Server;
 use crate::cli::socket_client::{Received, Socket};
 use crate::cli::transport::{ANSWER_TIMEOUT, TransportFault};
 use crate::cli::{Exit, Failure, output};
@@ -29,7 +30,6 @@ const SUBPROTOCOL: &str = "kinglet.v1";
 
 /// Prints until the server closes, which is a failure, or nobody reads.
 pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
-    let url = &asked.server.url;
     let mut rooms: Vec<Following> = Vec::with_capacity(asked.rooms.len());
     for room in asked.rooms {
         if rooms.iter().all(|following| following.room != room) {
@@ -46,13 +46,14 @@ pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
         let reason = "an epoch belongs to one room: give --since OFFSET for several rooms";
         return Err(Failure::Misuse(reason.to_owned()));
     }
+    let server = Server::new(asked.server)?;
     if let Some(since) = &asked.since {
         for following in &mut rooms {
-            let reached = print_history(url, &following.room, since)?;
+            let reached = print_history(&server, &following.room, since)?;
             following.stage = Stage::Asking { reached };
         }
     }
-    let mut socket = Socket::open(url, &path(&rooms), SUBPROTOCOL)?;
+    let mut socket = Socket::open(&server, &path(&rooms), SUBPROTOCOL)?;
     for following in &rooms {
         if let Stage::Asking { reached } = &following.stage {
             socket.send(&request(&following.room, reached))?;

@@ -2,12 +2,14 @@
 //!
 //! Invariant: nothing waits for ever: connecting, writing and waiting for an answer have a time.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use crate::base::rng::RandomUnavailable;
 use crate::cli::Failure;
+use crate::cli::server::Server;
+use crate::cli::tls::{TlsFault, TlsStream};
 use crate::cli::url::Url;
 use crate::wire::http::fault::HttpFault;
 use crate::wire::websocket::fault::WebSocketFault;
@@ -26,12 +28,12 @@ pub(super) const READ_BYTES: usize = 64 * 1024;
 pub(super) enum TransportFault {
     #[error("cannot find the host of {url}: {error}")]
     Resolve { url: Url, error: io::Error },
-    #[error("cannot connect to {url}: {error}; {hint}")]
-    Connect {
-        url: Url,
-        error: io::Error,
-        hint: &'static str,
-    },
+    #[error("cannot connect to {url}: {error}")]
+    Connect { url: Url, error: io::Error },
+    #[error("no TLS with {url}: {fault}")]
+    Tls { url: Url, fault: TlsFault },
+    #[error("the server speaks TLS there; write https or wss in place of http or ws")]
+    TlsExpected,
     #[error("the connection to the server broke: {0}")]
     Broken(io::Error),
     #[error("the server ended the connection without a word")]
@@ -44,16 +46,23 @@ pub(super) enum TransportFault {
     NotWebSocket(WebSocketFault),
     #[error("{0}; is this a kinglet server?")]
     NotKinglet(&'static str),
-    /// The server's own words: `CODE: message`.
-    #[error("{0}")]
-    Refused(String),
+    /// An answer that says no, in the server's own words: `CODE: message`.
+    #[error("{words}")]
+    Refused { words: String },
     #[error("{0}")]
     Random(#[from] RandomUnavailable),
 }
 
 impl From<TransportFault> for Failure {
     fn from(fault: TransportFault) -> Self {
-        Self::Failed(fault.to_string())
+        let TransportFault::Connect { error, .. } = &fault else {
+            return Self::Failed(fault.to_string());
+        };
+        let hint = match error.kind() {
+            io::ErrorKind::ConnectionRefused => NOBODY_THERE,
+            _ => OUT_OF_REACH,
+        };
+        Self::Failed(format!("{fault}; {hint}"))
     }
 }
 
@@ -61,8 +70,73 @@ const NOBODY_THERE: &str =
     "start a server with `kinglet serve`, or name a running one with --url or KINGLET_URL";
 const OUT_OF_REACH: &str = "name another server with --url or KINGLET_URL";
 
-/// Connects to the first address of the server that answers.
-pub(super) fn connect(url: &Url) -> Result<TcpStream, TransportFault> {
+/// A connection to a server.
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.tcp(),
+        }
+    }
+
+    /// Sets how long a read waits for a byte.
+    pub(super) fn set_read_timeout(&self, timeout: Duration) -> Result<(), TransportFault> {
+        let set = self.tcp().set_read_timeout(Some(timeout));
+        set.map_err(TransportFault::Broken)
+    }
+
+    /// Writes all of `bytes`.
+    pub(super) fn send(&mut self, bytes: &[u8]) -> Result<(), TransportFault> {
+        let sent = match self {
+            Self::Plain(tcp) => tcp.write_all(bytes),
+            // What was encrypted may not have left yet.
+            Self::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()),
+        };
+        sent.map_err(|error| fault(error, ANSWER_TIMEOUT))
+    }
+
+    /// Reads what is there, waiting for the first byte of it; 0 is the end.
+    pub(super) fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, TransportFault> {
+        loop {
+            let read = match self {
+                Self::Plain(tcp) => tcp.read(buffer),
+                Self::Tls(tls) => tls.read(buffer),
+            };
+            match read {
+                Ok(count) => return Ok(count),
+                // A process that was stopped and goes on meets this.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let waited = self.tcp().read_timeout().ok().flatten();
+                    return Err(fault(error, waited.unwrap_or(ANSWER_TIMEOUT)));
+                }
+            }
+        }
+    }
+}
+
+/// Connects to the first address of the server that answers, and shakes hands if it speaks TLS.
+pub(super) fn connect(server: &Server) -> Result<Stream, TransportFault> {
+    let tcp = connect_tcp(&server.url)?;
+    let Some(trust) = &server.trust else {
+        return Ok(Stream::Plain(tcp));
+    };
+    match TlsStream::open(trust, &server.url.host, tcp) {
+        Ok(tls) => Ok(Stream::Tls(Box::new(tls))),
+        Err(TlsFault::Broken(error)) => Err(fault(error, ANSWER_TIMEOUT)),
+        Err(fault) => Err(TransportFault::Tls {
+            url: server.url.clone(),
+            fault,
+        }),
+    }
+}
+
+fn connect_tcp(url: &Url) -> Result<TcpStream, TransportFault> {
     let resolve_fault = |error| TransportFault::Resolve {
         url: url.clone(),
         error,
@@ -82,10 +156,6 @@ pub(super) fn connect(url: &Url) -> Result<TcpStream, TransportFault> {
     }
     Err(TransportFault::Connect {
         url: url.clone(),
-        hint: match last.kind() {
-            io::ErrorKind::ConnectionRefused => NOBODY_THERE,
-            _ => OUT_OF_REACH,
-        },
         error: last,
     })
 }
@@ -96,25 +166,12 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_write_timeout(Some(ANSWER_TIMEOUT))
 }
 
-/// Reads what is there, waiting for the first byte of it; 0 is the end.
-pub(super) fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<usize, TransportFault> {
-    loop {
-        match stream.read(buffer) {
-            Ok(count) => return Ok(count),
-            // A process that was stopped and goes on meets this.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(fault(error, stream)),
-        }
-    }
-}
-
 /// What a failed read or write means; a timeout shows as either of two kinds.
-pub(super) fn fault(error: io::Error, stream: &TcpStream) -> TransportFault {
+fn fault(error: io::Error, waited: Duration) -> TransportFault {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            let waited = stream.read_timeout().ok().flatten();
-            TransportFault::Silent(waited.unwrap_or(ANSWER_TIMEOUT))
-        }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => TransportFault::Silent(waited),
+        // TLS that ended without saying so; what came may be a part.
+        io::ErrorKind::UnexpectedEof => TransportFault::Ended,
         _ => TransportFault::Broken(error),
     }
 }

@@ -1,4 +1,4 @@
-//! Where a server is: `http://HOST[:PORT][/PREFIX]`, or the same spelt `ws://`.
+//! Where a server is: `http://HOST[:PORT][/PREFIX]` or `https://…`, spelt `ws` and `wss` as well.
 //!
 //! May not touch: the network. Invariant: a [`Url`] holds nothing that could break a request line
 //! or a header.
@@ -18,6 +18,8 @@ pub(super) struct Url {
     /// A name or an address, IPv6 without its brackets.
     pub(super) host: String,
     pub(super) port: u16,
+    /// The server speaks TLS there: `https` or `wss`.
+    pub(super) is_tls: bool,
     /// What a proxy puts before our paths: empty, or `/` and more without a `/` at its end.
     prefix: String,
 }
@@ -31,27 +33,25 @@ impl Url {
         let (scheme, rest) = text
             .split_once("://")
             .ok_or_else(|| format!("write http://HOST:PORT, such as {DEFAULT_URL}"))?;
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" | "ws" => {}
-            "https" | "wss" => {
-                return Err(format!(
-                    "{scheme} is not in this version yet; use http or ws"
-                ));
-            }
-            _ => return Err("the scheme must be http or ws".to_owned()),
-        }
+        let is_tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => return Err("the scheme must be http, https, ws or wss".to_owned()),
+        };
         let is_forbidden = |letter: char| !letter.is_ascii_graphic() || FORBIDDEN.contains(&letter);
         if rest.contains(is_forbidden) {
             return Err("write only scheme, host, port and path".to_owned());
         }
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
+        let port = port.unwrap_or(if is_tls { 443 } else { 80 });
         let path = path.trim_end_matches('/');
         // A WebSocket client's URL names our endpoint; ours adds it by itself.
         let prefix = path.strip_suffix("/ws").unwrap_or(path);
         Ok(Self {
             host: host.to_owned(),
             port,
+            is_tls,
             prefix: prefix.to_owned(),
         })
     }
@@ -74,11 +74,13 @@ impl Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.prefix)
+        let scheme = if self.is_tls { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority(), self.prefix)
     }
 }
 
-fn split_authority(authority: &str) -> Result<(&str, u16), String> {
+/// Host and port, the latter if it is there.
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), String> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(bracketed) => {
             let (host, rest) = bracketed
@@ -93,12 +95,12 @@ fn split_authority(authority: &str) -> Result<(&str, u16), String> {
         return Err("the host is missing or malformed".to_owned());
     }
     let port = match rest.strip_prefix(':') {
-        None if rest.is_empty() => return Ok((host, 80)),
+        None if rest.is_empty() => return Ok((host, None)),
         None => return Err("behind ] a port is expected".to_owned()),
         Some(digits) => digits.parse().ok().filter(|_| !digits.starts_with('+')),
     };
     match port {
-        Some(port) if port > 0 => Ok((host, port)),
+        Some(port) if port > 0 => Ok((host, Some(port))),
         Some(_) | None => Err("a port is a number from 1 to 65535".to_owned()),
     }
 }
@@ -112,6 +114,7 @@ mod tests {
         let expected = expected.map(|(host, port, prefix)| Url {
             host: host.to_owned(),
             port,
+            is_tls: text.starts_with("https:") || text.starts_with("wss:"),
             prefix: prefix.to_owned(),
         });
         assert_eq!(found, expected, "{text}");
@@ -127,6 +130,9 @@ mod tests {
         check("ws://a:1/ws", Some(("a", 1, "")));
         check("ws://a:1/live/ws/", Some(("a", 1, "/live")));
         check("http://a:1/live//", Some(("a", 1, "/live")));
+        check("https://a", Some(("a", 443, "")));
+        check("wss://[::1]/ws", Some(("::1", 443, "")));
+        check("https://a:80", Some(("a", 80, "")));
     }
 
     #[test]
@@ -136,6 +142,7 @@ mod tests {
             "localhost:8080",
             "127.0.0.1",
             "ftp://a",
+            "httpss://a",
             "http://",
             "http://:80",
             "http:///ws",
@@ -158,18 +165,28 @@ mod tests {
         ] {
             check(text, None);
         }
-        let later = "https is not in this version yet; use http or ws".to_owned();
-        assert_eq!(Url::parse("https://a"), Err(later));
     }
 
     #[test]
     fn spells_host_and_targets() {
-        let check = |text: &str, authority: &str, target: &str| {
+        let check = |text: &str, authority: &str, target: &str, shown: &str| {
             let url = Url::parse(text).ok();
-            let spelt = url.map(|url| (url.authority(), url.target("/ws?a=b")));
-            assert_eq!(spelt, Some((authority.to_owned(), target.to_owned())));
+            let spelt = url.map(|url| (url.authority(), url.target("/ws?a=b"), url.to_string()));
+            let expected = [authority, target, shown].map(str::to_owned);
+            assert_eq!(spelt.map(<[String; 3]>::from), Some(expected));
         };
-        check("ws://[::1]:8080/ws", "[::1]:8080", "/ws?a=b");
-        check("http://pi/live", "pi:80", "/live/ws?a=b");
+        check(
+            "ws://[::1]:8080/ws",
+            "[::1]:8080",
+            "/ws?a=b",
+            "http://[::1]:8080",
+        );
+        check(
+            "http://pi/live",
+            "pi:80",
+            "/live/ws?a=b",
+            "http://pi:80/live",
+        );
+        check("wss://pi", "pi:443", "/ws?a=b", "https://pi:443");
     }
 }

@@ -24,11 +24,7 @@ const fn confined(path: &'static str, to: &'static [&'static str]) -> Confined {
     Confined { path, to }
 }
 
-<<<<<<< HEAD
 const CONFINED: &[Confined] = &[
-=======
-const CONFINED: [Confined; 15] = [
->>>>>>> 18a08db (domain: check tokens and API keys, with jsonwebtoken on ring)
     confined("libc", &["src/os/"]),
     confined("mio", &["src/runtime/"]),
     confined("httparse", &["src/wire/http/"]),
@@ -41,6 +37,8 @@ const CONFINED: [Confined; 15] = [
     ),
     confined("jsonwebtoken", &["src/domain/token/"]),
     confined("rand_chacha", &["src/base/rng.rs"]),
+    confined("rustls", &["src/cli/tls.rs"]),
+    confined("rustls_native_certs", &["src/cli/tls.rs"]),
     confined("toml", &["src/config/"]),
     confined("clap", &["src/cli/"]),
     confined("crossbeam_channel", &["src/runtime/", "src/bus/"]),
