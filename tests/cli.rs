@@ -447,17 +447,16 @@ fn a_taken_port_is_a_failure_with_a_hint() {
 }
 
 #[test]
-fn a_signal_drains_the_server_and_ends_its_subscribers() {
+fn a_signal_drains_the_server_and_tells_its_subscribers() {
     for name in ["TERM", "INT", "QUIT"] {
         let mut served = serve();
-        let mut reader = served.subscribe(&["global"]);
+        let reader = served.subscribe(&["global"]);
         served.wait_for_members("global", 1);
         served.running.signal(name);
         assert_eq!(served.running.exit_code(), Some(0), "{name}");
-        assert_eq!(reader.exit_code(), Some(1), "{name}");
         let said = reader.error();
         assert!(
-            said.starts_with("error: the server closed the connection: 1001"),
+            said.starts_with("warning: the server closed the connection: 1001"),
             "{said}"
         );
     }

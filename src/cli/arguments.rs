@@ -43,6 +43,11 @@ pub(super) enum Command {
     /// Publish one event to a room
     Publish(PublishArguments),
     /// Print the events of rooms, one JSON object a line, until interrupted
+    ///
+    /// The first connection must succeed. After that a lost one is made again, after delays that
+    /// grow up to half a minute, and what was missed meanwhile is printed first. It ends when the
+    /// server says not to come back: a close code from 4500 to 4999, 1002, 1003 or 1007 to 1010, or
+    /// a refusal such as 401, 403 and 404.
     Subscribe(SubscribeArguments),
     /// Print the version
     Version,

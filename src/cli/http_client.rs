@@ -2,6 +2,8 @@
 //!
 //! May not touch: what is asked. Invariant: an answer is bounded whatever the server declares.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use crate::cli::server::Server;
@@ -27,6 +29,8 @@ const LIMITS: ResponseLimits = ResponseLimits {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
+    /// What Retry-After says; none if it is a date, which kinglet never sends.
+    retry_after: Option<Duration>,
 }
 
 /// Asks once. `path` begins with `/` and is percent-encoded; `body` is JSON, or empty.
@@ -90,10 +94,13 @@ pub(super) fn read_answer(
 
 /// The whole answer that `reader` has read.
 pub(super) fn answer(reader: &ResponseReader) -> Result<Answer, TransportFault> {
+    let retry_after = reader.head().and_then(|head| head.header("retry-after"));
+    let seconds = retry_after.and_then(|text| text.parse().ok());
     let not_text = |_| TransportFault::NotKinglet("the answer is not text");
     Ok(Answer {
         status: reader.status().unwrap_or_default(),
         body: String::from_utf8(reader.body().to_vec()).map_err(not_text)?,
+        retry_after: seconds.map(Duration::from_secs),
     })
 }
 
@@ -118,6 +125,7 @@ impl Answer {
     /// The answer as a refusal in the server's own words.
     pub(super) fn refusal(&self) -> TransportFault {
         TransportFault::Refused {
+            status: self.status,
             words: match serde_json::from_str::<ErrorBody>(&self.body) {
                 Ok(ErrorBody { error }) => format!("{}: {}", error.code, error.message),
                 Err(_) => format!(
@@ -125,6 +133,7 @@ impl Answer {
                     self.status
                 ),
             },
+            retry_after: self.retry_after,
         }
     }
 }
@@ -139,6 +148,7 @@ mod tests {
             let answer = Answer {
                 status,
                 body: body.to_owned(),
+                retry_after: None,
             };
             assert_eq!(answer.refusal().to_string(), expected);
         };

@@ -10,7 +10,9 @@
 //! them is no failure; the exit code is made in one place.
 
 mod arguments;
+mod comeback;
 mod configuration;
+mod following;
 mod http_client;
 mod output;
 mod publish;

@@ -33,6 +33,11 @@ pub(super) fn warning(text: &str) {
     complain("warning", text);
 }
 
+/// Says that all is well again.
+pub(super) fn note(text: &str) {
+    complain("note", text);
+}
+
 fn complain(kind: &str, text: &str) {
     let line = format!("{kind}: {}\n", without_controls(text));
     // There is nowhere left to say that this failed.

@@ -7,10 +7,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::cli::comeback::Ended;
 use crate::cli::http_client::exchange;
+use crate::cli::output;
 use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
-use crate::cli::{Failure, output};
 use crate::domain::command::Since;
 use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
@@ -56,19 +57,19 @@ struct Page<'a> {
     more: bool,
 }
 
-/// Prints what `room` retains after `since`, page by page, and returns where that ends. A room that
-/// does not exist or whose stream began anew has nothing to page through; subscribing tells.
+/// Prints what `room` retains after `reached`, page by page, and moves `reached` along, so that
+/// nothing is printed twice should a page fail. A room that does not exist or whose stream began
+/// anew has nothing to page through; subscribing tells.
 pub(super) fn print_history(
     server: &Server,
     room: &RoomName,
-    since: &Since,
-) -> Result<Since, Failure> {
-    let mut reached = since.clone();
+    reached: &mut Since,
+) -> Result<(), Ended> {
     loop {
-        let answer = exchange(server, "GET", &page_path(room, &reached), b"")?;
+        let answer = exchange(server, "GET", &page_path(room, reached), b"")?;
         match answer.status {
             200 => {}
-            404 | 409 if answer.error_code().is_some() => return Ok(reached),
+            404 | 409 if answer.error_code().is_some() => return Ok(()),
             _ => return Err(answer.refusal().into()),
         }
         let page: Page<'_> = serde_json::from_str(&answer.body)
@@ -83,7 +84,7 @@ pub(super) fn print_history(
         // From now on the stream is known, and another one under the same name would show.
         reached.epoch = Epoch::parse(&page.epoch).or(reached.epoch);
         if !page.more || page.publications.is_empty() {
-            return Ok(reached);
+            return Ok(());
         }
     }
 }

@@ -1,190 +1,83 @@
-//! `subscribe`: the events of rooms as lines, what was missed first if asked for.
+//! `subscribe`: the events of rooms as lines, what was missed first if asked for, until interrupted.
 //!
-//! ```text
-//! history pages ─▶ /ws?room=… ─▶ subscribe {room, since} ─▶ its reply ─▶ live
-//!                  (a member)    (what came since)          (everything after it)
-//! ```
-//!
-//! Invariant: per room, lines are in the order of offsets and none comes twice. A socket is a
-//! member of its rooms before it asks what it missed, so what is live until the reply is in the
-//! reply and is not printed by itself.
+//! May not touch: signals; an interrupt ends the process at any point, waiting included, because
+//! nothing catches it. Invariant: attempts after the first connection are apart by delays that grow
+//! and differ, and each is said in one line.
 
-use std::borrow::Cow;
+use std::thread;
 use std::time::Duration;
 
-use form_urlencoded::Serializer;
-use serde::Deserialize;
-
+use crate::base::backoff::Backoff;
+use crate::base::clock::Clock;
+use crate::base::rng::Rng;
 use crate::cli::arguments::SubscribeArguments;
-use crate::cli::recovery::{Entry, print_history};
+use crate::cli::comeback::Comeback;
+use crate::cli::following::{Following, connect, print_events};
 use crate::cli::server::Server;
-use crate::cli::socket_client::{Received, Socket};
-use crate::cli::transport::{ANSWER_TIMEOUT, TransportFault};
+use crate::cli::transport::TransportFault;
 use crate::cli::{Exit, Failure, output};
-use crate::domain::command::Since;
-use crate::domain::room::RoomName;
-use crate::wire::json::object::Object;
 
-/// The subprotocol that begins with a hello.
-const SUBPROTOCOL: &str = "kinglet.v1";
+/// The first delay is below this: a restarted server is back by then, or soon after.
+const FIRST_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// Prints until the server closes, which is a failure, or nobody reads.
+/// Every delay is below this, so that a server that is back is noticed within half a minute.
+const DELAY_MAX: Duration = Duration::from_secs(30);
+
+/// A connection that lasted this long was a good one. Those that are lost sooner keep the delays
+/// growing, lest a server that throws everybody out is stormed.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// Prints until the server says not to come back, which is a failure, or nobody reads.
 pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     let mut rooms: Vec<Following> = Vec::with_capacity(asked.rooms.len());
     for room in asked.rooms {
-        if rooms.iter().all(|following| following.room != room) {
-            let stage = Stage::Live { after: 0 };
-            rooms.push(Following { room, stage });
+        if !rooms.iter().any(|following| following.is_of(&room)) {
+            rooms.push(Following::new(room, asked.since.clone()));
         }
     }
-    if rooms.len() > 1
-        && asked
-            .since
-            .as_ref()
-            .is_some_and(|since| since.epoch.is_some())
-    {
+    let has_epoch = asked.since.is_some_and(|since| since.epoch.is_some());
+    if has_epoch && rooms.len() > 1 {
         let reason = "an epoch belongs to one room: give --since OFFSET for several rooms";
         return Err(Failure::Misuse(reason.to_owned()));
     }
     let server = Server::new(asked.server)?;
-    if let Some(since) = &asked.since {
-        for following in &mut rooms {
-            let reached = print_history(&server, &following.room, since)?;
-            following.stage = Stage::Asking { reached };
-        }
+    // Before there is a socket: a long history takes a while, and nothing waits for us meanwhile.
+    for following in &mut rooms {
+        following.print_missed(&server)?;
     }
-    let mut socket = Socket::open(&server, &path(&rooms), SUBPROTOCOL)?;
-    for following in &rooms {
-        if let Stage::Asking { reached } = &following.stage {
-            socket.send(&request(&following.room, reached))?;
-        }
-    }
+    follow(&server, &mut rooms)
+}
+
+fn follow(server: &Server, rooms: &mut [Following]) -> Result<Exit, Failure> {
+    let clock = Clock::start();
+    let mut rng = Rng::from_os().map_err(TransportFault::from)?;
+    let mut backoff = Backoff::new(FIRST_DELAY_MAX, DELAY_MAX);
+    // A mistyped address should say so at once, so the first attempt is the only one.
+    let mut connected = connect(server, rooms).map_err(Failure::from).map(Ok)?;
     loop {
-        match socket.receive()? {
-            Received::Text(text) => take(&text, &mut rooms, &socket)?,
-            Received::Closed { code, reason } => {
-                return Err(Failure::Failed(closed(code, &reason)));
-            }
-        }
-    }
-}
-
-/// A room whose events are printed.
-struct Following {
-    room: RoomName,
-    stage: Stage,
-}
-
-/// How far a room has got.
-enum Stage {
-    /// The server was asked what came after `reached`.
-    Asking { reached: Since },
-    /// What comes after offset `after` is printed as it comes.
-    Live { after: u64 },
-}
-
-fn path(rooms: &[Following]) -> String {
-    let mut query = Serializer::new(String::new());
-    for following in rooms {
-        query.append_pair("room", following.room.as_str());
-    }
-    format!("/ws?{}", query.finish())
-}
-
-fn request(room: &RoomName, since: &Since) -> String {
-    let mut out = Vec::with_capacity(128);
-    Object::begin(&mut out)
-        .string("type", "subscribe")
-        .string("room", room.as_str())
-        .value("since", |out| {
-            Object::begin(out)
-                .string_if("epoch", since.epoch.as_ref().map(|epoch| epoch.as_str()))
-                .number("offset", since.offset)
-                .end();
-        })
-        .end();
-    // Everything put in was text.
-    String::from_utf8(out).unwrap_or_default()
-}
-
-/// Everything that is read of any message; which of it is there depends on the type.
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    room: Option<Cow<'a, str>>,
-    offset: Option<u64>,
-    ping_interval_ms: Option<u64>,
-    recovered: Option<bool>,
-    #[serde(borrow, default)]
-    publications: Vec<Entry<'a>>,
-}
-
-#[derive(Deserialize)]
-struct ErrorMessage {
-    data: ErrorData,
-}
-
-#[derive(Deserialize)]
-struct ErrorData {
-    code: String,
-    message: String,
-}
-
-fn take(text: &str, rooms: &mut [Following], socket: &Socket) -> Result<(), Failure> {
-    let unknown = |_| TransportFault::NotKinglet("a message makes no sense");
-    let message: Message<'_> = serde_json::from_str(text).map_err(unknown)?;
-    match &*message.kind {
-        "connected" => {
-            let interval = Duration::from_millis(message.ping_interval_ms.unwrap_or_default());
-            // The server pings a silent connection; two of those missed, and it is gone.
-            let timeout = interval.saturating_mul(2).saturating_add(ANSWER_TIMEOUT);
-            socket.set_silence_timeout(timeout)?;
-            return Ok(());
-        }
-        "error" => {
-            let error: ErrorMessage = serde_json::from_str(text).map_err(unknown)?;
-            let ErrorData { code, message } = error.data;
-            return Err(Failure::Failed(format!("{code}: {message}")));
-        }
-        _ => {}
-    }
-    let (Some(room), Some(offset)) = (&message.room, message.offset) else {
-        return Ok(()); // Nothing that we asked for.
-    };
-    let Some(following) = rooms.iter_mut().find(|f| f.room.as_str() == room) else {
-        return Ok(());
-    };
-    match (&*message.kind, &following.stage) {
-        ("subscribed", Stage::Asking { reached }) => {
-            if message.recovered == Some(true) {
-                for entry in &message.publications {
-                    output::line(&output::one_line(&entry.as_live(&following.room)))?;
+        let ended = match connected {
+            Ok(socket) => {
+                let since = clock.now().mono;
+                let Err(ended) = print_events(server, socket, rooms);
+                let lasted = clock.now().mono.since(since);
+                if lasted >= STEADY && rooms.iter().all(Following::is_live) {
+                    backoff.reset();
                 }
-            } else {
-                output::warning(&lost(&following.room, reached.offset, offset));
+                ended
             }
-            following.stage = Stage::Live { after: offset };
-            Ok(())
+            Err(fault) => TransportFault::into(fault),
+        };
+        let Comeback::After(least) = ended.comeback() else {
+            return Err(ended.into());
+        };
+        // Added, not the larger of both: all who were told the same time would come at once.
+        let delay = least + backoff.next_delay(&mut rng);
+        let (what, seconds) = (ended.words(), delay.as_secs_f64());
+        output::warning(&format!("{what}; connecting again in {seconds:.1} s"));
+        thread::sleep(delay);
+        connected = connect(server, rooms);
+        if connected.is_ok() {
+            output::note("connected again");
         }
-        ("subscribed", Stage::Live { .. }) | (_, Stage::Asking { .. }) => Ok(()),
-        (_, Stage::Live { after }) if offset <= *after => Ok(()),
-        (_, Stage::Live { .. }) => output::line(&output::one_line(text)),
-    }
-}
-
-fn lost(room: &RoomName, reached: u64, now: u64) -> String {
-    format!(
-        "{room}: what came after offset {reached} cannot be recovered; going on with what comes \
-         after offset {now}"
-    )
-}
-
-fn closed(code: Option<u16>, reason: &str) -> String {
-    match code {
-        Some(code) if reason.is_empty() => format!("the server closed the connection: {code}"),
-        Some(code) => format!("the server closed the connection: {code} {reason}"),
-        None => "the server closed the connection".to_owned(),
     }
 }

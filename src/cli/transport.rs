@@ -48,7 +48,12 @@ pub(super) enum TransportFault {
     NotKinglet(&'static str),
     /// An answer that says no, in the server's own words: `CODE: message`.
     #[error("{words}")]
-    Refused { words: String },
+    Refused {
+        status: u16,
+        words: String,
+        /// When the server says to come again.
+        retry_after: Option<Duration>,
+    },
     #[error("{0}")]
     Random(#[from] RandomUnavailable),
 }

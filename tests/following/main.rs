@@ -1,8 +1,16 @@
-//! `kinglet subscribe` over TLS. The client is the real binary, as is the server.
+//! `kinglet subscribe` over connections that are cut, refused and closed, and over TLS.
+//!
+//! The client is the real binary. In front of a real server stands a relay that is cut and led
+//! elsewhere, so that a server which restarts on a port of its own is the same to the client; what
+//! a server cannot be made to say is said by a fake one that follows a script.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fake;
 #[path = "../cli/process.rs"]
 mod process;
+mod reconnecting;
+mod refusals;
+mod relay;
 mod secure;
 
 use std::net::SocketAddr;
@@ -16,6 +24,10 @@ use process::Running;
 /// Starts the binary with these settings, as in `("KINGLET_LIMITS__CONNECTIONS", "5")`.
 fn serve(settings: &[(&str, &str)]) -> Server {
     Server::start(env!("CARGO_BIN_EXE_kinglet"), settings)
+}
+
+fn subscribe(url: &str, arguments: &[&str]) -> Running {
+    Running::start(&[&["subscribe", "--url", url], arguments].concat())
 }
 
 /// Publishes `count` events whose data count on from `first`.

@@ -1,0 +1,364 @@
+//! Rooms whose events are printed, over one connection after another.
+//!
+//! ```text
+//! /ws?room=… ─▶ hello ─▶ subscribe {room, since} ─▶ its reply ─▶ live
+//! (a member)   (where    (rooms with a position)    (what came   (everything
+//!               it is)                               since)       after it)
+//! ```
+//!
+//! May not touch: when to connect. Invariants: per room, lines are in the order of offsets and none
+//! comes twice, whatever connection brought it; a position only moves past what was printed or said
+//! to be lost. A publication to several followed rooms is printed once while it is live, and what
+//! was missed once for each of them (its `uid` is the same), because each has its own stream.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use form_urlencoded::Serializer;
+use serde::Deserialize;
+
+use crate::cli::comeback::Ended;
+use crate::cli::output;
+use crate::cli::recovery::{Entry, print_history};
+use crate::cli::server::Server;
+use crate::cli::socket_client::{Received, Socket};
+use crate::cli::transport::{ANSWER_TIMEOUT, TransportFault};
+use crate::domain::command::Since;
+use crate::domain::position::Epoch;
+use crate::domain::room::RoomName;
+use crate::wire::json::object::Object;
+
+/// The subprotocol that begins with a hello.
+const SUBPROTOCOL: &str = "kinglet.v1";
+
+/// A room whose events are printed.
+pub(super) struct Following {
+    room: RoomName,
+    /// The last publication that was dealt with; unknown until the first hello, or as asked for.
+    position: Option<Since>,
+    stage: Stage,
+}
+
+/// How far a room has got on the connection at hand.
+#[derive(PartialEq, Eq)]
+enum Stage {
+    /// The server was asked what came after the position.
+    Asking,
+    /// It could not say, so the history was paged through, and the server was asked again.
+    AskingAgain,
+    /// What comes after the position is printed as it comes.
+    Live,
+}
+
+impl Following {
+    /// Follows `room` from `since`, or from the first connection on.
+    pub(super) fn new(room: RoomName, since: Option<Since>) -> Self {
+        Self {
+            room,
+            position: since,
+            stage: Stage::Live,
+        }
+    }
+
+    /// Whether it is `room` that is followed.
+    pub(super) fn is_of(&self, room: &RoomName) -> bool {
+        self.room == *room
+    }
+
+    /// Whether nothing is awaited before live publications.
+    pub(super) fn is_live(&self) -> bool {
+        self.stage == Stage::Live
+    }
+
+    /// Prints what is retained after the position, if there is one.
+    pub(super) fn print_missed(&mut self, server: &Server) -> Result<(), Ended> {
+        match &mut self.position {
+            Some(position) => print_history(server, &self.room, position),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks for what came after the position, if there is one.
+    fn ask(&mut self, socket: &mut Socket, stage: Stage) -> Result<(), TransportFault> {
+        match &self.position {
+            Some(position) => {
+                self.stage = stage;
+                socket.send(&request(&self.room, position))
+            }
+            None => {
+                self.stage = Stage::Live;
+                Ok(())
+            }
+        }
+    }
+
+    /// Where the room is, as the first hello says.
+    fn begin(&mut self, epoch: &str, offset: u64) {
+        let epoch = Epoch::parse(epoch);
+        self.position.get_or_insert(Since { epoch, offset });
+    }
+
+    /// Whether a publication at `offset` is new; if so, it counts as printed.
+    fn advance(&mut self, offset: u64) -> bool {
+        let position = self.position.get_or_insert(Since {
+            epoch: None,
+            offset: 0,
+        });
+        let is_new = offset > position.offset;
+        position.offset = position.offset.max(offset);
+        is_new
+    }
+
+    /// Prints what a `subscribed` brings back, says that something is lost, or looks further.
+    fn recover(
+        &mut self,
+        reply: &Message<'_>,
+        offset: u64,
+        server: &Server,
+        socket: &mut Socket,
+    ) -> Result<(), Ended> {
+        if reply.recovered == Some(true) {
+            for entry in &reply.publications {
+                if self.advance(entry.offset) {
+                    output::line(&output::one_line(&entry.as_live(&self.room)))?;
+                }
+            }
+        } else if self.stage == Stage::Asking {
+            self.print_missed(server)?;
+            return Ok(self.ask(socket, Stage::AskingAgain)?);
+        } else if let Some(position) = &self.position {
+            output::warning(&lost(&self.room, position, reply.epoch.as_deref(), offset));
+        }
+        let epoch = reply.epoch.as_deref().and_then(Epoch::parse);
+        self.position = Some(Since { epoch, offset });
+        self.stage = Stage::Live;
+        Ok(())
+    }
+}
+
+/// Connects as a member of `rooms` and asks for what they missed.
+pub(super) fn connect(server: &Server, rooms: &mut [Following]) -> Result<Socket, TransportFault> {
+    let mut socket = Socket::open(server, &path(rooms), SUBPROTOCOL)?;
+    for following in rooms {
+        following.ask(&mut socket, Stage::Asking)?;
+    }
+    Ok(socket)
+}
+
+/// Prints what comes until the connection ends, or nobody reads.
+pub(super) fn print_events(
+    server: &Server,
+    mut socket: Socket,
+    rooms: &mut [Following],
+) -> Result<Infallible, Ended> {
+    loop {
+        match socket.receive()? {
+            Received::Text(text) => take(&text, rooms, server, &mut socket)?,
+            Received::Closed { code, reason } => return Err(Ended::Closed { code, reason }),
+        }
+    }
+}
+
+fn path(rooms: &[Following]) -> String {
+    let mut query = Serializer::new(String::new());
+    for following in rooms {
+        query.append_pair("room", following.room.as_str());
+    }
+    format!("/ws?{}", query.finish())
+}
+
+fn request(room: &RoomName, since: &Since) -> String {
+    let mut out = Vec::with_capacity(128);
+    Object::begin(&mut out)
+        .string("type", "subscribe")
+        .string("room", room.as_str())
+        .value("since", |out| {
+            Object::begin(out)
+                .string_if("epoch", since.epoch.as_ref().map(|epoch| epoch.as_str()))
+                .number("offset", since.offset)
+                .end();
+        })
+        .end();
+    // Everything put in was text.
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Everything that is read of any message; which of it is there depends on the type.
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    room: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    epoch: Option<Cow<'a, str>>,
+    offset: Option<u64>,
+    ping_interval_ms: Option<u64>,
+    /// Of a hello.
+    #[serde(borrow, default)]
+    rooms: Vec<Place<'a>>,
+    /// Of a publication: where else it is.
+    #[serde(borrow, default)]
+    also: Vec<Place<'a>>,
+    recovered: Option<bool>,
+    #[serde(borrow, default)]
+    publications: Vec<Entry<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Place<'a> {
+    #[serde(borrow)]
+    room: Cow<'a, str>,
+    #[serde(borrow, default)]
+    epoch: Cow<'a, str>,
+    offset: u64,
+}
+
+#[derive(Deserialize)]
+struct ErrorMessage {
+    data: ErrorData,
+}
+
+#[derive(Deserialize)]
+struct ErrorData {
+    code: String,
+    message: String,
+}
+
+fn take(
+    text: &str,
+    rooms: &mut [Following],
+    server: &Server,
+    socket: &mut Socket,
+) -> Result<(), Ended> {
+    let unknown = |_| TransportFault::NotKinglet("a message makes no sense");
+    // An error's `data` is an object, a publication's anything, so each has a type of its own.
+    let message: Message<'_> = serde_json::from_str(text).map_err(unknown)?;
+    match &*message.kind {
+        "connected" => return greet(&message, rooms, socket),
+        "error" => {
+            let error: ErrorMessage = serde_json::from_str(text).map_err(unknown)?;
+            let ErrorData { code, message } = error.data;
+            return Err(Ended::Error { code, message });
+        }
+        _ => {}
+    }
+    let (Some(room), Some(offset)) = (&message.room, message.offset) else {
+        return Ok(()); // Nothing that we asked for.
+    };
+    let Some(following) = find(rooms, room) else {
+        return Ok(());
+    };
+    match (&*message.kind, &following.stage) {
+        ("subscribed", Stage::Asking | Stage::AskingAgain) => {
+            following.recover(&message, offset, server, socket)
+        }
+        // A socket is a member of its rooms before it asks what it missed, so what is live until
+        // the reply is in the reply.
+        ("subscribed", Stage::Live) | (_, Stage::Asking | Stage::AskingAgain) => Ok(()),
+        (_, Stage::Live) => {
+            if following.advance(offset) {
+                output::line(&output::one_line(text))?;
+                for place in &message.also {
+                    if let Some(other) = find(rooms, &place.room).filter(|other| other.is_live()) {
+                        other.advance(place.offset);
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+fn greet(hello: &Message<'_>, rooms: &mut [Following], socket: &Socket) -> Result<(), Ended> {
+    for place in &hello.rooms {
+        if let Some(following) = find(rooms, &place.room) {
+            following.begin(&place.epoch, place.offset);
+        }
+    }
+    let interval = Duration::from_millis(hello.ping_interval_ms.unwrap_or_default());
+    // The server pings a silent connection; two of those missed, and it is gone.
+    let timeout = interval.saturating_mul(2).saturating_add(ANSWER_TIMEOUT);
+    Ok(socket.set_silence_timeout(timeout)?)
+}
+
+fn find<'a>(rooms: &'a mut [Following], room: &str) -> Option<&'a mut Following> {
+    rooms
+        .iter_mut()
+        .find(|following| following.room.as_str() == room)
+}
+
+/// What to say when the server cannot tell what came after `position`; `epoch` and `now` are where
+/// the room is.
+fn lost(room: &RoomName, position: &Since, epoch: Option<&str>, now: u64) -> String {
+    let after = position.offset;
+    let known = position.epoch.as_ref().map(|epoch| epoch.as_str());
+    let why = match known {
+        Some(known) if epoch != Some(known) => "the room's stream began anew",
+        Some(_) | None => "it is no longer kept",
+    };
+    format!(
+        "{room}: what came after offset {after} cannot be recovered, because {why}; going on with \
+         what comes after offset {now}"
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn since(epoch: &str, offset: u64) -> Since {
+        Since {
+            epoch: Epoch::parse(epoch),
+            offset,
+        }
+    }
+
+    #[test]
+    fn each_offset_counts_once() {
+        let mut following = Following::new(room("a"), None);
+        following.begin("e", 4);
+        following.begin("another", 9);
+        let new: Vec<bool> = [4, 5, 5, 7, 6].map(|n| following.advance(n)).into();
+        assert_eq!(new, [false, true, false, true, false]);
+        assert_eq!(following.position, Some(since("e", 7)));
+    }
+
+    #[test]
+    fn asks_with_what_is_known() {
+        let check = |position: Since, expected: &str| {
+            assert_eq!(request(&room("a"), &position), expected);
+        };
+        check(
+            since("e", 7),
+            r#"{"type":"subscribe","room":"a","since":{"epoch":"e","offset":7}}"#,
+        );
+        check(
+            since("", 0),
+            r#"{"type":"subscribe","room":"a","since":{"offset":0}}"#,
+        );
+        let rooms = ["a:1", "b&c"].map(|name| Following::new(room(name), None));
+        assert_eq!(path(&rooms), "/ws?room=a%3A1&room=b%26c");
+    }
+
+    #[test]
+    fn says_why_something_is_lost() {
+        let check = |position: Since, words: &str| {
+            let said = lost(&room("a"), &position, Some("e"), 9);
+            assert!(said.contains(words), "{said}");
+            assert!(said.ends_with("after offset 9"), "{said}");
+        };
+        check(since("old", 3), "began anew");
+        check(
+            since("e", 3),
+            "after offset 3 cannot be recovered, because it is no",
+        );
+        check(since("", 3), "no longer kept");
+    }
+}

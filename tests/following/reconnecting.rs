@@ -1,0 +1,160 @@
+//! Nothing is lost and nothing comes twice, however often the connection goes.
+
+use std::thread;
+
+use serde_json::json;
+
+use kinglet::testkit::client::post;
+
+use crate::process::Running;
+use crate::relay::Relay;
+use crate::{prints, publish, serve, subscribe, wait_for_members};
+
+/// Reads lines of standard error until one has `words`.
+fn wait_for_error(reader: &Running, words: &str) -> String {
+    loop {
+        let line = reader.error();
+        if line.contains(words) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn what_was_published_while_the_connection_was_away_is_printed_once() {
+    let server = serve(&[]);
+    let at = server.address();
+    publish(at, "chat", 1, 3); // Before anybody was there.
+    let relay = Relay::start(at);
+    let reader = subscribe(&relay.url(), &["chat"]);
+    wait_for_members(at, "chat", 1);
+    publish(at, "chat", 4, 2);
+    prints(&reader, "chat", 4, 2);
+    for round in 0..3 {
+        relay.lead_to(None);
+        relay.cut();
+        let said = reader.error();
+        assert!(said.starts_with("warning: the "), "{said}");
+        assert!(said.contains("; connecting again in "), "{said}");
+        let first = 6 + round * 10;
+        publish(at, "chat", first, 5);
+        relay.lead_to(Some(at));
+        wait_for_error(&reader, "note: connected again");
+        publish(at, "chat", first + 5, 5);
+        prints(&reader, "chat", first, 10);
+    }
+}
+
+#[test]
+fn a_stream_that_never_pauses_survives_cuts() {
+    const EVENTS: u64 = 3000;
+    let server = serve(&[("KINGLET_ROOMS__CHAT__HISTORY_COUNT", "3000")]);
+    let at = server.address();
+    let relay = Relay::start(at);
+    let reader = subscribe(&relay.url(), &["chat"]);
+    wait_for_members(at, "chat", 1);
+    let publisher = thread::spawn(move || {
+        for first in (1..=EVENTS).step_by(10) {
+            publish(at, "chat", first, 10);
+        }
+    });
+    prints(&reader, "chat", 1, 200);
+    for round in 0..3 {
+        relay.cut();
+        prints(&reader, "chat", 201 + round * 100, 100);
+    }
+    prints(&reader, "chat", 501, EVENTS - 500);
+    publisher.join().unwrap();
+}
+
+#[test]
+fn more_than_one_recovery_can_carry_is_paged_through() {
+    let server = serve(&[("KINGLET_ROOMS__LONG__HISTORY_COUNT", "650")]);
+    let at = server.address();
+    let relay = Relay::start(at);
+    let reader = subscribe(&relay.url(), &["long"]);
+    wait_for_members(at, "long", 1);
+    publish(at, "long", 1, 1);
+    prints(&reader, "long", 1, 1);
+    relay.lead_to(None);
+    relay.cut();
+    publish(at, "long", 2, 699);
+    relay.lead_to(Some(at));
+    let said = wait_for_error(&reader, "no longer kept");
+    assert_eq!(said, "warning: long: offsets 2 to 50 are no longer kept");
+    prints(&reader, "long", 51, 650);
+    publish(at, "long", 701, 1);
+    prints(&reader, "long", 701, 1);
+}
+
+#[test]
+fn a_stream_that_began_anew_is_said_and_followed() {
+    let first = serve(&[]);
+    let relay = Relay::start(first.address());
+    let reader = subscribe(&relay.url(), &["chat", "quiet"]);
+    wait_for_members(first.address(), "quiet", 1);
+    publish(first.address(), "chat", 1, 4);
+    prints(&reader, "chat", 1, 4);
+    relay.lead_to(None);
+    let mut first = first;
+    first.signal("TERM");
+    assert_eq!(first.wait(), 0);
+    let said = reader.error();
+    assert!(said.contains("closed the connection: 1001"), "{said}");
+
+    let second = serve(&[]);
+    publish(second.address(), "chat", 1, 2);
+    relay.lead_to(Some(second.address()));
+    let said = wait_for_error(&reader, "chat: ");
+    assert!(
+        said.contains("after offset 4 cannot be recovered"),
+        "{said}"
+    );
+    assert!(said.contains("the room's stream began anew"), "{said}");
+    assert!(said.contains("what comes after offset 2"), "{said}");
+    wait_for_error(&reader, "quiet: what came after offset 0");
+    publish(second.address(), "chat", 3, 1);
+    prints(&reader, "chat", 3, 1);
+
+    // From there on the new stream counts.
+    relay.lead_to(None);
+    relay.cut();
+    publish(second.address(), "chat", 4, 2);
+    relay.lead_to(Some(second.address()));
+    prints(&reader, "chat", 4, 2);
+}
+
+#[test]
+fn a_position_given_at_the_start_is_gone_on_from() {
+    let server = serve(&[]);
+    let at = server.address();
+    publish(at, "chat", 1, 3);
+    let relay = Relay::start(at);
+    let reader = subscribe(&relay.url(), &["chat", "--since", "1"]);
+    prints(&reader, "chat", 2, 2);
+    wait_for_members(at, "chat", 1);
+    relay.cut();
+    publish(at, "chat", 4, 1);
+    prints(&reader, "chat", 4, 1);
+}
+
+#[test]
+fn a_publication_to_two_rooms_is_not_repeated_for_the_second() {
+    let server = serve(&[]);
+    let at = server.address();
+    let relay = Relay::start(at);
+    let reader = subscribe(&relay.url(), &["a", "b"]);
+    wait_for_members(at, "b", 1);
+    let body = json!({"rooms": ["a", "b"], "event": "n", "data": 1});
+    assert_eq!(post(at, "/api/v1/publish", &body).status(), 200);
+    let event = reader.event();
+    assert_eq!(
+        event["also"],
+        json!([{"room": "b", "offset": 1}]),
+        "{event}"
+    );
+    relay.cut();
+    wait_for_error(&reader, "connected again");
+    publish(at, "b", 2, 1);
+    prints(&reader, "b", 2, 1);
+}
