@@ -1,6 +1,6 @@
 //! The commands of a session that need nothing of the session but its name.
 //!
-//! Subscribe and unsubscribe change memberships and are the shard's; all others are answered here,
+//! Subscribe, unsubscribe and auth change the session and are the shard's; all others are answered here,
 //! in the shard or by a worker.
 
 use std::net::IpAddr;
@@ -25,6 +25,8 @@ use crate::metrics::names::Counter;
 pub struct Asker<'a> {
     /// Its id.
     pub session: SessionId,
+    /// On whose behalf it is.
+    pub identity: &'a Identity,
     /// From where it is connected.
     pub address: IpAddr,
     /// Whether it is in a room; `None` away from its shard, where nobody can say.
@@ -48,17 +50,26 @@ pub fn answer(
                 let caller_in = |room: &RoomName| Caller::Session {
                     is_member: is_member(room),
                 };
-                let receipt = publish::publish(asked, caller_in, asker.address, context)?;
+                let receipt =
+                    publish::publish(asked, caller_in, asker.identity, asker.address, context)?;
                 encode::published(to, &receipt.placements, now.wall, &mut json);
             }
             Command::History(query) => {
                 // Reading needs no membership, so where it is unknown it is none.
                 let is_member = asker.is_member.is_some_and(|is_in| is_in(&query.room));
-                let page = history(&query, Caller::Session { is_member }, context)?;
+                let page = history(
+                    &query,
+                    Caller::Session { is_member },
+                    asker.identity,
+                    context,
+                )?;
                 encode::history(to, &page, now.wall, &mut json);
             }
             Command::Ping => encode::pong(to, now.wall, &mut json),
-            Command::Subscribe { .. } | Command::Unsubscribe { .. } | Command::Pong => {
+            Command::Subscribe { .. }
+            | Command::Unsubscribe { .. }
+            | Command::Auth { .. }
+            | Command::Pong => {
                 return Err(not_here());
             }
         }
@@ -108,11 +119,12 @@ pub fn fault_reply(to: &Correlation, fault: &Fault, now: Wall) -> Reply {
 pub fn history(
     query: &HistoryQuery,
     caller: Caller,
+    identity: &Identity,
     context: Context<'_>,
 ) -> Result<HistoryPage, Fault> {
     let room = &query.room;
     let policy = PublishPolicy::Grant;
-    access::check(&Identity::Anonymous, caller, Action::History, room, policy)?;
+    access::check(identity, caller, Action::History, room, policy)?;
     let (position, page) = context
         .services
         .rooms

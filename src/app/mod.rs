@@ -8,6 +8,7 @@ pub mod admission;
 pub mod api;
 pub mod chain;
 pub mod commands;
+pub mod credentials;
 pub mod http;
 pub mod opening;
 pub mod publish;

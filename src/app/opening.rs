@@ -1,9 +1,12 @@
 //! Whether an upgrade request becomes a session, and with which dialect and first rooms.
 
+use crate::app::credentials::{self, BEARER_SUBPROTOCOL};
 use crate::app::http::{error_response, fault_response};
 use crate::app::services::Live;
+use crate::base::clock::Wall;
 use crate::dialect::Dialect;
 use crate::dialect::native::members;
+use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::wire::http::fields::{BodyFraming, Version};
@@ -33,19 +36,22 @@ pub struct Opening {
     pub subprotocol: Option<&'static str>,
     /// What will be spoken.
     pub dialect: Dialect,
-    /// The rooms it is in from the start.
+    /// The rooms it is in from the start, or once it has shown a token.
     pub rooms: Vec<RoomName>,
+    /// On whose behalf it is.
+    pub identity: Identity,
 }
 
 /// Checks an upgrade request.
 ///
 /// # Errors
-/// The answer that says why not: 400, 426, or 503 while the server shuts down.
+/// The answer that says why not: 400, 401, 426, or 503 while the server shuts down.
 pub fn open(
     endpoint: Endpoint,
     head: &Head,
     draining: bool,
     live: &Live,
+    now: Wall,
 ) -> Result<Opening, Box<Response>> {
     if draining {
         let response = error_response(
@@ -74,6 +80,23 @@ pub fn open(
         protocol: &protocol,
     })
     .map_err(|fault| Box::new(refusal(&fault)))?;
+    let is_bearer = |offered: &&str| offered.starts_with(BEARER_SUBPROTOCOL);
+    if !accepted.offered.is_empty() && accepted.offered.iter().all(|offered| is_bearer(offered)) {
+        // A browser fails a connection that selects none of what it offered; a token is no
+        // protocol to select.
+        return Err(Box::new(error_response(
+            Status::BAD_REQUEST,
+            Code::WebsocketError,
+            "offer the subprotocol kinglet.v1 beside bearer.<token>; it is the one selected",
+        )));
+    }
+    let identity = credentials::of_upgrade(head, &accepted.offered, live, now)
+        .and_then(|identity| match (endpoint, identity) {
+            // Nothing but echoes can be said there, so no token can be shown later.
+            (Endpoint::Echo, Identity::Pending) => Err(credentials::nothing_shown()),
+            (_, identity) => Ok(identity),
+        })
+        .map_err(|fault| Box::new(fault_response(&fault)))?;
     let speaks_v1 = endpoint == Endpoint::Native && accepted.offered.contains(&KINGLET_V1);
     let dialect = match endpoint {
         Endpoint::Echo => Dialect::Echo,
@@ -94,6 +117,7 @@ pub fn open(
         subprotocol,
         dialect,
         rooms,
+        identity,
     })
 }
 
@@ -168,8 +192,14 @@ mod tests {
             headers: 20,
         };
         let head = Head::parse(request, &limits).unwrap();
-        open(endpoint, &head, draining, &world.services.live())
-            .map_err(|refusal| refusal.status.code())
+        open(
+            endpoint,
+            &head,
+            draining,
+            &world.services.live(),
+            world.now().wall,
+        )
+        .map_err(|refusal| refusal.status.code())
     }
 
     fn native(query: &str, protocols: &[&str]) -> Result<Opening, u16> {

@@ -32,6 +32,7 @@ pub struct Receipt {
 pub fn publish(
     publish: Publish,
     caller_in: impl Fn(&RoomName) -> Caller,
+    identity: &Identity,
     address: IpAddr,
     context: Context<'_>,
 ) -> Result<Arc<Receipt>, Fault> {
@@ -47,19 +48,12 @@ pub fn publish(
             continue;
         };
         let caller = caller_in(room);
-        access::check(
-            &Identity::Anonymous,
-            caller,
-            Action::Publish,
-            room,
-            options.publish,
-        )?;
+        access::check(identity, caller, Action::Publish, room, options.publish)?;
     }
     let Some(key) = &publish.key else {
         return publish_now(publish, context);
     };
-    // In open mode there is no credential; the address stands for the publisher.
-    let scope = Scope::new(Owner::Address(address), key)?;
+    let scope = Scope::new(owner(identity, address), key)?;
     let print = print(&publish);
     // The table stays locked until the answer is known, so a repeat that comes meanwhile waits
     // for it; publishing to memory rooms takes microseconds.
@@ -90,6 +84,15 @@ pub fn publish(
     };
     counters.add(Counter::IdempotencyEvicted, receipts.take_evicted());
     answer
+}
+
+/// Whose idempotency keys they are: where there is no credential, the address stands for it.
+fn owner(identity: &Identity, address: IpAddr) -> Owner {
+    match identity {
+        Identity::Anonymous | Identity::Pending => Owner::Address(address),
+        Identity::User(user) => Owner::Credential(format!("user {}", user.id).into()),
+        Identity::Key(key) => Owner::Credential(format!("key {}", key.name).into()),
+    }
 }
 
 fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, Fault> {
@@ -183,6 +186,7 @@ mod tests {
         let receipt = publish(
             asked,
             |_| caller,
+            &Identity::Anonymous,
             address,
             services.context(&services.live(), &counters, now),
         );

@@ -13,8 +13,9 @@ use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
 use crate::bus::rooms::Rooms;
-use crate::config::Config;
+use crate::config::{AuthMode, Config, Faults};
 use crate::domain::idempotency::IdempotencyTable;
+use crate::domain::token::Authority;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
 
@@ -26,6 +27,22 @@ use crate::metrics::names::Counter;
 pub struct Live {
     /// The configuration in force.
     pub config: Config,
+    /// What credentials are checked against; `None` in open mode, which asks for none.
+    pub authority: Option<Authority>,
+}
+
+impl Live {
+    /// What `config` means.
+    ///
+    /// # Errors
+    /// All that is wrong with its keys, roles and grants.
+    pub fn of(config: Config) -> Result<Self, Faults> {
+        let authority = match config.auth.mode {
+            AuthMode::Open => None,
+            AuthMode::Token => Some(Authority::new(&config.auth)?),
+        };
+        Ok(Self { config, authority })
+    }
 }
 
 /// What every handler is given.
@@ -61,15 +78,16 @@ pub struct Services {
 }
 
 impl Services {
-    /// The services of a server with one shard per mailbox.
+    /// The services of a server with one shard per mailbox, which goes by `live` at first.
     #[must_use]
     pub fn new(
-        config: Config,
+        live: Live,
         mailboxes: Arc<[Arc<Mailbox>]>,
         listening: Vec<SocketAddr>,
         rng: Rng,
         now: Now,
     ) -> Self {
+        let config = &live.config;
         let rooms = Rooms::new(
             config.rooms.clone(),
             config.limits.rooms,
@@ -85,7 +103,7 @@ impl Services {
             started: now,
             draining: AtomicBool::new(false),
             admission: Admission::default(),
-            live: RwLock::new(Arc::new(Live { config })),
+            live: RwLock::new(Arc::new(live)),
         }
     }
 

@@ -77,6 +77,12 @@ pub const SOURCE_BYTES: usize = 255;
 /// Commands one batch may hold.
 pub const BATCH_COMMANDS: usize = 100;
 
+/// Bytes of a message from a session that has not shown its token: a token has at most as many.
+pub const FIRST_MESSAGE_BYTES: usize = 8 * 1024 + 256;
+
+/// How long a session may stay after its token has expired, for a newer one to arrive.
+pub const TOKEN_GRACE: Duration = Duration::from_secs(25);
+
 /// Depth of arrays and objects in published data (serde_json reads values 127 deep, and ours stand one level inside a message).
 pub const JSON_DEPTH: usize = 126;
 

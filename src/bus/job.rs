@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use crate::base::ids::{PeerId, SessionId, ShardId};
 use crate::dialect::native::decode::Correlation;
+use crate::domain::access::Identity;
 use crate::domain::command::Command;
 use crate::wire::http::head::Head;
 use crate::wire::http::response::Response;
@@ -38,6 +39,8 @@ pub enum Work {
         command: Box<Command>,
         /// Who asked.
         session: SessionId,
+        /// On whose behalf.
+        identity: Identity,
         /// From where.
         address: IpAddr,
     },
@@ -56,6 +59,8 @@ pub struct HttpCall {
     pub parameters: Vec<String>,
     /// The client's address.
     pub address: IpAddr,
+    /// Who asks.
+    pub identity: Identity,
 }
 
 /// What came of a job.

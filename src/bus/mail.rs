@@ -1,14 +1,17 @@
 //! What may be put into a shard's mailbox.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::base::clock::Wall;
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
 use crate::bus::mailbox::Mailbox;
 use crate::dialect::delivery::Delivery;
+use crate::domain::room::RoomName;
 
 /// One piece of mail for a shard.
 #[derive(Debug)]
@@ -40,38 +43,94 @@ pub enum Mail {
     Cut,
     /// Somebody wants to know which sessions are here; a receiver that has gone away is no error.
     ListSessions {
-        /// At most so many.
-        limit: usize,
+        /// Which of them.
+        page: SessionPage,
         /// Where the list goes; must have room for one message.
         reply: Sender<Vec<SessionSummary>>,
     },
+    /// An operator wants something done with sessions; how many it was done with is replied.
+    Manage {
+        /// With which.
+        who: Who,
+        /// What.
+        what: Manage,
+        /// Where the number goes; must have room for one message.
+        reply: Sender<usize>,
+    },
 }
 
-/// What statistics tell of a session.
+/// Which sessions are to be listed.
+#[derive(Clone, Debug, Default)]
+pub struct SessionPage {
+    /// At most so many, those with the smallest ids.
+    pub limit: usize,
+    /// Those with greater ids.
+    pub after: Option<SessionId>,
+    /// Those of this user.
+    pub user: Option<Box<str>>,
+}
+
+/// Sessions that are meant.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// The one of this id.
+    Session(SessionId),
+    /// All of this user.
+    User(Box<str>),
+}
+
+/// What is to be done with them.
+#[derive(Clone, Debug)]
+pub enum Manage {
+    /// Close them.
+    Disconnect {
+        /// The close code.
+        code: u16,
+        /// At most 123 bytes.
+        reason: Box<str>,
+    },
+    /// Make them members, whatever their own rights.
+    Subscribe(RoomName),
+    /// End their membership.
+    Unsubscribe(RoomName),
+}
+
+/// What is told of a session.
 #[derive(Clone, Debug)]
 pub struct SessionSummary {
     /// Its id on the wire.
     pub id: SessionId,
-    /// When it opened, in milliseconds since 1970.
-    pub connected_at_ms: u64,
+    /// Its user, if it has one.
+    pub user: Option<Box<str>>,
+    /// When its token ends.
+    pub expires: Option<Wall>,
+    /// Where it is connected from; behind a trusted proxy, what that says.
+    pub address: IpAddr,
+    /// When it opened.
+    pub connected_at: Wall,
     /// The dialect's name.
     pub dialect: &'static str,
     /// The rooms it is in.
-    pub rooms: Vec<crate::domain::room::RoomName>,
+    pub rooms: Vec<RoomName>,
 }
 
-/// How long a shard may take to say who is there.
-const LIST_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a shard may take to answer.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Asks one shard for its first `limit` sessions and waits for the answer: for workers only.
-/// `None` if the shard has more mail than it can hold, ends, or takes longer than a second: nobody
-/// knows then who is there.
+/// Puts mail that is answered into every mailbox and waits for all answers: for workers only.
+/// `None` if a shard has more mail than it can hold, ends, or takes longer than a second: nobody
+/// knows then.
 #[must_use]
-pub fn list_sessions(mailbox: &Mailbox, limit: usize) -> Option<Vec<SessionSummary>> {
-    if !mailbox.has_room() {
+pub fn ask_all<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) -> Option<Vec<T>> {
+    if !mailboxes.iter().all(|mailbox| mailbox.has_room()) {
         return None;
     }
-    let (reply, answer) = bounded(1);
-    mailbox.push(Mail::ListSessions { limit, reply });
-    answer.recv_timeout(LIST_TIMEOUT).ok()
+    let (reply, answers) = bounded(mailboxes.len());
+    for mailbox in mailboxes {
+        mailbox.push(mail(reply.clone()));
+    }
+    let answers = mailboxes
+        .iter()
+        .map(|_| answers.recv_timeout(REPLY_TIMEOUT).ok());
+    answers.collect()
 }

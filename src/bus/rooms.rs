@@ -342,15 +342,21 @@ impl Rooms {
         Some(self.find(name)?.summary())
     }
 
-    /// At most `limit` rooms whose names begin with `prefix` and come after `after`, by name, and
+    /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after `after`, by name, and
     /// whether there are more. Looks at every room: for workers, not for shards.
     #[must_use]
-    pub fn list(&self, prefix: &str, after: &str, limit: usize) -> (Vec<RoomSummary>, bool) {
+    pub fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+        is_shown: impl Fn(&RoomName) -> bool,
+    ) -> (Vec<RoomSummary>, bool) {
         let mut first: BTreeSet<RoomName> = BTreeSet::new();
         for stripe in &self.stripes {
             for name in lock(stripe).keys() {
                 let spelt = name.as_str();
-                if spelt.starts_with(prefix) && spelt > after {
+                if spelt.starts_with(prefix) && spelt > after && is_shown(name) {
                     first.insert(name.clone());
                     if first.len() > limit + 1 {
                         first.pop_last();

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
+use crate::app::services::Live;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
@@ -33,7 +34,8 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
 
 fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
     let access = Access::of(&config);
-    let server = Server::start(config).map_err(|fault| Failure::Failed(fault.to_string()))?;
+    let live = Live::of(config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    let server = Server::start(live).map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
         log::info!(
             "listening address={address} version={}",

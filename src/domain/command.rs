@@ -25,6 +25,11 @@ pub enum Command {
         /// The rooms in the order asked for.
         rooms: Vec<Result<RoomName, Fault>>,
     },
+    /// Show a token: the first message of a session that has shown none, or a newer one in time.
+    Auth {
+        /// The token; at most 8 KiB of it are looked at.
+        token: Box<str>,
+    },
     /// Put an event into one or several rooms.
     Publish(Publish),
     /// Read a page of a room's retained publications.

@@ -51,6 +51,18 @@ pub enum Counter {
     BytesReceived,
     /// Bytes written to sockets.
     BytesSent,
+    /// Sessions closed with 4001 because their token expired without a newer one.
+    TokensExpired,
+    /// Sessions closed with 4500 because they showed no good token.
+    TokensMissing,
+    /// Tokens in messages that were not accepted.
+    TokensRefused,
+    /// HTTP requests answered with 401 or 403 because of who asked.
+    CredentialsRefused,
+    /// Memberships ended because a newer token does not open the room.
+    MembershipsRevoked,
+    /// Sessions closed by an operator.
+    SessionsDisconnected,
     /// Sessions closed because no pong came in time.
     PongTimeouts,
     /// Sessions in no room closed because they were idle.
@@ -219,6 +231,36 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::BytesSent,
         "kinglet_bytes_sent_total",
         "Bytes written to sockets.",
+    ),
+    (
+        Counter::TokensExpired,
+        "kinglet_tokens_expired_total",
+        "Sessions closed with 4001 because their token expired without a newer one.",
+    ),
+    (
+        Counter::TokensMissing,
+        "kinglet_tokens_missing_total",
+        "Sessions closed with 4500 because they showed no good token.",
+    ),
+    (
+        Counter::TokensRefused,
+        "kinglet_tokens_refused_total",
+        "Tokens in messages that were not accepted.",
+    ),
+    (
+        Counter::CredentialsRefused,
+        "kinglet_credentials_refused_total",
+        "HTTP requests answered with 401 or 403 because of who asked.",
+    ),
+    (
+        Counter::MembershipsRevoked,
+        "kinglet_memberships_revoked_total",
+        "Memberships ended because a newer token does not open the room.",
+    ),
+    (
+        Counter::SessionsDisconnected,
+        "kinglet_sessions_disconnected_total",
+        "Sessions closed by an operator.",
     ),
     (
         Counter::PongTimeouts,

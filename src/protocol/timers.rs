@@ -60,10 +60,12 @@ pub enum Timer {
     Linger,
     /// When reading may go on that was paused by the message rate.
     Resume,
+    /// When a token should have been shown, or a newer one.
+    Token,
 }
 
 /// All kinds, in the order of their numbers.
-const KINDS: [Timer; 9] = [
+const KINDS: [Timer; 10] = [
     Timer::Handshake,
     Timer::KeepAlive,
     Timer::Ping,
@@ -73,6 +75,7 @@ const KINDS: [Timer; 9] = [
     Timer::Close,
     Timer::Linger,
     Timer::Resume,
+    Timer::Token,
 ];
 
 /// The timers of one peer.

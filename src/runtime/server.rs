@@ -11,7 +11,7 @@ use std::{fmt, io, thread};
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 
-use crate::app::services::Services;
+use crate::app::services::{Live, Services};
 use crate::base::clock::Clock;
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
@@ -86,20 +86,20 @@ impl Server {
     ///
     /// # Errors
     /// When an address is taken or the operating system refuses something.
-    pub fn start(mut config: Config) -> Result<Self, StartFault> {
-        let count = reactor_count(&config);
-        let refusals = clamp_connections(&mut config, count)?;
+    pub fn start(mut live: Live) -> Result<Self, StartFault> {
+        let count = reactor_count(&live.config);
+        let refusals = clamp_connections(&mut live.config, count)?;
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
-        let (listeners, listening) = listen(&config.server.listen)?;
+        let (listeners, listening) = listen(&live.config.server.listen)?;
         let signals = signals::install()?;
         let polls: Vec<(Poll, Arc<Mailbox>)> = (0..count)
             .map(|_| poll_with_mailbox())
             .collect::<io::Result<_>>()?;
         let mailboxes = polls.iter().map(|(_, mailbox)| Arc::clone(mailbox));
-        let workers_wanted = config.server.workers;
+        let workers_wanted = live.config.server.workers;
         let services = Arc::new(Services::new(
-            config,
+            live,
             mailboxes.collect(),
             listening,
             rng.split(),

@@ -100,10 +100,12 @@ pub(crate) fn perform(work: Work, context: Context<'_>) -> Answer {
             correlation,
             command,
             session,
+            identity,
             address,
         } => {
             let asker = commands::Asker {
                 session,
+                identity: &identity,
                 address,
                 is_member: None,
             };
@@ -137,6 +139,7 @@ mod tests {
     use super::*;
     use crate::base::rng::Rng;
     use crate::dialect::native::decode::decode;
+    use crate::domain::access::Identity;
 
     #[test]
     fn a_command_whose_job_panics_is_answered_under_its_id() {
@@ -147,6 +150,7 @@ mod tests {
             correlation: decoded.correlation,
             command: Box::new(command),
             session: Rng::from_seed(1).session_id(),
+            identity: Identity::Anonymous,
             address: IpAddr::from([127, 0, 0, 1]),
         };
         let counters = Counters::default();

@@ -4,21 +4,24 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::app::admission::Refusal;
+use crate::app::credentials;
 use crate::app::http::admit::{Admission, admit};
-use crate::app::http::{call, protocol_fault_response, routes};
+use crate::app::http::{call, fault_response, protocol_fault_response, routes};
 use crate::app::opening;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::bus::job::{HttpCall, Job, Work};
 use crate::dialect::native::decode::Place;
+use crate::domain::access::Identity;
 use crate::domain::client_address;
+use crate::domain::fault::Fault;
 use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
 use crate::shard::Hub;
 use crate::shard::dispatch::Flow;
-use crate::shard::peer::{Conversation, HttpPeer, Pause, Peer, Stage};
+use crate::shard::peer::{Admitted, Conversation, HttpPeer, Pause, Peer, Stage};
 use crate::shard::websocket;
 use crate::wire::http::fault::HttpFault;
 use crate::wire::http::head::Head;
@@ -146,10 +149,20 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
         {
             Verdict::Refused(Box::new(too_many_requests(wait)))
         }
-        Ok(Admission::Api { route, parameters }) => {
-            http.admitted = Some((route, parameters));
-            Verdict::Admitted
-        }
+        Ok(Admission::Api { route, parameters }) => match who_asks(head, route, hub, now) {
+            Ok(identity) => {
+                http.admitted = Some(Admitted {
+                    route,
+                    parameters,
+                    identity,
+                });
+                Verdict::Admitted
+            }
+            Err(fault) => {
+                hub.counters.increment(Counter::CredentialsRefused);
+                Verdict::Refused(Box::new(fault_response(&fault)))
+            }
+        },
         Ok(Admission::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
         Err(response) => Verdict::Refused(response),
     }
@@ -163,7 +176,12 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         Conversation::Http(http) => http.admitted.take(),
         Conversation::Socket(_) | Conversation::Refused => None,
     };
-    let Some((route, parameters)) = admitted else {
+    let Some(Admitted {
+        route,
+        parameters,
+        identity,
+    }) = admitted
+    else {
         debug_assert!(false, "only admitted requests are read to their end");
         answer(
             peer,
@@ -180,6 +198,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         route,
         parameters,
         address,
+        identity,
     });
     match routes::place(route) {
         Place::Shard => {
@@ -196,6 +215,17 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
             });
         }
     }
+}
+
+/// On whose behalf a request is, if they may call its route.
+fn who_asks(head: &Head, route: usize, hub: &Hub, now: Now) -> Result<Identity, Fault> {
+    let access = routes::access(route);
+    if access == routes::Access::Public {
+        return Ok(Identity::Anonymous);
+    }
+    let identity = credentials::of_request(head, &hub.live, now.wall)?;
+    access.check(&identity, &hub.live.config)?;
+    Ok(identity)
 }
 
 /// The last places are for those who look after a full server.
@@ -284,14 +314,19 @@ fn upgrade(
         }
     }
     let opened = match &peer.conversation {
-        Conversation::Http(http) => http
-            .exchange
-            .head()
-            .map(|head| opening::open(endpoint, head, hub.services.is_draining(), &hub.live)),
+        Conversation::Http(http) => http.exchange.head().map(|head| {
+            opening::open(
+                endpoint,
+                head,
+                hub.services.is_draining(),
+                &hub.live,
+                now.wall,
+            )
+        }),
         Conversation::Socket(_) | Conversation::Refused => None,
     };
     let refusal = match opened {
-        Some(Ok(opening)) => match websocket::open(peer, id, &opening, hub, now) {
+        Some(Ok(opening)) => match websocket::open(peer, id, opening, hub, now) {
             Ok(()) => return,
             Err(refusal) => refusal,
         },

@@ -13,10 +13,11 @@ use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::bus::room::Missed;
 use crate::config::PublishPolicy;
+use crate::dialect::Dialect;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, Recovery};
 use crate::dialect::publication::Publication;
-use crate::domain::access::{self, Action, Caller, Identity};
+use crate::domain::access::{self, Action, Caller};
 use crate::domain::command::Since;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
@@ -25,7 +26,7 @@ use crate::metrics::names::Counter;
 use crate::shard::peer::{Peer, Session};
 use crate::shard::{Hub, websocket};
 
-/// Joins the rooms that a session is in from its start.
+/// Joins the rooms that a session is in from its start, a user's own among them.
 ///
 /// # Errors
 /// The first room that cannot be joined; those before it have been.
@@ -36,8 +37,10 @@ pub(super) fn join_first(
     hub: &mut Hub,
     now: Mono,
 ) -> Result<Vec<(RoomName, Position)>, Fault> {
-    let mut joined = Vec::with_capacity(rooms.len());
-    for room in rooms {
+    let own = session.identity.user_id().map(|user| user.room().clone());
+    let own = own.filter(|own| session.dialect != Dialect::Echo && !rooms.contains(own));
+    let mut joined = Vec::with_capacity(rooms.len() + 1);
+    for room in rooms.iter().chain(&own) {
         let (position, _) = join(room, None, session, id, hub, now)?;
         joined.push((room.clone(), position));
     }
@@ -107,12 +110,7 @@ pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &m
         };
         let outcome = chain::guard(name, session.id, || {
             let room = room?;
-            if let Some(index) = hub.rooms.position(&room, &session.memberships) {
-                let membership = session.memberships.swap_remove(index);
-                if let Some(left) = hub.rooms.remove(membership) {
-                    hub.services.rooms.leave(&left, hub.shard);
-                }
-            }
+            leave(&room, session, hub);
             let mut json = Vec::new();
             encode::unsubscribed(to, &room, now.wall, &mut json);
             Ok(json)
@@ -120,6 +118,69 @@ pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &m
         let reply = finish(to, outcome, hub.context(now));
         websocket::reply(peer, id, &reply, hub, now);
     }
+}
+
+/// Ends one membership, if there is one.
+fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
+    let Some(index) = hub.rooms.position(room, &session.memberships) else {
+        return false;
+    };
+    let membership = session.memberships.swap_remove(index);
+    if let Some(left) = hub.rooms.remove(membership) {
+        hub.services.rooms.leave(&left, hub.shard);
+    }
+    if let Some(asides) = &mut session.asides {
+        asides.placed.retain(|placed| placed != room);
+    }
+    true
+}
+
+/// Takes a session out of a room that it did not ask to leave, and tells it. False if it was not
+/// in there.
+pub(super) fn take_out(
+    peer: &mut Peer,
+    id: PeerId,
+    room: &RoomName,
+    hub: &mut Hub,
+    now: Now,
+) -> bool {
+    let Some(session) = peer.open_session() else {
+        return false;
+    };
+    if !leave(room, session, hub) {
+        return false;
+    }
+    websocket::push_text(&mut peer.outbox, |out| {
+        encode::unsubscribed(&Correlation::default(), room, now.wall, out);
+    });
+    hub.touch(peer, id);
+    true
+}
+
+/// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms.
+pub(super) fn put_in(
+    peer: &mut Peer,
+    id: PeerId,
+    room: &RoomName,
+    hub: &mut Hub,
+    now: Now,
+) -> bool {
+    let Some(session) = peer.open_session() else {
+        return false;
+    };
+    let Ok((position, _)) = enter(room, None, session, id, hub, now.mono) else {
+        return false;
+    };
+    let asides = session.asides.get_or_insert_default();
+    if !asides.placed.contains(room) {
+        asides.placed.push(room.clone());
+    }
+    websocket::push_text(&mut peer.outbox, |out| {
+        let to = Correlation::default();
+        encode::subscribed(&to, room, &position, &Recovery::NotAsked, now.wall, out);
+    });
+    hub.touch(peer, id);
+    true
 }
 
 /// Makes a session a member of a room. Being one already is no error: its position is told again.
@@ -132,13 +193,20 @@ fn join(
     now: Mono,
 ) -> Result<(Position, Missed), Fault> {
     let caller = Caller::Session { is_member: false };
-    access::check(
-        &Identity::Anonymous,
-        caller,
-        Action::Subscribe,
-        name,
-        PublishPolicy::Grant,
-    )?;
+    let policy = PublishPolicy::Grant;
+    access::check(&session.identity, caller, Action::Subscribe, name, policy)?;
+    enter(name, since, session, id, hub, now)
+}
+
+/// The same for whoever may: an operator puts sessions into rooms, whatever their own rights.
+fn enter(
+    name: &RoomName,
+    since: Option<&Since>,
+    session: &mut Session,
+    id: PeerId,
+    hub: &mut Hub,
+    now: Mono,
+) -> Result<(Position, Missed), Fault> {
     let known = hub
         .rooms
         .position(name, &session.memberships)

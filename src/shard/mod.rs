@@ -13,6 +13,7 @@
 //! Invariants: nothing here reads a clock or a socket; no peer is removed before the end of the
 //! turn; every peer with something to send stands in `dirty` once or waits for its socket.
 
+mod credentials;
 mod deadlines;
 mod deliver;
 mod dispatch;
@@ -21,6 +22,7 @@ mod http;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
 mod jobs;
+mod manage;
 mod membership;
 mod outbox;
 mod peer;
@@ -42,7 +44,7 @@ use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::base::slab::GenerationalSlab;
 use crate::bus::job::{Answer, Job};
-use crate::bus::mail::{Mail, SessionSummary};
+use crate::bus::mail::Mail;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
@@ -261,9 +263,12 @@ impl Shard {
                 Mail::Reconfigure => self.reconfigure(),
                 Mail::Drain(timeout) => self.begin_drain(timeout, now),
                 Mail::Cut => self.cut(),
-                Mail::ListSessions { limit, reply } => {
+                Mail::ListSessions { page, reply } => {
                     // Whoever asked may have given up.
-                    let _ = reply.try_send(self.sessions(limit));
+                    let _ = reply.try_send(self.sessions(&page));
+                }
+                Mail::Manage { who, what, reply } => {
+                    let _ = reply.try_send(self.manage(&who, &what, now));
                 }
             }
         }
@@ -280,28 +285,6 @@ impl Shard {
         self.on_peer(id, (), |peer, hub| {
             dispatch::answer(peer, id, answer, hub, now);
         });
-    }
-
-    fn sessions(&self, limit: usize) -> Vec<SessionSummary> {
-        self.peers
-            .iter()
-            .filter_map(|(_, peer)| match &peer.conversation {
-                Conversation::Socket(socket) => Some(&socket.session),
-                Conversation::Http(_) | Conversation::Refused => None,
-            })
-            .take(limit)
-            .map(|session| SessionSummary {
-                id: session.id,
-                connected_at_ms: session.connected_at.as_millis(),
-                dialect: session.dialect.name(),
-                rooms: session
-                    .memberships
-                    .iter()
-                    .filter_map(|membership| self.hub.rooms.room(*membership))
-                    .map(|room| room.name.clone())
-                    .collect(),
-            })
-            .collect()
     }
 
     /// Does what is due at `now`: timeouts, and closes of a drain.

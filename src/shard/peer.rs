@@ -9,7 +9,9 @@ use std::time::Duration;
 use crate::base::clock::{Mono, Wall};
 use crate::base::ids::SessionId;
 use crate::dialect::Dialect;
+use crate::domain::access::Identity;
 use crate::domain::rate_limit::TokenBucket;
+use crate::domain::room::RoomName;
 use crate::protocol::http_exchange::HttpExchange;
 use crate::protocol::timers::{Tick, Timers};
 use crate::protocol::websocket::WebSocket;
@@ -88,10 +90,21 @@ pub(super) struct HttpPeer {
     pub(super) proxy: Option<IpAddr>,
     /// It is on a place kept for health checks and administration.
     pub(super) is_reserved: bool,
-    /// The route of the request being read, and what its path leaves open.
-    pub(super) admitted: Option<(usize, Vec<String>)>,
+    /// The request being read, once it is welcome.
+    pub(super) admitted: Option<Admitted>,
     /// The origin that the current answer is for, if CORS headers are due.
     pub(super) cors_origin: Option<Box<str>>,
+}
+
+/// A request that is welcome, while its body is read.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// The route, an index into the table of routes.
+    pub(super) route: usize,
+    /// What its path leaves open.
+    pub(super) parameters: Vec<String>,
+    /// Who asks.
+    pub(super) identity: Identity,
 }
 
 /// A WebSocket connection with its session.
@@ -114,6 +127,18 @@ pub(super) struct Session {
     pub(super) pauses: Pauses,
     pub(super) memberships: Vec<Membership>,
     pub(super) connected_at: Wall,
+    pub(super) identity: Identity,
+    /// Rooms that only some sessions keep in mind.
+    pub(super) asides: Option<Box<Asides>>,
+}
+
+/// Rooms that a session keeps in mind beside its memberships.
+#[derive(Debug, Default)]
+pub(super) struct Asides {
+    /// Those it asked for at the upgrade, to be joined once it has shown a token.
+    pub(super) waiting: Vec<RoomName>,
+    /// Those an operator put it in, whatever its own rights.
+    pub(super) placed: Vec<RoomName>,
 }
 
 /// How long reading was paused for the message rate in the current minute.

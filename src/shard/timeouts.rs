@@ -8,7 +8,7 @@ use crate::base::ids::PeerId;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
 use crate::shard::peer::{Pause, Peer, Stage};
-use crate::shard::{Hub, dispatch, http, websocket};
+use crate::shard::{Hub, credentials, dispatch, http, websocket};
 use crate::wire::websocket::close as code;
 
 pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
@@ -37,6 +37,7 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
             }
             Timer::Close | Timer::Linger => hub.end(peer, id),
             Timer::Resume => dispatch::resume(peer, id, Pause::Rate, hub, now),
+            Timer::Token => credentials::token_due(peer, id, hub, now),
         }
         if peer.stage == Stage::Flushing && peer.outbox.is_empty() {
             hub.end(peer, id);

@@ -7,12 +7,15 @@ use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
+use crate::base::limits::FIRST_MESSAGE_BYTES;
 use crate::bus::job::{Job, Reply, Work};
 use crate::dialect::Dialect;
 use crate::dialect::native::decode::{Correlation, Decoded, Place};
 use crate::dialect::native::encode;
+use crate::domain::access::Identity;
 use crate::domain::command::Command;
 use crate::domain::fault::{Code, Fault};
+use crate::domain::position::Position;
 use crate::domain::rate_limit::{Rate, TokenBucket};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
@@ -20,8 +23,8 @@ use crate::protocol::timers::{Tick, Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::dispatch::Flow;
 use crate::shard::membership::Asked;
-use crate::shard::peer::{Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
-use crate::shard::{Hub, http, membership, timeouts};
+use crate::shard::peer::{Asides, Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
+use crate::shard::{Hub, credentials, http, membership, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
 use crate::wire::websocket::close::{self as code, close_payload};
@@ -35,7 +38,7 @@ use crate::wire::websocket::handshake::switching_protocols;
 pub(super) fn open(
     peer: &mut Peer,
     id: PeerId,
-    opening: &Opening,
+    opening: Opening,
     hub: &mut Hub,
     now: Now,
 ) -> Result<(), Box<Response>> {
@@ -48,8 +51,17 @@ pub(super) fn open(
         pauses: Pauses::default(),
         memberships: Vec::new(),
         connected_at: now.wall,
+        identity: opening.identity,
+        asides: None,
     };
-    let joined = match membership::join_first(&opening.rooms, &mut session, id, hub, now.mono) {
+    let mut rooms = opening.rooms;
+    if session.identity == Identity::Pending {
+        session.asides = Some(Box::new(Asides {
+            waiting: std::mem::take(&mut rooms),
+            placed: Vec::new(),
+        }));
+    }
+    let joined = match membership::join_first(&rooms, &mut session, id, hub, now.mono) {
         Ok(joined) => joined,
         Err(fault) => {
             hub.leave_all(&mut session);
@@ -60,12 +72,6 @@ pub(super) fn open(
     peer.outbox
         .push_own(|out| switching_protocols(&opening.accept, opening.subprotocol, out));
     let heartbeat = &hub.live.config.heartbeat;
-    if session.dialect == Dialect::NativeV1 {
-        let interval = u64::try_from(heartbeat.ping_interval.as_millis()).unwrap_or(u64::MAX);
-        push_text(&mut peer.outbox, |out| {
-            encode::hello(session.id, interval, &joined, now.wall, out);
-        });
-    }
     peer.timers.clear_all();
     let first_ping = timeouts::first_ping(heartbeat.ping_interval, hub.rng.next_u64());
     peer.timers.set(Timer::Ping, first_ping, now.mono);
@@ -74,6 +80,7 @@ pub(super) fn open(
         heartbeat.idle_timeout.unwrap_or_default(),
         now.mono,
     );
+    credentials::watch(&session.identity, &mut peer.timers, hub, now);
     hub.counters.increment(Counter::SessionsOpened);
     log::debug!(
         "session_opened session={} dialect={} address={}",
@@ -81,11 +88,28 @@ pub(super) fn open(
         session.dialect.name(),
         peer.address
     );
+    let says_hello = session.dialect == Dialect::NativeV1 && session.identity != Identity::Pending;
     peer.conversation = Conversation::Socket(SocketPeer {
         socket: WebSocket::server(),
         session,
     });
+    if says_hello {
+        hello(peer, &joined, hub, now);
+    }
     Ok(())
+}
+
+/// Tells the session who it is and where it is.
+pub(super) fn hello(peer: &mut Peer, joined: &[(RoomName, Position)], hub: &Hub, now: Now) {
+    let interval = hub.live.config.heartbeat.ping_interval;
+    let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+    let Conversation::Socket(SocketPeer { session, .. }) = &peer.conversation else {
+        return;
+    };
+    let user = session.identity.user_id();
+    push_text(&mut peer.outbox, |out| {
+        encode::hello(session.id, user, interval, joined, now.wall, out);
+    });
 }
 
 /// Works on input of a WebSocket; see [`crate::shard::dispatch`].
@@ -113,8 +137,12 @@ pub(super) fn receive(
     }
     let config = &hub.live.config.limits;
     let fragments = config.fragments.and_then(|most| u32::try_from(most).ok());
+    let message_bytes = match session.identity {
+        Identity::Pending => config.message_bytes.min(FIRST_MESSAGE_BYTES),
+        Identity::Anonymous | Identity::User(_) | Identity::Key(_) => config.message_bytes,
+    };
     let limits = AssemblerLimits {
-        message_bytes: config.message_bytes,
+        message_bytes,
         fragments: fragments.unwrap_or(u32::MAX),
     };
     let (taken, step) = socket.next(input, &limits);
@@ -198,17 +226,25 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         correlation,
         command,
     } = decoded;
+    let is_pending = |session: &mut Session| session.identity == Identity::Pending;
+    let is_auth = matches!(command, Ok((_, Command::Auth { .. })));
+    if peer.open_session().is_some_and(is_pending) && !is_auth {
+        credentials::refuse(peer, id, "the first message must be auth", hub, now);
+        return;
+    }
     match command {
         Ok((kind, command)) if kind.place == Place::Worker => {
-            let Some(session) = peer.open_session().map(|session| session.id) else {
+            let Some(session) = peer.open_session() else {
                 return;
             };
+            let (session, identity) = (session.id, session.identity.clone());
             let address = peer.address;
             let work = Work::Command {
                 name: kind.name,
                 correlation,
                 command: Box::new(command),
                 session,
+                identity,
                 address,
             };
             hub.jobs.push(Job {
@@ -222,6 +258,9 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             let (name, to) = (kind.name, &correlation);
             let asked = Asked { name, to, rooms };
             membership::subscribe(peer, id, asked, since.as_ref(), hub, now);
+        }
+        Ok((_, Command::Auth { token })) => {
+            credentials::authenticate(peer, id, &correlation, &token, hub, now);
         }
         // Whoever answers pings in JSON has been heard by its arrival.
         Ok((_, Command::Pong)) => {}
@@ -238,6 +277,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
                 |room: &RoomName| hub.rooms.position(room, &session.memberships).is_some();
             let asker = Asker {
                 session: session.id,
+                identity: &session.identity,
                 address,
                 is_member: Some(&is_member),
             };

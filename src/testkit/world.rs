@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::admission::Refusal;
-use crate::app::services::Services;
+use crate::app::services::{Live, Services};
 use crate::base::clock::{Mono, Now, Wall};
 use crate::base::ids::ShardId;
 use crate::base::limits;
@@ -115,7 +115,8 @@ impl World {
             .map(|_| Arc::new(Mailbox::new(options.mailbox, Box::new(|| {}))))
             .collect();
         let listening = config.server.listen.clone();
-        let services = Services::new(config, Arc::clone(&mailboxes), listening, rng.split(), now);
+        let live = Live::of(config).expect("the config of a test is valid");
+        let services = Services::new(live, Arc::clone(&mailboxes), listening, rng.split(), now);
         let services = Arc::new(services);
         let reactors = (0..options.shards)
             .zip(mailboxes.iter())

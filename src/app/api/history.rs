@@ -35,7 +35,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
         limit,
         reverse,
     };
-    let page = commands::history(&asked, Caller::Api, call.context)?;
+    let page = commands::history(&asked, Caller::Api, &call.http.identity, call.context)?;
     let mut out = Vec::new();
     encode::history_fields(&page, Object::begin(&mut out)).end();
     Ok(Response::raw_json(Status::OK, out.into()))

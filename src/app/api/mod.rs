@@ -1,10 +1,15 @@
 //! The handlers of the HTTP API, one file per noun.
 
+pub mod connections;
 pub mod health;
 pub mod history;
 pub mod publish;
 pub mod rooms;
 pub mod stats;
+pub mod tokens;
+pub mod users;
+
+use serde::Deserialize;
 
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::query::pairs;
@@ -25,6 +30,29 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, Fault> {
             .map_err(|_| invalid(format!("{name} must be a whole number from 0"))),
         None => Ok(None),
     }
+}
+
+/// A JSON object of the body.
+fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
+    let text =
+        simdutf8::basic::from_utf8(bytes).map_err(|_| invalid("the body must be JSON in UTF-8"))?;
+    parse(text)
+}
+
+/// The same where nothing need be said.
+fn body_or_empty<'a, T: Deserialize<'a> + Default>(bytes: &'a [u8]) -> Result<T, Fault> {
+    if bytes.is_empty() {
+        return Ok(T::default());
+    }
+    body(bytes)
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
+    // A derived Deserialize would take an array for a struct, too.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(invalid("a JSON object is expected here"));
+    }
+    serde_json::from_str(text).map_err(|error| invalid(format!("the body is wrong: {error}")))
 }
 
 fn invalid(message: impl Into<String>) -> Fault {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::app::api::invalid;
+use crate::app::api::{body, invalid, parse};
 use crate::app::http::Call;
 use crate::app::publish;
 use crate::base::limits;
@@ -114,7 +114,13 @@ fn publish_one(
     let asked = check(body, key_header)?;
     let key = asked.key.clone();
     let address = call.http.address;
-    let receipt = publish::publish(asked, |_| Caller::Api, address, call.context)?;
+    let receipt = publish::publish(
+        asked,
+        |_| Caller::Api,
+        &call.http.identity,
+        address,
+        call.context,
+    )?;
     let uid = encode::spell_uid(receipt.uid);
     Object::begin(out)
         .string("id", key.as_deref().unwrap_or(&uid))
@@ -150,18 +156,4 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
             None => Vec::new(),
         },
     })
-}
-
-fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
-    let text =
-        simdutf8::basic::from_utf8(bytes).map_err(|_| invalid("the body must be JSON in UTF-8"))?;
-    parse(text)
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, Fault> {
-    // A derived Deserialize would take an array for a struct, too.
-    if !text.trim_ascii_start().starts_with('{') {
-        return Err(invalid("a JSON object is expected here"));
-    }
-    serde_json::from_str(text).map_err(|error| invalid(format!("the body is wrong: {error}")))
 }

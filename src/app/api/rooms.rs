@@ -5,12 +5,15 @@ use crate::app::commands::no_room;
 use crate::app::http::Call;
 use crate::base::limits;
 use crate::bus::room::RoomSummary;
+use crate::config::PublishPolicy;
 use crate::dialect::native::members;
+use crate::domain::access::{self, Action, Caller, Denied};
 use crate::domain::fault::Fault;
+use crate::domain::room::RoomName;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array};
 
-/// The rooms by name: `?prefix=` narrows, `?limit=` and `?after=` page.
+/// The rooms by name, those that the caller may see: `?prefix=` narrows, `?limit=` and `?after=` page.
 ///
 /// # Errors
 /// VALIDATION_FAILED for a limit out of bounds.
@@ -20,7 +23,12 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let after = parameter(query, "after").unwrap_or_default();
     let limit = members::page_limit(number(query, "limit")?)
         .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
-    let (rooms, more) = call.context.services.rooms.list(&prefix, &after, limit);
+    let may_see = |room: &RoomName| may_see(room, call);
+    let (rooms, more) = call
+        .context
+        .services
+        .rooms
+        .list(&prefix, &after, limit, may_see);
     let mut out = Vec::new();
     Object::begin(&mut out)
         .value("rooms", |out| {
@@ -37,6 +45,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
 /// VALIDATION_FAILED for a bad name, NOT_FOUND if the room does not exist now.
 pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
     let name = members::room(call.http.parameters.first().map_or("", String::as_str))?;
+    check(&name, call)?;
     let found = call
         .context
         .services
@@ -46,6 +55,17 @@ pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
     let mut out = Vec::new();
     summary(&found, &mut out);
     Ok(Response::raw_json(Status::OK, out.into()))
+}
+
+fn may_see(room: &RoomName, call: &Call<'_>) -> bool {
+    check(room, call).is_ok()
+}
+
+/// Who is in a room, and how much happens there, is for those who may know who is present.
+fn check(room: &RoomName, call: &Call<'_>) -> Result<(), Denied> {
+    let policy = PublishPolicy::Grant;
+    let identity = &call.http.identity;
+    access::check(identity, Caller::Api, Action::Presence, room, policy)
 }
 
 fn summary(room: &RoomSummary, out: &mut Vec<u8>) {

@@ -1,11 +1,11 @@
 //! GET /api/v1/ws/stats and /api/v1/websocket/stats: the two shapes that clients of the replaced
 //! systems know.
 
+use crate::app::api::connections;
 use crate::app::http::Call;
-use crate::base::clock::Wall;
 use crate::base::limits;
-use crate::bus::mail::{SessionSummary, list_sessions};
-use crate::domain::fault::{Code, Fault};
+use crate::bus::mail::{SessionPage, SessionSummary};
+use crate::domain::fault::Fault;
 use crate::metrics::names::{COUNTERS, Counter};
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array, string};
@@ -16,15 +16,11 @@ use crate::wire::json::object::{Object, array, string};
 /// # Errors
 /// SERVER_BUSY when a shard does not answer in time.
 pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
-    let mut listed: Vec<SessionSummary> = Vec::new();
-    for mailbox in call.context.services.mailboxes.iter() {
-        let limit = limits::STATS_SESSIONS.saturating_sub(listed.len());
-        let here = list_sessions(mailbox, limit).ok_or_else(|| {
-            let message = "the server is too busy to say who is connected; try again";
-            Fault::new(Code::ServerBusy, message)
-        })?;
-        listed.extend(here);
-    }
+    let page = SessionPage {
+        limit: limits::STATS_SESSIONS,
+        ..SessionPage::default()
+    };
+    let listed = connections::sessions(call, &page)?;
     let mut out = Vec::new();
     Object::begin(&mut out)
         .number("connectedClients", call.context.services.sessions())
@@ -38,10 +34,7 @@ pub fn sessions(call: &Call<'_>) -> Result<Response, Fault> {
 fn client(session: &SessionSummary, out: &mut Vec<u8>) {
     Object::begin(out)
         .string("id", &session.id.to_string())
-        .string(
-            "connectedAt",
-            &Wall::from_millis(session.connected_at_ms).to_rfc3339(),
-        )
+        .string("connectedAt", &session.connected_at.to_rfc3339())
         .string("dialect", session.dialect)
         .value("subscribedChannels", |out| {
             array(out, &session.rooms, |out, room| string(room.as_str(), out));
@@ -56,7 +49,7 @@ fn client(session: &SessionSummary, out: &mut Vec<u8>) {
 /// None.
 pub fn rooms(call: &Call<'_>) -> Result<Response, Fault> {
     let services = call.context.services;
-    let (listed, _) = services.rooms.list("", "", limits::STATS_ROOMS);
+    let (listed, _) = services.rooms.list("", "", limits::STATS_ROOMS, |_| true);
     let mut out = Vec::new();
     Object::begin(&mut out)
         .number("connections", services.sessions())
@@ -90,15 +83,16 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
 
-    use super::*;
     use crate::app::http;
     use crate::app::http::routes::resolve;
+    use crate::app::services::Live;
     use crate::app::services::Services;
-    use crate::base::clock::{Mono, Now};
+    use crate::base::clock::{Mono, Now, Wall};
     use crate::base::rng::Rng;
     use crate::bus::job::HttpCall;
     use crate::bus::mailbox::Mailbox;
     use crate::config::Config;
+    use crate::domain::access::Identity;
     use crate::wire::http::head::{Head, Method};
     use crate::wire::http::response::Encoding;
     use crate::wire::http::scan::HeadLimits;
@@ -112,7 +106,7 @@ mod tests {
             wall: Wall::from_millis(0),
         };
         let services = Services::new(
-            Config::default(),
+            Live::of(Config::default()).unwrap(),
             Arc::from([mailbox]),
             Vec::new(),
             Rng::from_seed(1),
@@ -131,6 +125,7 @@ mod tests {
             route,
             parameters,
             address: IpAddr::from([127, 0, 0, 1]),
+            identity: Identity::Anonymous,
         };
         let response = http::call(
             &asked,

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::app::http::{call, routes};
 use crate::bus::job::HttpCall;
+use crate::domain::access::Identity;
 use crate::testkit::world::{Options, World};
 use crate::wire::http::head::Head;
 use crate::wire::http::scan::HeadLimits;
@@ -33,6 +34,7 @@ impl Api {
             route,
             parameters,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            identity: Identity::Anonymous,
         };
         let services = &self.0.services;
         let counters = services.counters_of_workers();

@@ -54,6 +54,7 @@ pub fn fault_response(fault: &Fault) -> Response {
         fault.details.clone(),
     );
     match status {
+        Status::UNAUTHORIZED => response.header("WWW-Authenticate", "Bearer"),
         Status::TOO_MANY_REQUESTS | Status::SERVICE_UNAVAILABLE => {
             response.header("Retry-After", "1")
         }

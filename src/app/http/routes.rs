@@ -1,10 +1,13 @@
 //! The one table of paths: who may call what, where it runs, what it does.
 
-use crate::app::api::{health, history, publish, rooms, stats};
+use crate::app::api::{connections, health, history, publish, rooms, stats, tokens, users};
+use crate::app::credentials::nothing_shown;
 use crate::app::http::Call;
 use crate::app::opening::Endpoint;
+use crate::config::Config;
 use crate::dialect::native::decode::Place;
-use crate::domain::fault::Fault;
+use crate::domain::access::Identity;
+use crate::domain::fault::{Code, Fault};
 use crate::wire::http::head::Method;
 use crate::wire::http::query::decode_segment;
 use crate::wire::http::response::Response;
@@ -25,6 +28,8 @@ pub struct Route {
 pub enum Kind {
     /// A handler that answers.
     Api {
+        /// Who may call it.
+        access: Access,
         /// Where it runs.
         place: Place,
         /// Whether the address's API rate is charged for it.
@@ -38,8 +43,51 @@ pub enum Kind {
     Upgrade(Endpoint),
 }
 
-const fn inline(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+/// Who may call a route; open mode asks nobody who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Public,
+    /// Whoever shows a credential; what it grants is checked room by room.
+    Rooms,
+    /// Admins.
+    Admin,
+    /// Admins; in open mode nobody, if other machines can reach the server.
+    Administration,
+}
+
+impl Access {
+    /// Whether `identity` may call a route of this kind.
+    ///
+    /// # Errors
+    /// UNAUTHORIZED or PERMISSION_DENIED.
+    pub fn check(self, identity: &Identity, config: &Config) -> Result<(), Fault> {
+        let shows_nothing = *identity == Identity::Pending;
+        match self {
+            Self::Public => Ok(()),
+            Self::Rooms | Self::Admin | Self::Administration if shows_nothing => {
+                Err(nothing_shown())
+            }
+            Self::Rooms => Ok(()),
+            Self::Administration if *identity == Identity::Anonymous && config.insecure => {
+                Err(Fault::new(
+                    Code::PermissionDenied,
+                    "administration is closed while anybody who reaches the server could use it; \
+                     use auth.mode = \"token\", or the flag --insecure-runs",
+                ))
+            }
+            Self::Admin | Self::Administration if identity.is_admin() => Ok(()),
+            Self::Admin | Self::Administration => Err(Fault::new(
+                Code::PermissionDenied,
+                "this needs the role admin, or an API key without grants",
+            )),
+        }
+    }
+}
+
+const fn inline(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
+        access,
         place: Place::Shard,
         is_metered: true,
         is_essential: false,
@@ -47,8 +95,9 @@ const fn inline(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     }
 }
 
-const fn worker(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+const fn worker(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
+        access,
         place: Place::Worker,
         is_metered: true,
         is_essential: false,
@@ -56,8 +105,20 @@ const fn worker(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     }
 }
 
-const fn free(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+/// For those who look after the server, also when it is full.
+const fn essential(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
     Kind::Api {
+        access,
+        place: Place::Worker,
+        is_metered: true,
+        is_essential: true,
+        run,
+    }
+}
+
+const fn health(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
+    Kind::Api {
+        access: Access::Public,
         place: Place::Shard,
         is_metered: false,
         is_essential: true,
@@ -81,62 +142,93 @@ pub static ROUTES: &[Route] = &[
     Route {
         method: Method::Post,
         path: "/api/v1/publish",
-        kind: inline(publish::publish),
+        kind: inline(Access::Rooms, publish::publish),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/batch",
-        kind: worker(publish::batch),
+        kind: worker(Access::Rooms, publish::batch),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms",
-        kind: worker(rooms::list),
+        kind: worker(Access::Rooms, rooms::list),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms/{room}",
-        kind: inline(rooms::one),
+        kind: inline(Access::Rooms, rooms::one),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms/{room}/history",
-        kind: worker(history::read),
+        kind: worker(Access::Rooms, history::read),
     },
     Route {
         method: Method::Delete,
         path: "/api/v1/rooms/{room}/history",
-        kind: inline(history::clear),
+        kind: inline(Access::Admin, history::clear),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/connections",
+        kind: essential(Access::Administration, connections::list),
+    },
+    Route {
+        method: Method::Delete,
+        path: "/api/v1/connections/{id}",
+        kind: essential(Access::Administration, connections::disconnect),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/users/{user}/disconnect",
+        kind: essential(Access::Administration, users::disconnect),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/users/{user}/subscribe",
+        kind: essential(Access::Administration, users::subscribe),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/users/{user}/unsubscribe",
+        kind: essential(Access::Administration, users::unsubscribe),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/tokens/check",
+        kind: inline(Access::Public, tokens::check),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/ws/stats",
-        kind: worker(stats::sessions),
+        kind: worker(Access::Admin, stats::sessions),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/websocket/stats",
-        kind: worker(stats::rooms),
+        kind: essential(Access::Admin, stats::rooms),
     },
     Route {
         method: Method::Get,
         path: "/health",
-        kind: free(health::health),
+        kind: health(health::health),
     },
     Route {
         method: Method::Get,
         path: "/health/live",
-        kind: free(health::live),
+        kind: health(health::live),
     },
     Route {
         method: Method::Get,
         path: "/health/ready",
-        kind: free(health::ready),
+        kind: health(health::ready),
     },
     Route {
         method: Method::Get,
         path: "/",
         kind: Kind::Api {
+            access: Access::Public,
             place: Place::Shard,
             is_metered: false,
             is_essential: false,
@@ -151,6 +243,15 @@ pub fn place(index: usize) -> Place {
     match ROUTES.get(index).map(|route| &route.kind) {
         Some(Kind::Api { place, .. }) => *place,
         Some(Kind::Upgrade(_)) | None => Place::Shard,
+    }
+}
+
+/// Who may call the route at `index`.
+#[must_use]
+pub fn access(index: usize) -> Access {
+    match ROUTES.get(index).map(|route| &route.kind) {
+        Some(Kind::Api { access, .. }) => *access,
+        Some(Kind::Upgrade(_)) | None => Access::Public,
     }
 }
 

@@ -68,7 +68,7 @@ impl Hall {
     }
 
     fn names(&self, prefix: &str, after: &str, limit: usize) -> (Vec<String>, bool) {
-        let (rooms, more) = self.rooms.list(prefix, after, limit);
+        let (rooms, more) = self.rooms.list(prefix, after, limit, |_| true);
         let names = rooms.iter().map(|room| room.room.as_str().to_owned());
         (names.collect(), more)
     }

@@ -59,6 +59,11 @@ pub static COMMANDS: &[CommandType] = &[
         parse: history,
     },
     CommandType {
+        name: "auth",
+        place: Place::Shard,
+        parse: auth,
+    },
+    CommandType {
         name: "ping",
         place: Place::Shard,
         parse: |_| Ok(Command::Ping),
@@ -79,7 +84,6 @@ pub static COMMANDS: &[CommandType] = &[
 
 /// Message types that later versions know: who sends one has made no mistake.
 const LATER: &[&str] = &[
-    "auth",
     "presence",
     "execute",
     "project_create",
@@ -200,6 +204,8 @@ struct Envelope<'a> {
     channel: Option<&'a RawValue>,
     #[serde(borrow, default)]
     resource: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    token: Option<&'a RawValue>,
     #[serde(borrow, default)]
     event: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -325,6 +331,15 @@ fn named_rooms(envelope: &Envelope<'_>) -> Result<Vec<Result<RoomName, Fault>>, 
     Err(invalid(
         "no room named: give room, rooms, channel or resource",
     ))
+}
+
+fn auth(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    match text(envelope.token, "token")? {
+        Some(token) => Ok(Command::Auth {
+            token: token.into(),
+        }),
+        None => Err(invalid("token is missing: give the token to show")),
+    }
 }
 
 fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {

@@ -28,6 +28,7 @@ fn command_of(command: &Command) -> String {
             None => rooms(to),
         },
         Command::Unsubscribe { rooms: from } => rooms(from),
+        Command::Auth { token } => token.to_string(),
         Command::Publish(publish) => {
             let rooms: Vec<&str> = publish.rooms.iter().map(|room| room.as_str()).collect();
             let Payload::Json(data) = &publish.payload else {

@@ -10,11 +10,12 @@ use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::publication::{Placement, Publication, RoomSet};
+use crate::domain::access::{Identity, UserId};
 use crate::domain::command::Payload;
 use crate::domain::fault::Fault;
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
-use crate::wire::json::object::{Object, array};
+use crate::wire::json::object::{Object, array, string};
 
 /// A live publication, as sessions in the rooms of `set` see it: the first of those rooms in the
 /// request's order is `room`, the others stand in `also`.
@@ -91,6 +92,7 @@ fn payload(payload: &Payload, out: &mut Vec<u8>) {
 /// The first message under `kinglet.v1`.
 pub fn hello(
     session: SessionId,
+    user: Option<&UserId>,
     ping_interval_ms: u64,
     rooms: &[(RoomName, Position)],
     now: Wall,
@@ -99,7 +101,7 @@ pub fn hello(
     Object::begin(out)
         .string("type", "connected")
         .string("session", &session.to_string())
-        .raw("user", "null")
+        .value("user", |out| optional(user.map(UserId::as_str), out))
         .string("version", env!("CARGO_PKG_VERSION"))
         .number("ping_interval_ms", ping_interval_ms)
         .value("rooms", |out| {
@@ -110,6 +112,24 @@ pub fn hello(
         })
         .string("timestamp", &now.to_rfc3339())
         .end();
+}
+
+/// The reply to a token: whose it is and until when.
+pub fn authenticated(to: &Correlation, identity: &Identity, now: Wall, out: &mut Vec<u8>) {
+    let expires = identity.expires().map(Wall::to_rfc3339);
+    let object = reply("authenticated", to, out)
+        .value("user", |out| {
+            optional(identity.user_id().map(UserId::as_str), out);
+        })
+        .value("expires", |out| optional(expires.as_deref(), out));
+    finish(object, now);
+}
+
+fn optional(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => string(text, out),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 /// What a subscribe with `since` brings back.

@@ -164,7 +164,16 @@ fn a_page_and_a_receipt_stand_at_the_top_level() {
 fn the_hello_names_session_interval_and_rooms() {
     let version = env!("CARGO_PKG_VERSION");
     check(
-        |out| hello(SessionId(10), 25_000, &[(room("a"), position(3))], NOW, out),
+        |out| {
+            hello(
+                SessionId(10),
+                None,
+                25_000,
+                &[(room("a"), position(3))],
+                NOW,
+                out,
+            )
+        },
         &format!(
             r#"{{"type":"connected","session":"0000000000000000000000000000000a","user":null,"version":"{version}","ping_interval_ms":25000,"rooms":[{{"room":"a","epoch":"e1","offset":3}}],TIME}}"#
         ),

@@ -5,6 +5,7 @@
 //! a wildcard or a boundary that widens one.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use super::USER;
 use super::identity::UserId;
@@ -143,6 +144,27 @@ impl Grant {
         let pattern = Pattern(pattern.into());
         debug_assert!(Pattern::parse(&pattern.0).is_ok());
         Self { pattern, allow }
+    }
+
+    /// Everything everywhere, as a grant spells it.
+    pub(super) fn everything() -> &'static Self {
+        static EVERYTHING: LazyLock<Grant> = LazyLock::new(|| Grant {
+            pattern: Pattern("*".into()),
+            allow: Actions::READING.union(Actions::WRITING),
+        });
+        &EVERYTHING
+    }
+
+    /// The rooms it is about, as it was written.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.pattern.0
+    }
+
+    /// What it allows there.
+    pub fn actions(&self) -> impl Iterator<Item = Action> {
+        let allowed = |action: &Action| self.allow.contains(*action);
+        Action::ALL.into_iter().filter(allowed)
     }
 
     /// Whether it allows `action` in `room` to `user`; `None` is whoever has no id.

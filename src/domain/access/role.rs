@@ -80,6 +80,15 @@ impl Role {
         &self.name
     }
 
+    /// What it allows; admins are allowed everything by one grant.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        let grants = match &self.grants {
+            Reach::Everything => std::slice::from_ref(Grant::everything()),
+            Reach::Grants(grants) => grants,
+        };
+        grants.iter()
+    }
+
     /// Whether it may do everything.
     #[must_use]
     pub fn is_admin(&self) -> bool {

@@ -1,0 +1,119 @@
+//! Who asks: from what a request or a message carries to an [`Identity`].
+//!
+//! In open mode nobody is asked and everybody is [`Identity::Anonymous`]. May not touch: what an
+//! identity may do (`domain::access`). Invariant: no credential gets into a log or an answer.
+
+use crate::app::services::Live;
+use crate::base::clock::Wall;
+use crate::domain::access::Identity;
+use crate::domain::fault::{Code, Fault};
+use crate::wire::http::head::Head;
+use crate::wire::http::query::pairs;
+
+/// What an offered subprotocol begins with that is a token.
+pub const BEARER_SUBPROTOCOL: &str = "bearer.";
+
+/// Whose HTTP request it is: by `X-API-Key`, or by `Authorization: Bearer` with an API key or a
+/// token. [`Identity::Pending`] if it has neither.
+///
+/// # Errors
+/// UNAUTHORIZED when a credential is there and not accepted.
+pub fn of_request(head: &Head, live: &Live, now: Wall) -> Result<Identity, Fault> {
+    let Some(authority) = &live.authority else {
+        return Ok(Identity::Anonymous);
+    };
+    if let Some(key) = one(head, "x-api-key")? {
+        let found = authority.verify_key(key);
+        return found
+            .map(Identity::Key)
+            .ok_or_else(|| unauthorized("no API key of this server is the one in X-API-Key"));
+    }
+    let Some(credential) = bearer(head)? else {
+        return Ok(Identity::Pending);
+    };
+    if let Some(key) = authority.verify_key(credential) {
+        return Ok(Identity::Key(key));
+    }
+    if !credential.contains('.') {
+        return Err(unauthorized(
+            "the credential in Authorization is neither an API key of this server nor a token",
+        ));
+    }
+    Ok(Identity::User(authority.verify_token(credential, now)?))
+}
+
+/// Whose WebSocket it is: by a token in `Authorization: Bearer`, in an `offered` subprotocol
+/// `bearer.<token>`, or in the query where that is allowed; the first of them counts.
+/// [`Identity::Pending`] if there is none: the session may show its token later.
+///
+/// # Errors
+/// UNAUTHORIZED when a token is there and not accepted.
+pub fn of_upgrade(
+    head: &Head,
+    offered: &[&str],
+    live: &Live,
+    now: Wall,
+) -> Result<Identity, Fault> {
+    let Some(authority) = &live.authority else {
+        return Ok(Identity::Anonymous);
+    };
+    let in_query = pairs(head.query()).find(|(name, _)| name == "token");
+    if in_query.is_some() && !live.config.auth.allow_query_token {
+        return Err(unauthorized(
+            "tokens in the query end up in logs and are not taken (auth.allow_query_token); send \
+             Authorization, the subprotocol bearer.<token>, or auth as first message",
+        ));
+    }
+    let offered = offered
+        .iter()
+        .find_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL));
+    let in_query = in_query.as_ref().map(|(_, token)| &**token);
+    match bearer(head)?.or(offered).or(in_query) {
+        Some(token) => Ok(Identity::User(authority.verify_token(token, now)?)),
+        None => Ok(Identity::Pending),
+    }
+}
+
+/// Whose a token is that came in a message.
+///
+/// # Errors
+/// UNAUTHORIZED when it is not accepted.
+pub fn of_token(token: &str, live: &Live, now: Wall) -> Result<Identity, Fault> {
+    match &live.authority {
+        None => Ok(Identity::Anonymous),
+        Some(authority) => Ok(Identity::User(authority.verify_token(token, now)?)),
+    }
+}
+
+/// What is said to who shows nothing where something must be shown.
+#[must_use]
+pub fn nothing_shown() -> Fault {
+    unauthorized(
+        "this needs a credential: Authorization: Bearer with a token or an API key, or X-API-Key",
+    )
+}
+
+fn bearer(head: &Head) -> Result<Option<&str>, Fault> {
+    let Some(value) = one(head, "authorization")? else {
+        return Ok(None);
+    };
+    match value.split_once(' ') {
+        Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => {
+            Ok(Some(credential.trim()))
+        }
+        Some(_) | None => Err(unauthorized("Authorization must be: Bearer <credential>")),
+    }
+}
+
+/// The value of a field that may come once: of two credentials, whose request would it be?
+fn one<'a>(head: &'a Head, name: &'static str) -> Result<Option<&'a str>, Fault> {
+    let mut values = head.header_values(name);
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(unauthorized(format!("{name} is there twice"))),
+        (value, _) => Ok(value),
+    }
+}
+
+fn unauthorized(message: impl Into<String>) -> Fault {
+    Fault::new(Code::Unauthorized, message)
+}
