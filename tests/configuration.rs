@@ -10,7 +10,7 @@ use std::time::Duration;
 use kinglet::base::network::Network;
 use kinglet::config::{
     Auth, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy, Server,
-    SlowConsumer, Sources, Warning, load, reference,
+    SlowConsumer, Sources, Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -24,6 +24,7 @@ fn load_all(toml: &str, environment: &[(&str, &str)], flags: &Flags) -> Loaded {
         file: Some(("kinglet.toml", toml)),
         environment: &environment,
         flags,
+        files: no_files,
     })
 }
 
@@ -61,6 +62,7 @@ fn nothing_written_gives_the_defaults() {
         file: None,
         environment: &[],
         flags: &Flags::default(),
+        files: no_files,
     };
     assert_eq!(load(&sources), Ok((Config::default(), Vec::new())));
 }
@@ -296,15 +298,17 @@ fn a_bare_variable_that_is_not_used_is_warned_of() {
     assert_eq!(found, Config::default());
     let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let not_yet = "not in this version yet; the variable is not used";
+    let in_token_mode =
+        "not used; it is with auth.mode = \"token\", a JWT_SECRET_KEY and no auth.keys";
     assert_eq!(
         lines,
         [
             format!("DATA_DIR: {not_yet}"),
             format!("WS_METRICS_INTERVAL: {not_yet}"),
-            format!("JWT_SECRET_KEY: {not_yet}"),
-            format!("JWT_ALGORITHM: {not_yet}"),
             format!("REDIS_URL: {not_yet}"),
             "HOST: \"my machine\" is not an address to listen on; it is not used".to_owned(),
+            format!("JWT_SECRET_KEY: {in_token_mode}"),
+            format!("JWT_ALGORITHM: {in_token_mode}"),
         ]
     );
 }

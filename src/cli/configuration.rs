@@ -5,17 +5,25 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::ServeArguments;
 use crate::cli::{Exit, Failure, output};
-use crate::config::{self, Config, Sources, Warning};
+use crate::config::{self, Config, NamedFile, Sources, Warning};
+use crate::domain::token::Authority;
 
 /// What is read if no file is named and this one exists.
 const DEFAULT_FILE: &str = "./kinglet.toml";
 
 /// Bytes of a configuration; one that sets every key and a hundred namespaces has 20 KiB.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Bytes of a file with a key; an RSA key of 8192 bits has 2 KiB in PEM.
+const KEY_BYTES_MAX: u64 = 64 * 1024;
+
+/// Who beside its owner can do anything with a file.
+const OTHERS: u32 = 0o077;
 
 /// Variables with our prefix that belong to the client commands.
 const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
@@ -50,15 +58,29 @@ pub(super) fn load(asked: ServeArguments) -> Result<Loaded, Failure> {
             .map(|(path, text)| (path.as_str(), text.as_str())),
         environment: &environment,
         flags: &flags,
+        files: read_named,
     };
-    match config::load(&sources) {
-        Ok((config, warnings)) => Ok(Loaded {
-            config,
-            warnings,
-            origin,
-        }),
-        Err(faults) => Err(Failure::Misuse(faults.to_string())),
+    let (config, warnings) =
+        config::load(&sources).map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    let authority = Authority::new(&config.auth);
+    authority.map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    Ok(Loaded {
+        config,
+        warnings,
+        origin,
+    })
+}
+
+/// Reads a file that the configuration names.
+fn read_named(path: &Path) -> io::Result<NamedFile> {
+    let file = File::open(path)?;
+    let is_shared = file.metadata()?.permissions().mode() & OTHERS != 0;
+    let mut content = Vec::new();
+    file.take(KEY_BYTES_MAX + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > KEY_BYTES_MAX {
+        return Err(io::Error::other("it is larger than 64 KiB"));
     }
+    Ok(NamedFile { content, is_shared })
 }
 
 /// `check-config`: says that the configuration is good and what it was made from.

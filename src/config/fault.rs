@@ -59,7 +59,7 @@ impl std::error::Error for Faults {}
 /// Something an operator should know that does not keep the server from starting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The variable it is about.
+    /// The variable or key it is about.
     pub variable: String,
     /// What happens to it, and why.
     pub problem: String,

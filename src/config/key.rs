@@ -46,6 +46,8 @@ pub(super) enum Kind<T: 'static> {
     Choice(&'static [Choice<T>]),
     /// The path of a file.
     Path(fn(&mut T, PathBuf)),
+    /// Tables, said how; `credentials.rs` reads them.
+    Tables(&'static str),
 }
 
 /// A word that can be chosen.
@@ -92,6 +94,7 @@ impl<T: 'static> Key<T> {
             }
             Kind::Choice(choices) => choose(choices, target, value).map_err(one)?,
             Kind::Path(set) => set(target, value::path(value).map_err(one)?),
+            Kind::Tables(_) => {}
         }
         Ok(())
     }
@@ -106,6 +109,7 @@ impl<T: 'static> Key<T> {
                 text.parse().map_or_else(|_| string(), Value::Integer)
             }
             Kind::Time(_) | Kind::TimeLimit(_) | Kind::Choice(_) | Kind::Path(_) => string(),
+            Kind::Tables(_) => text.parse().unwrap_or_else(|_| string()),
         }
     }
 
@@ -124,6 +128,7 @@ impl<T: 'static> Key<T> {
             Kind::TimeLimit(_) => "duration, 0 is never".to_owned(),
             Kind::Choice(choices) => quoted_words(choices),
             Kind::Path(_) => "path".to_owned(),
+            Kind::Tables(how) => (*how).to_owned(),
         }
     }
 
@@ -131,7 +136,7 @@ impl<T: 'static> Key<T> {
     pub(super) fn default_literal(&self) -> String {
         match &self.kind {
             Kind::Path(_) => String::new(),
-            Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) => {
+            Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::Tables(_) => {
                 self.default.to_owned()
             }
             Kind::Listen(_)

@@ -6,6 +6,7 @@
 
 use log::LevelFilter;
 
+use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
 use super::namespaces::{NamespaceOptions, PublishPolicy, SlowConsumer};
 use super::settings::Config;
@@ -82,14 +83,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
         Kind::List(value::origin, |c, v| c.server.allowed_origins = v),
         "[]",
         "Web pages of other sites that may connect, each exactly `scheme://host` or \
-         `scheme://host:port`. Pages from the server's own host and port always may.",
+         `scheme://host:port`; in token mode also `*` for all. Pages from the server's own host \
+         and port always may.",
     ),
     key(
         "server.allowed_hosts",
         Kind::List(value::host, |c, v| c.server.allowed_hosts = v),
         "[]",
         "Names this server is called by, without port, beside loopback and the listen address; a \
-         request for another host is answered 421.",
+         request for another host is answered 421. In token mode any host will do unless some are \
+         listed.",
     ),
     key(
         "server.trusted_proxies",
@@ -117,10 +120,40 @@ pub(super) static KEYS: &[Key<Config>] = &[
     ),
     key(
         "auth.mode",
-        Kind::Choice(&[choice("open", |_| ()), later("token")]),
+        Kind::Choice(&[
+            choice("open", |c: &mut Config| c.auth.mode = AuthMode::Open),
+            choice("token", |c| c.auth.mode = AuthMode::Token),
+        ]),
         "open",
         "Who may connect. `open`: whoever reaches the server, and only loopback addresses reach \
-         it.",
+         it. `token`: whoever has a token or an API key, see [access.md](access.md).",
+    ),
+    key(
+        "auth.keys",
+        Kind::Tables("tables"),
+        "[]",
+        "Keys that tokens are signed with, each `{algorithm, secret_file}` for HS256, HS384 and \
+         HS512 (or `secret` itself), `{algorithm, public_key_file}` for RS256, ES256 and EdDSA.",
+    ),
+    key(
+        "auth.api_keys",
+        Kind::Tables("tables"),
+        "[]",
+        "Keys of backends, each `{name, key_file, grants}` (or `key` itself). `grants` is \
+         `{role}` or `{rooms = [{pattern, allow}]}`; a key without it may do everything.",
+    ),
+    key(
+        "auth.roles",
+        Kind::Tables("tables by name"),
+        "{}",
+        "Roles beside admin, user, agent and readonly, or in place of the latter three, each \
+         `{rooms = [{pattern, allow}]}`.",
+    ),
+    key(
+        "auth.allow_query_token",
+        Kind::Flag(|c, v| c.auth.allow_query_token = v),
+        "false",
+        "Whether a token may come in the query, `?token=`, where proxies log it.",
     ),
     key(
         "limits.connections",
@@ -367,10 +400,6 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
 pub(super) const LATER: &[&str] = &[
     "server.data_dir",
     "server.tls",
-    "auth.keys",
-    "auth.api_keys",
-    "auth.roles",
-    "auth.allow_query_token",
     "limits.recovery_max",
     "limits.runs",
     "limits.memory_mb",

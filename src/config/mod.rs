@@ -4,11 +4,15 @@
 //! which becomes [`Config`] (what it means). Every key is one row in `keys.rs`; that row reads the
 //! value, is suggested for a misspelt one and is rendered by [`reference()`].
 //!
-//! May not touch: files, the process environment, the network; the caller hands in texts.
+//! May not touch: files, the process environment, the network; the caller hands in texts and a
+//! function that reads the files they name.
 //! Invariants: a key that has no effect in this version is refused, never ignored; all faults are
 //! reported at once, each with its key.
 
 mod auth;
+mod credentials;
+#[cfg(test)]
+mod credentials_tests;
 mod fault;
 mod key;
 mod keys;
@@ -19,6 +23,9 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
+
+use std::io;
+use std::path::Path;
 
 pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Secret, TokenKey};
 pub use fault::{Fault, Faults, Warning};
@@ -40,6 +47,28 @@ pub struct Sources<'a> {
     pub environment: &'a [(String, String)],
     /// What the command line gave.
     pub flags: &'a Flags,
+    /// Reads a file that the configuration names.
+    pub files: ReadFile,
+}
+
+/// Reads a file of at most some kilobytes.
+pub type ReadFile = fn(&Path) -> io::Result<NamedFile>;
+
+/// A file that the configuration names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// All of it.
+    pub content: Vec<u8>,
+    /// Whether others than its owner can read it.
+    pub is_shared: bool,
+}
+
+/// A [`ReadFile`] that finds none.
+///
+/// # Errors
+/// Always; for configurations that name no file.
+pub fn no_files(_: &Path) -> io::Result<NamedFile> {
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// What the command line can set.
@@ -59,8 +88,8 @@ pub struct Flags {
 /// Every fault of every source at once.
 pub fn load(sources: &Sources<'_>) -> Result<(Config, Vec<Warning>), Faults> {
     let mut faults = Faults::default();
-    let (raw, warnings) = Raw::gather(sources, &mut faults);
-    let config = settings::meaning(&raw, sources.flags, &mut faults);
+    let (raw, mut warnings) = Raw::gather(sources, &mut faults);
+    let config = settings::meaning(&raw, sources, &mut faults, &mut warnings);
     if faults.0.is_empty() {
         Ok((config, warnings))
     } else {

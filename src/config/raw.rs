@@ -49,13 +49,7 @@ impl<'a> Origin<'a> {
 const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
 
 /// Bare variables that mean nothing yet; silently taking them would mislead.
-const BARE_LATER: [&str; 5] = [
-    "DATA_DIR",
-    "WS_METRICS_INTERVAL",
-    "JWT_SECRET_KEY",
-    "JWT_ALGORITHM",
-    "REDIS_URL",
-];
+const BARE_LATER: [&str; 3] = ["DATA_DIR", "WS_METRICS_INTERVAL", "REDIS_URL"];
 
 impl Raw {
     /// Gathers all sources.
@@ -188,6 +182,7 @@ impl Raw {
             };
             self.put("log.level", Value::String(level), "LOG_LEVEL");
         }
+        self.add_bare_key(bare("JWT_SECRET_KEY"), bare("JWT_ALGORITHM"), warnings);
         let origins = "server.allowed_origins";
         if let Some(text) = bare("CORS_ORIGINS").filter(|_| !self.values.contains_key(origins)) {
             let value = match list_from_text(text) {
@@ -201,6 +196,35 @@ impl Raw {
                 list => list,
             };
             self.put(origins, value, "CORS_ORIGINS");
+        }
+    }
+
+    /// Takes the variables for the key of tokens, in token mode. They never choose the mode.
+    fn add_bare_key(
+        &mut self,
+        secret: Option<&str>,
+        algorithm: Option<&str>,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let mode = self.values.get("auth.mode");
+        let takes_tokens = mode.is_some_and(|mode| mode.value.as_str() == Some("token"));
+        let is_used = takes_tokens && !self.values.contains_key("auth.keys");
+        if let Some(secret) = secret.filter(|_| is_used) {
+            let algorithm = algorithm.unwrap_or("HS256");
+            let pairs = [("algorithm", algorithm), ("secret", secret)];
+            let key = pairs.map(|(name, text)| (name.to_owned(), Value::String(text.to_owned())));
+            let keys = Value::Array(vec![Value::Table(key.into_iter().collect())]);
+            return self.put("auth.keys", keys, "JWT_SECRET_KEY, JWT_ALGORITHM");
+        }
+        for (name, text) in [("JWT_SECRET_KEY", secret), ("JWT_ALGORITHM", algorithm)] {
+            if text.is_some() {
+                let problem = "not used; it is with auth.mode = \"token\", a JWT_SECRET_KEY and no \
+                               auth.keys";
+                warnings.push(Warning {
+                    variable: name.to_owned(),
+                    problem: problem.to_owned(),
+                });
+            }
         }
     }
 

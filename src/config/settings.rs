@@ -11,13 +11,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Flags;
-use super::auth::Auth;
-use super::fault::Faults;
+use super::auth::{Auth, AuthMode};
+use super::fault::{Faults, Warning};
 use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
 use super::namespaces::{BASE, NamespaceOptions, Namespaces};
 use super::raw::{Raw, Written};
+use super::{Sources, credentials};
 use crate::base::network::Network;
 
 const KIB: usize = 1024;
@@ -187,9 +187,14 @@ impl Default for Log {
 }
 
 /// Makes the configuration of what was written, starting from the defaults.
-pub(super) fn meaning(raw: &Raw, flags: &Flags, faults: &mut Faults) -> Config {
+pub(super) fn meaning(
+    raw: &Raw,
+    sources: &Sources<'_>,
+    faults: &mut Faults,
+    warnings: &mut Vec<Warning>,
+) -> Config {
     let mut config = Config {
-        insecure: flags.insecure,
+        insecure: sources.flags.insecure,
         ..Config::default()
     };
     for key in KEYS {
@@ -197,8 +202,12 @@ pub(super) fn meaning(raw: &Raw, flags: &Flags, faults: &mut Faults) -> Config {
             apply(key, key.name, written, &mut config, faults);
         }
     }
+    credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);
-    require_loopback(&config, raw, faults);
+    if config.auth.mode == AuthMode::Open {
+        require_loopback(&config, raw, faults);
+        require_named_origins(&config, raw, faults);
+    }
     config
 }
 
@@ -258,11 +267,26 @@ fn require_loopback(config: &Config, raw: &Raw, faults: &mut Faults) {
     }
 }
 
+/// In the open mode nothing but the Origin keeps a web page from acting for its visitor.
+fn require_named_origins(config: &Config, raw: &Raw, faults: &mut Faults) {
+    let key = "server.allowed_origins";
+    let is_any = config
+        .server
+        .allowed_origins
+        .iter()
+        .any(|origin| origin == "*");
+    if let Some(written) = raw.values.get(key).filter(|_| is_any) {
+        let problem = "\"*\" would let every web page its visitor opens drive this server, as the \
+                       open mode asks nobody who they are; list the origins";
+        faults.add(key, &written.origin, problem);
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::{Sources, load};
+    use crate::config::{Flags, load, no_files};
 
     #[test]
     fn every_documented_default_is_the_real_one() {
@@ -273,6 +297,7 @@ mod tests {
                 file: Some(("kinglet.toml", &text)),
                 environment: &[],
                 flags: &flags,
+                files: no_files,
             };
             assert_eq!(
                 load(&sources),

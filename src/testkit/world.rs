@@ -29,7 +29,7 @@ use crate::base::ids::ShardId;
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::bus::mailbox::Mailbox;
-use crate::config::{Flags, Sources, load};
+use crate::config::{Flags, Sources, load, no_files};
 use crate::metrics::names::Counter;
 use crate::shard::Shard;
 use crate::testkit::link::{Conditions, Link};
@@ -104,6 +104,7 @@ impl World {
             file: Some(("world.toml", options.config)),
             environment: &[],
             flags: &flags,
+            files: no_files,
         };
         let (config, _) = load(&sources).expect("the config of a test is valid");
         let mut rng = Rng::from_seed(options.seed);

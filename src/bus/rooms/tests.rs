@@ -13,7 +13,7 @@ use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::config::{Config, Flags, Sources, load};
+use crate::config::{Config, Flags, Sources, load, no_files};
 use crate::domain::command::{Payload, Publish, Since};
 use crate::domain::room::RoomName;
 
@@ -32,6 +32,7 @@ impl Hall {
             file: Some(("rooms.toml", config)),
             environment: &[],
             flags: &flags,
+            files: no_files,
         };
         let (config, _): (Config, _) = load(&sources).unwrap();
         let mailboxes: Arc<[Arc<Mailbox>]> = (0..2)
