@@ -7,6 +7,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use crate::config::AuthMode;
+
 /// The longest host name (RFC 1035 section 2.3.4, as text).
 const HOST_NAME_BYTES: usize = 253;
 
@@ -74,9 +76,19 @@ pub fn check_origin(
 /// A server that listens on a wildcard address listens on every address of its machine, which it
 /// does not know; then any address will do. Names are what DNS rebinding needs, addresses are not.
 ///
-/// An entry of `allowed_hosts` without a port allows any port. A malformed `host` is false.
+/// An entry of `allowed_hosts` without a port allows any port. A malformed `host` is false. In token
+/// mode any `host` is true unless there are `allowed_hosts`: a page under another name has no token
+/// of ours to send.
 #[must_use]
-pub fn check_host(host: &str, listen: &[SocketAddr], allowed_hosts: &[String]) -> bool {
+pub fn check_host(
+    host: &str,
+    mode: AuthMode,
+    listen: &[SocketAddr],
+    allowed_hosts: &[String],
+) -> bool {
+    if mode == AuthMode::Token && allowed_hosts.is_empty() {
+        return true;
+    }
     let Some(asked) = Authority::parse(host) else {
         return false;
     };
@@ -379,7 +391,11 @@ mod tests {
         ];
         let allowed = texts(&["pi.local", "king.example:8443", "[2001:db8::9]", "bad host"]);
         let check = |host: &str, is_ours: bool| {
-            assert_eq!(check_host(host, &listen, &allowed), is_ours, "{host:?}");
+            assert_eq!(
+                check_host(host, AuthMode::Open, &listen, &allowed),
+                is_ours,
+                "{host:?}"
+            );
         };
         for host in [
             "localhost",
@@ -443,9 +459,41 @@ mod tests {
     #[test]
     fn on_a_wildcard_address_any_address_names_this_server_but_no_name_does() {
         let everywhere = [SocketAddr::from(([0, 0, 0, 0], 8080))];
-        assert!(check_host("192.168.1.5:8080", &everywhere, &[]));
-        assert!(check_host("[2001:db8::1]:8080", &everywhere, &[]));
-        assert!(!check_host("evil.example:8080", &everywhere, &[]));
-        assert!(!check_host("192.168.1.5.nip.io", &everywhere, &[]));
+        assert!(check_host(
+            "192.168.1.5:8080",
+            AuthMode::Open,
+            &everywhere,
+            &[]
+        ));
+        assert!(check_host(
+            "[2001:db8::1]:8080",
+            AuthMode::Open,
+            &everywhere,
+            &[]
+        ));
+        assert!(!check_host(
+            "evil.example:8080",
+            AuthMode::Open,
+            &everywhere,
+            &[]
+        ));
+        assert!(!check_host(
+            "192.168.1.5.nip.io",
+            AuthMode::Open,
+            &everywhere,
+            &[]
+        ));
+    }
+    #[test]
+    fn token_mode_checks_hosts_only_if_some_are_allowed() {
+        let check = |host: &str, allowed: &[&str], expected: bool| {
+            let found = check_host(host, AuthMode::Token, &[], &texts(allowed));
+            assert_eq!(found, expected, "{host} {allowed:?}");
+        };
+        check("evil.example", &[], true);
+        check("", &[], true);
+        check("evil.example", &["pi.local"], false);
+        check("pi.local:8080", &["pi.local"], true);
+        check("localhost", &["pi.local"], true);
     }
 }

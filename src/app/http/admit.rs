@@ -41,7 +41,16 @@ pub fn admit(
 ) -> (Option<Box<str>>, Result<Admission, Box<Response>>) {
     let server = &live.config.server;
     let is_health = head.path() == "/health" || head.path().starts_with("/health/");
-    if !is_health && !check_host(head.host(), &services.listening, &server.allowed_hosts) {
+    let mode = services.config.auth.mode;
+    let is_ours = || {
+        check_host(
+            head.host(),
+            mode,
+            &services.listening,
+            &server.allowed_hosts,
+        )
+    };
+    if !is_health && !is_ours() {
         let message = format!(
             "this server is not known by the Host \"{}\"; if it should be, add the name to \
              server.allowed_hosts",
