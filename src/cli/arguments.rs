@@ -4,12 +4,14 @@
 //! not accepted.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::cli::server::Token;
 use crate::cli::url::{DEFAULT_URL, Url};
-use crate::config::Flags;
+use crate::config::{Flags, parse_duration};
+use crate::domain::access::{Grant, UserId};
 use crate::domain::command::Since;
 use crate::domain::position::{Epoch, OFFSET_MAX};
 use crate::domain::room::RoomName;
@@ -40,6 +42,10 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Check the configuration that `serve` would use, and say every fault in it
     CheckConfig(ServeArguments),
+    /// Write a configuration with auth and a secret, and print a first token
+    Init(InitArguments),
+    /// Print a token for a user, signed with the configuration's first secret
+    Token(TokenArguments),
     /// Publish one event to a room
     Publish(PublishArguments),
     /// Print the events of rooms, one JSON object a line, until interrupted
@@ -70,6 +76,16 @@ pub(super) struct ServeArguments {
 }
 
 impl ServeArguments {
+    /// What serving with this configuration and without other flags takes.
+    pub(super) const fn of_config(config: Option<PathBuf>) -> Self {
+        Self {
+            config,
+            listen: Vec::new(),
+            log_level: None,
+            insecure: false,
+        }
+    }
+
     /// What of it overrides the configuration.
     pub(super) fn flags(self) -> Flags {
         Flags {
@@ -77,6 +93,58 @@ impl ServeArguments {
             log_level: self.log_level,
             insecure: self.insecure,
         }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// Where to write it; the secret goes beside it
+    #[arg(long, value_name = "PATH", default_value = "kinglet.toml")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenArguments {
+    /// The user's id, the token's sub
+    #[arg(long, value_name = "ID", value_parser = UserId::parse)]
+    pub(super) user: UserId,
+    /// Its role, such as admin, user, agent or readonly [default: user]
+    #[arg(long, value_name = "ROLE")]
+    pub(super) role: Option<String>,
+    /// What it may do besides (repeatable), such as 'chat:*=subscribe,publish'
+    #[arg(long = "room", value_name = "PATTERN=ACTION,ACTION", value_parser = RoomArgument::parse)]
+    pub(super) rooms: Vec<RoomArgument>,
+    /// How long it is valid
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_lifetime)]
+    pub(super) expires: Duration,
+    /// Sign with the private key in this PEM file, if the configuration has public keys
+    #[arg(long, value_name = "FILE")]
+    pub(super) private_key: Option<PathBuf>,
+    /// The configuration; without it ./kinglet.toml is read if there is one
+    #[arg(long, value_name = "PATH")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// A pattern of rooms and the actions allowed in them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RoomArgument(pub(super) String, pub(super) Vec<String>);
+
+impl RoomArgument {
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "write PATTERN=ACTION,ACTION, such as 'chat:*=subscribe,publish'".to_owned();
+        let (pattern, allow) = text.rsplit_once('=').ok_or_else(wrong)?;
+        let allow: Vec<&str> = allow.split(',').collect();
+        Grant::parse(pattern, allow.iter().copied()).map_err(|fault| fault.to_string())?;
+        let allow = allow.into_iter().map(str::to_owned).collect();
+        Ok(Self(pattern.to_owned(), allow))
+    }
+}
+
+/// Reads a duration above 0.
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("a token needs time to be used; write a duration above 0".to_owned()),
+        time => Ok(time),
     }
 }
 
@@ -201,6 +269,34 @@ mod tests {
         ] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn reads_grants() {
+        let check = |text: &str, expected: Option<(&str, &[&str])>| {
+            let found = RoomArgument::parse(text).ok();
+            let expected = expected.map(|(pattern, allow)| {
+                let allow = allow.iter().map(|word| (*word).to_owned()).collect();
+                RoomArgument(pattern.to_owned(), allow)
+            });
+            assert_eq!(found, expected, "{text}");
+        };
+        check("chat:*=publish", Some(("chat:*", &["publish"])));
+        check("a=b=run,history", Some(("a=b", &["run", "history"])));
+        for wrong in [
+            "",
+            "a",
+            "=publish",
+            "a=",
+            "a=all",
+            "a=publish,",
+            "a*b=publish",
+            "a =run",
+        ] {
+            check(wrong, None);
+        }
+        assert_eq!(parse_lifetime("90s"), Ok(Duration::from_secs(90)));
+        assert!(parse_lifetime("0").is_err() && parse_lifetime("1").is_err());
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn load(asked: ServeArguments) -> Result<Loaded, Failure> {
 }
 
 /// Reads a file that the configuration names.
-fn read_named(path: &Path) -> io::Result<NamedFile> {
+pub(super) fn read_named(path: &Path) -> io::Result<NamedFile> {
     let file = File::open(path)?;
     let is_shared = file.metadata()?.permissions().mode() & OTHERS != 0;
     let mut content = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! arguments ─┬─ serve, check-config ── configuration ── runtime::server
+//!            ├─ init, token ────────── configuration
 //!            └─ publish, subscribe ─── http_client, socket_client ── transport ── tls
 //! ```
 //!
@@ -14,6 +15,7 @@ mod comeback;
 mod configuration;
 mod following;
 mod http_client;
+mod init;
 mod output;
 mod publish;
 mod recovery;
@@ -22,6 +24,7 @@ mod server;
 mod socket_client;
 mod subscribe;
 mod tls;
+mod token;
 mod transport;
 mod url;
 
@@ -82,6 +85,8 @@ fn carry_out(arguments: Arguments) -> Exit {
     let ended = match command {
         Command::Serve(asked) => serve::run(asked),
         Command::CheckConfig(asked) => configuration::check(asked),
+        Command::Init(asked) => init::run(&asked),
+        Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),
         Command::Subscribe(asked) => subscribe::run(asked),
         Command::Version => {

@@ -9,13 +9,18 @@ use crate::app::services::Live;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
-use crate::config::Config;
+use crate::config::{AuthMode, Config};
 use crate::runtime::logging::Logging;
 use crate::runtime::server::{Outcome, Server};
 
 /// Serves until a signal ends it.
 pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
     let loaded = configuration::load(asked)?;
+    if loaded.config.auth.mode == AuthMode::Token {
+        // Until credentials are asked for, a server in token mode would be open to all.
+        let reason = "auth.mode = \"token\" is not served in this version yet";
+        return Err(Failure::Failed(reason.to_owned()));
+    }
     let log = &loaded.config.log;
     let logging = Logging::start(log.level, log.file.as_deref())
         .map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))?;

@@ -26,6 +26,7 @@ mod value;
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Secret, TokenKey};
 pub use fault::{Fault, Faults, Warning};
@@ -80,6 +81,14 @@ pub struct Flags {
     pub log_level: Option<String>,
     /// `--insecure`: the open mode may listen on addresses other machines can reach.
     pub insecure: bool,
+}
+
+/// Reads a duration as the configuration spells it: a whole number with `ms`, `s`, `m`, `h` or `d`.
+///
+/// # Errors
+/// What was wrong and what would be right.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    value::duration(&toml::Value::String(text.to_owned()))
 }
 
 /// Reads all sources and makes the configuration of them.

@@ -41,7 +41,7 @@ pub fn admit(
 ) -> (Option<Box<str>>, Result<Admission, Box<Response>>) {
     let server = &live.config.server;
     let is_health = head.path() == "/health" || head.path().starts_with("/health/");
-    let mode = services.config.auth.mode;
+    let mode = live.config.auth.mode;
     let is_ours = || {
         check_host(
             head.host(),

@@ -50,8 +50,7 @@ fn configured_roles_join_the_built_in_ones_and_replace_them() {
 #[test]
 fn api_keys_are_found_whole_and_have_their_grants_only() {
     let (all, some) = ("k".repeat(40), "s".repeat(20));
-    let mut auth = Auth::default();
-    auth.api_keys = vec![
+    let api_keys = vec![
         api_key("all", &all, None),
         api_key("some", &some, Some(KeyGrants::Role("agent".to_owned()))),
         api_key(
@@ -60,6 +59,10 @@ fn api_keys_are_found_whole_and_have_their_grants_only() {
             Some(KeyGrants::Rooms(vec![room_grant("a", &["publish"])])),
         ),
     ];
+    let auth = Auth {
+        api_keys,
+        ..Auth::default()
+    };
     let authority = Authority::new(&auth).unwrap();
     let found = authority.verify_key(&all).unwrap();
     assert!(&*found.name == "all" && Identity::Key(found).is_admin());
