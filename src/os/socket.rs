@@ -1,5 +1,5 @@
 //! What sockets need beyond the standard library: the backlog of a listener, what the errors of
-//! accept(2) mean for it, and a bound on what the kernel queues for a slow reader.
+//! accept(2) and connect(2) mean, and a bound on what the kernel queues for a slow reader.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -51,6 +51,13 @@ pub fn bound_unsent(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Whether connect(2) on a socket that does not block has only begun: the connection is made, or
+/// not, in the background.
+#[must_use]
+pub fn is_connecting(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EINPROGRESS)
 }
 
 /// Whether accepting failed because process or machine have no descriptor or buffer left. The
@@ -130,6 +137,16 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let error = set_backlog(reader.as_fd(), 16).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ENOTSOCK));
+    }
+
+    #[test]
+    fn a_connect_that_goes_on_is_no_failure() {
+        let check = |code, expected| {
+            assert_eq!(is_connecting(&io::Error::from_raw_os_error(code)), expected);
+        };
+        check(libc::EINPROGRESS, true);
+        check(libc::ECONNREFUSED, false);
+        check(libc::EALREADY, false);
     }
 
     #[test]
