@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::bench::BenchArguments;
 use crate::cli::server::Token;
 use crate::cli::url::{DEFAULT_URL, Url};
 use crate::config::{Flags, parse_duration};
@@ -55,6 +56,8 @@ pub(super) enum Command {
     /// server says not to come back: a close code from 4500 to 4999, 1002, 1003 or 1007 to 1010, or
     /// a refusal such as 401, 403 and 404.
     Subscribe(SubscribeArguments),
+    /// Measure a WebSocket server: this one, or any other
+    Bench(BenchArguments),
     /// Print the version
     Version,
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! arguments ─┬─ serve, check-config ── configuration ── runtime::server
 //!            ├─ init, token ────────── configuration
-//!            └─ publish, subscribe ─── http_client, socket_client ── transport ── tls
+//!            ├─ publish, subscribe ─── http_client, socket_client ── transport ── tls
+//!            └─ bench ── a load generator with connections of its own
 //! ```
 //!
 //! May not touch: what a server does once it runs. Invariants: a failure is one line on standard
@@ -11,6 +12,7 @@
 //! them is no failure; the exit code is made in one place.
 
 mod arguments;
+mod bench;
 mod comeback;
 mod configuration;
 mod following;
@@ -89,6 +91,7 @@ fn carry_out(arguments: Arguments) -> Exit {
         Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),
         Command::Subscribe(asked) => subscribe::run(asked),
+        Command::Bench(asked) => bench::run(&asked),
         Command::Version => {
             output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }

@@ -75,6 +75,12 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has written to standard error so far: its log.
     #[must_use]
     pub fn stderr(&self) -> String {

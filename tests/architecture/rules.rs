@@ -26,7 +26,10 @@ const fn confined(path: &'static str, to: &'static [&'static str]) -> Confined {
 
 const CONFINED: &[Confined] = &[
     confined("libc", &["src/os/"]),
-    confined("mio", &["src/runtime/"]),
+    // The load generator holds as many connections as the server, and so needs the same means.
+    confined("mio", &["src/runtime/", "src/cli/bench/"]),
+    confined("socket2", &["src/cli/bench/"]),
+    confined("hdrhistogram", &["src/cli/bench/"]),
     confined("httparse", &["src/wire/http/"]),
     confined("ipnet", &["src/base/"]),
     confined("tungstenite", &["src/wire/websocket/", "src/testkit/"]),

@@ -1,0 +1,216 @@
+//! What can be typed after `kinglet bench`. The doc comments of the fields are the help.
+//!
+//! May not touch: what the scenarios do.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, value_parser};
+
+use crate::cli::bench::stamp::STAMP_BYTES;
+use crate::cli::bench::target::Target;
+use crate::cli::url::DEFAULT_URL;
+use crate::domain::room::RoomName;
+
+/// Bounds that keep a slip of the finger from taking the machine.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+const SIZE_MAX: u64 = 16 * 1024 * 1024;
+const IN_FLIGHT_MAX: u64 = 10_000;
+const RATE_MAX: u64 = 100_000;
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The loopback addresses 127.0.0.1 to this one may be used at once.
+const SOURCES_MAX: i64 = 250;
+
+const EXAMPLES: &str = "\
+Any WebSocket server can be measured; give its process for CPU and memory:
+  kinglet bench connect --url ws://127.0.0.1:9000/ws --pid 4711
+  kinglet bench idle    --url ws://127.0.0.1:9000/ws --pid 4711 --connections 10000
+  kinglet bench echo    --url ws://127.0.0.1:9000/echo --pid 4711
+  kinglet bench fanout  --url ws://127.0.0.1:9000/hub --pid 4711 --plain
+On a shared machine give server and generator a core each: `taskset -c 0 …`, `taskset -c 1 …`.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct BenchArguments {
+    #[command(subcommand)]
+    pub(super) scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Scenario {
+    /// Connect, upgrade and close, again and again, as fast as it goes
+    Connect(ConnectArguments),
+    /// Open connections and let them rest: memory for each
+    Idle(IdleArguments),
+    /// Send messages that come back, and compare them
+    Echo(EchoArguments),
+    /// Publish to many: latency, losses and order of what arrives
+    Fanout(FanoutArguments),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CommonArguments {
+    /// The server, ws://HOST:PORT/PATH; without a path, kinglet's own for the scenario
+    #[arg(long, value_name = "URL", env = "KINGLET_URL")]
+    #[arg(default_value = DEFAULT_URL, value_parser = Target::parse)]
+    pub(super) url: Target,
+    /// How long to measure
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_time)]
+    pub(super) duration: Duration,
+    /// How long the server runs warm before that
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse_time)]
+    pub(super) warmup: Duration,
+    /// The server's process on this machine: its CPU and memory are reported, too
+    #[arg(long, value_name = "PID")]
+    pub(super) pid: Option<u32>,
+    /// One more header for each request, such as 'Authorization: Bearer …' (repeatable)
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub(super) headers: Vec<(String, String)>,
+    /// Connect from 127.0.0.1, 127.0.0.2 and on, this many addresses: one has about 28,000 ports
+    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(value_parser = value_parser!(u8).range(1..=SOURCES_MAX))]
+    pub(super) sources: u8,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConnectArguments {
+    /// Connections on their way at once
+    #[arg(long, value_name = "N", default_value = "64", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct IdleArguments {
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EchoArguments {
+    /// Connections
+    #[arg(long, value_name = "N", default_value = "100", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Bytes of each message
+    #[arg(long, value_name = "BYTES", default_value = "64", value_parser = parse_size)]
+    pub(super) size: usize,
+    /// Messages on their way on each connection
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_in_flight)]
+    pub(super) in_flight: usize,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FanoutArguments {
+    /// Subscribers
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Publications a second
+    #[arg(long, value_name = "N", default_value = "50")]
+    #[arg(value_parser = value_parser!(u32).range(1..=RATE_MAX as i64))]
+    pub(super) rate: u32,
+    /// Publish whenever fewer than N publications are on their way, instead of at a rate
+    #[arg(long, value_name = "N", conflicts_with = "rate", value_parser = parse_in_flight)]
+    pub(super) in_flight: Option<usize>,
+    /// Bytes of data in each publication
+    #[arg(long, value_name = "BYTES", default_value = "128", value_parser = parse_stamped_size)]
+    pub(super) size: usize,
+    /// The room; subscribers join it by the address, publications go to kinglet's HTTP API
+    #[arg(long, default_value = "bench", conflicts_with = "plain", value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
+    /// Any hub that sends on what one connection sends: no rooms, no HTTP API
+    #[arg(long)]
+    pub(super) plain: bool,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+fn parse_number(text: &str, min: u64, max: u64) -> Result<usize, String> {
+    let number: Option<u64> = text.parse().ok();
+    number
+        .filter(|number| (min..=max).contains(number))
+        .and_then(|number| usize::try_from(number).ok())
+        .ok_or_else(|| format!("write a whole number from {min} to {max}"))
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    parse_number(text, 1, CONNECTIONS_MAX)
+}
+
+fn parse_in_flight(text: &str) -> Result<usize, String> {
+    parse_number(text, 1, IN_FLIGHT_MAX)
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    parse_number(text, 1, SIZE_MAX)
+}
+
+/// What is published tells when and which it was, and needs the room for it.
+fn parse_stamped_size(text: &str) -> Result<usize, String> {
+    parse_number(text, STAMP_BYTES as u64, SIZE_MAX)
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text);
+    time.ok()
+        .filter(|time| *time <= DURATION_MAX)
+        .ok_or_else(|| "write a time of at most a day, such as 500ms, 10s or 2m".to_owned())
+}
+
+/// Reads `Name: value`.
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let is_name = |name: &str| {
+        let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        !name.is_empty() && name.bytes().all(is_token)
+    };
+    text.split_once(':')
+        .map(|(name, value)| (name, value.trim()))
+        .filter(|(name, value)| is_name(name) && !value.contains(|c: char| c.is_control()))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write 'Name: value'".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_headers() {
+        let check = |text: &str, expected: Option<(&str, &str)>| {
+            let found = parse_header(text).ok();
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(found, expected, "{text:?}");
+        };
+        check("Origin: http://a:1", Some(("Origin", "http://a:1")));
+        check("X-Empty:", Some(("X-Empty", "")));
+        for wrong in ["", ":", ": a", "a", "a b: c", "a: b\r\nc: d", "é: b"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn reads_times_and_numbers() {
+        let check = |text: &str, expected: Option<u64>| {
+            let millis = expected.map(Duration::from_millis);
+            assert_eq!(parse_time(text).ok(), millis, "{text:?}");
+        };
+        check("500ms", Some(500));
+        check("2m", Some(120_000));
+        for wrong in ["", "10", "-1s", "25h", "1 fortnight"] {
+            check(wrong, None);
+        }
+        assert_eq!(parse_connections("1000000"), Ok(1_000_000));
+        for wrong in ["0", "1000001", "-1", "1e3", ""] {
+            assert!(parse_connections(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(parse_stamped_size("10").is_err());
+    }
+}
