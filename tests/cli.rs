@@ -295,7 +295,6 @@ fn a_flag_of_a_later_version_is_not_called_a_mistake() {
     for (arguments, flag) in [
         (&["serve", "--data-dir", "/tmp"][..], "--data-dir"),
         (&["--data-dir=/tmp"][..], "--data-dir"),
-        (&["serve", "--insecure-runs"][..], "--insecure-runs"),
         (&["serve", "--tls-self-signed"][..], "--tls-self-signed"),
     ] {
         let ended = ended(arguments, &[]);

@@ -158,6 +158,7 @@ fn every_key_reaches_its_own_field() {
         },
         debug_echo: true,
         insecure: false,
+        insecure_runs: false,
     };
     assert_eq!(found, expected);
     assert_eq!(found.rooms.options("other"), None);
@@ -230,6 +231,7 @@ fn the_stronger_source_wins() {
         listen: vec!["127.0.0.1:5".to_owned(), "[::1]:5".to_owned()],
         log_level: Some("error".to_owned()),
         insecure: false,
+        insecure_runs: false,
     };
     let none = Flags::default();
     let file = "server.listen = \"127.0.0.1:3\"\nlog.level = \"warn\"";

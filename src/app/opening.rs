@@ -81,7 +81,7 @@ pub fn open(
     })
     .map_err(|fault| Box::new(refusal(&fault)))?;
     let is_bearer = |offered: &&str| offered.starts_with(BEARER_SUBPROTOCOL);
-    if !accepted.offered.is_empty() && accepted.offered.iter().all(|offered| is_bearer(offered)) {
+    if !accepted.offered.is_empty() && accepted.offered.iter().all(is_bearer) {
         // A browser fails a connection that selects none of what it offered; a token is no
         // protocol to select.
         return Err(Box::new(error_response(

@@ -76,6 +76,9 @@ pub(super) struct ServeArguments {
     /// Listen where other machines can connect, though nobody is asked who they are
     #[arg(long)]
     insecure: bool,
+    /// With --insecure: let other machines administer connections and users, too
+    #[arg(long, requires = "insecure")]
+    insecure_runs: bool,
 }
 
 impl ServeArguments {
@@ -86,6 +89,7 @@ impl ServeArguments {
             listen: Vec::new(),
             log_level: None,
             insecure: false,
+            insecure_runs: false,
         }
     }
 
@@ -95,6 +99,7 @@ impl ServeArguments {
             listen: self.listen,
             log_level: self.log_level,
             insecure: self.insecure,
+            insecure_runs: self.insecure_runs,
         }
     }
 }

@@ -111,7 +111,7 @@ fn carry_out(arguments: Arguments) -> Exit {
 }
 
 /// Flags that later versions know: clap would call them misspelt, and suggest others.
-const LATER_FLAGS: [&str; 3] = ["--data-dir", "--insecure-runs", "--tls-self-signed"];
+const LATER_FLAGS: [&str; 2] = ["--data-dir", "--tls-self-signed"];
 
 /// Help goes to standard output as clap lays it out; a fault becomes one line.
 fn show_usage(error: &clap::Error) -> Exit {

@@ -16,11 +16,6 @@ use crate::runtime::server::{Outcome, Server};
 /// Serves until a signal ends it.
 pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
     let loaded = configuration::load(asked)?;
-    if loaded.config.auth.mode == AuthMode::Token {
-        // Until credentials are asked for, a server in token mode would be open to all.
-        let reason = "auth.mode = \"token\" is not served in this version yet";
-        return Err(Failure::Failed(reason.to_owned()));
-    }
     let log = &loaded.config.log;
     let logging = Logging::start(log.level, log.file.as_deref())
         .map_err(|error| Failure::Failed(format!("cannot start the log: {error}")))?;
@@ -39,6 +34,11 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
 
 fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
     let access = Access::of(&config);
+    let keys = config.auth.api_keys.iter();
+    let admin_keys: Vec<String> = keys
+        .filter(|key| key.grants.is_none())
+        .map(|key| key.name.clone())
+        .collect();
     let live = Live::of(config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
     let server = Server::start(live).map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
@@ -46,6 +46,9 @@ fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
             "listening address={address} version={}",
             env!("CARGO_PKG_VERSION")
         );
+    }
+    for name in admin_keys {
+        log::warn!("admin_key name={name:?} meaning=\"it has no grants and may do everything\"");
     }
     if let Some(danger) = access.danger() {
         log::warn!("insecure meaning=\"{danger}\"");
@@ -68,6 +71,8 @@ fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
 /// Who can reach the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Access {
+    /// Whoever has a credential.
+    Token,
     /// Programs on this machine.
     Machine,
     /// Other machines, at the addresses listened on or the hosts allowed.
@@ -78,6 +83,9 @@ enum Access {
 
 impl Access {
     fn of(config: &Config) -> Self {
+        if config.auth.mode == AuthMode::Token {
+            return Self::Token;
+        }
         let server = &config.server;
         let mut addresses = server
             .listen
@@ -94,6 +102,7 @@ impl Access {
 
     const fn mode(self) -> &'static str {
         match self {
+            Self::Token => "mode: token, whoever connects shows a token or an API key",
             Self::Machine => {
                 "mode: open, anyone on this machine may read and publish; other machines cannot \
                  connect"
@@ -108,7 +117,7 @@ impl Access {
     /// What the log warns of.
     const fn danger(self) -> Option<&'static str> {
         match self {
-            Self::Machine => None,
+            Self::Token | Self::Machine => None,
             Self::Network | Self::NetworkWithoutHost => {
                 Some("anyone who can reach this server may read and publish")
             }
@@ -136,9 +145,16 @@ fn greeting(addresses: &[SocketAddr], access: Access) -> Vec<String> {
         } else {
             format!(" --url {url}")
         };
-        lines.push(format!("watch: kinglet subscribe global{option}"));
+        let (token, header) = match access {
+            Access::Token => (
+                "KINGLET_TOKEN=$(kinglet token --user me) ",
+                " -H \"Authorization: Bearer $(kinglet token --user me --role admin)\"",
+            ),
+            Access::Machine | Access::Network | Access::NetworkWithoutHost => ("", ""),
+        };
+        lines.push(format!("watch: {token}kinglet subscribe global{option}"));
         lines.push(format!(
-            "try: curl {url}/api/v1/publish -d '{{\"room\":\"global\",\"event\":\"hello\",\
+            "try: curl {url}/api/v1/publish{header} -d '{{\"room\":\"global\",\"event\":\"hello\",\
              \"data\":{{}}}}'"
         ));
     }

@@ -81,6 +81,8 @@ pub struct Flags {
     pub log_level: Option<String>,
     /// `--insecure`: the open mode may listen on addresses other machines can reach.
     pub insecure: bool,
+    /// `--insecure-runs`: what `--insecure` still closes is open, too.
+    pub insecure_runs: bool,
 }
 
 /// Reads a duration as the configuration spells it: a whole number with `ms`, `s`, `m`, `h` or `d`.

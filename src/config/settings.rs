@@ -42,6 +42,8 @@ pub struct Config {
     pub debug_echo: bool,
     /// `--insecure`: the open mode serves other machines too.
     pub insecure: bool,
+    /// `--insecure-runs`: they may administer the server, too.
+    pub insecure_runs: bool,
 }
 
 /// Where the server listens and whom it answers.
@@ -195,6 +197,7 @@ pub(super) fn meaning(
 ) -> Config {
     let mut config = Config {
         insecure: sources.flags.insecure,
+        insecure_runs: sources.flags.insecure_runs,
         ..Config::default()
     };
     for key in KEYS {

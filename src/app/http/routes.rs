@@ -69,7 +69,9 @@ impl Access {
                 Err(nothing_shown())
             }
             Self::Rooms => Ok(()),
-            Self::Administration if *identity == Identity::Anonymous && config.insecure => {
+            Self::Administration
+                if *identity == Identity::Anonymous && config.insecure && !config.insecure_runs =>
+            {
                 Err(Fault::new(
                     Code::PermissionDenied,
                     "administration is closed while anybody who reaches the server could use it; \

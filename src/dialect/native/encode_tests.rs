@@ -172,7 +172,7 @@ fn the_hello_names_session_interval_and_rooms() {
                 &[(room("a"), position(3))],
                 NOW,
                 out,
-            )
+            );
         },
         &format!(
             r#"{{"type":"connected","session":"0000000000000000000000000000000a","user":null,"version":"{version}","ping_interval_ms":25000,"rooms":[{{"room":"a","epoch":"e1","offset":3}}],TIME}}"#
