@@ -18,16 +18,7 @@ use crate::domain::room::RoomName;
 pub enum Mail {
     /// A publication for the shard's members of its rooms. Mail of one room arrives in the order
     /// of its offsets.
-    Deliver {
-        /// What to deliver.
-        delivery: Arc<Delivery>,
-        /// Its number among all publications of all rooms. Unlike an offset it never begins
-        /// anew, so it says whether a member joined before, even if the stream was reset or the
-        /// room is another one of the same name.
-        sequence: u64,
-        /// Sessions that do not get it.
-        except: Arc<[SessionId]>,
-    },
+    Deliver(Arc<Delivery>),
     /// What a worker made of a job of this shard.
     Answer {
         /// The peer that waits; it may be gone by now.

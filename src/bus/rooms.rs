@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::base::clock::{Mono, Now};
-use crate::base::ids::{SessionId, ShardId};
+use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
@@ -95,7 +95,7 @@ pub struct Joined {
     pub room: Arc<Room>,
     /// What the member knows of the stream from its start.
     pub position: Position,
-    /// Mail with a greater [`Mail::Deliver`] sequence is live for the new member.
+    /// A publication with a greater sequence is live for the new member.
     pub sequence: u64,
     /// What the member missed, if it asked and all of it is still there.
     pub missed: Option<Vec<(u64, Arc<Publication>)>>,
@@ -193,21 +193,21 @@ impl Rooms {
                 return Err(RoomFault::Busy);
             }
             let uid = self.rng().next_u128();
-            let placements = publish
-                .rooms
+            let placements = rooms
                 .iter()
                 .zip(&states)
                 .map(|(room, (_, state))| Placement {
-                    room: room.clone(),
+                    room: room.name.clone(),
                     offset: state.stream.next_offset(),
                     epoch: *state.stream.epoch(),
+                    slow_consumer: room.options().slow_consumer,
                 })
                 .collect();
-            let except: Arc<[SessionId]> = publish.except.into();
             let Publish {
                 event,
                 payload,
                 source,
+                except,
                 ..
             } = publish;
             let publication = Arc::new(Publication {
@@ -217,6 +217,8 @@ impl Rooms {
                 timestamp: now.wall,
                 uid,
                 placements,
+                sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+                except: except.into(),
             });
             let bytes = publication.retained_bytes();
             for (room, (_, state)) in rooms.iter().zip(&mut states) {
@@ -225,14 +227,9 @@ impl Rooms {
                     .stream
                     .append(Arc::clone(&publication), bytes, &retention, now.mono);
             }
-            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
             let delivery = Arc::new(Delivery::new(Arc::clone(&publication)));
             for mailbox in targets {
-                mailbox.push(Mail::Deliver {
-                    delivery: Arc::clone(&delivery),
-                    sequence,
-                    except: Arc::clone(&except),
-                });
+                mailbox.push(Mail::Deliver(Arc::clone(&delivery)));
             }
             return Ok(publication);
         }

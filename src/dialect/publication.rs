@@ -5,6 +5,8 @@
 //! made.
 
 use crate::base::clock::Wall;
+use crate::base::ids::SessionId;
+use crate::config::SlowConsumer;
 use crate::domain::command::Payload;
 use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
@@ -18,6 +20,9 @@ pub struct Placement {
     pub offset: u64,
     /// The stream's identity.
     pub epoch: Epoch,
+    /// What happens to members that read too slowly for it: the room's policy when it was
+    /// published, so that all shards follow the same one whatever changes meanwhile.
+    pub slow_consumer: SlowConsumer,
 }
 
 /// Some of a publication's placements: bit n stands for the n-th room of the request.
@@ -62,12 +67,21 @@ pub struct Publication {
     pub uid: u128,
     /// Its rooms in the request's order; never empty.
     pub placements: Box<[Placement]>,
+    /// Its number among all publications of all rooms. Unlike an offset it never begins anew, so
+    /// it says whether a member joined before, even if the stream was reset or the room is
+    /// another one of the same name; and it orders the publications of several rooms.
+    pub sequence: u64,
+    /// Sessions that do not receive it live.
+    pub except: Box<[SessionId]>,
 }
 
 impl Publication {
     /// What it adds to the retained bytes of each of its rooms.
     #[must_use]
     pub fn retained_bytes(&self) -> usize {
-        self.payload.len() + self.event.len() + self.source.as_ref().map_or(0, |text| text.len())
+        self.payload.len()
+            + self.event.len()
+            + self.source.as_ref().map_or(0, |text| text.len())
+            + size_of_val(&*self.except)
     }
 }

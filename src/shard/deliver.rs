@@ -22,16 +22,14 @@ use crate::wire::websocket::close as code;
 
 pub(super) fn deliver(
     delivery: &Delivery,
-    sequence: u64,
-    except: &[SessionId],
     peers: &mut GenerationalSlab<Peer>,
     hub: &mut Hub,
     now: Now,
 ) {
     let mut round = Round {
         delivery,
-        sequence,
-        except,
+        sequence: delivery.publication().sequence,
+        except: &delivery.publication().except,
         limits: hub.outbox_limits,
         dirty: &mut hub.dirty,
         slow: Vec::new(),

@@ -240,21 +240,10 @@ impl Shard {
         let (mut messages, mut bytes) = (limits.messages / 2, limits.bytes / 2);
         while let Some(piece) = self.mail.pop_front() {
             match piece {
-                Mail::Deliver {
-                    delivery,
-                    sequence,
-                    except,
-                } => {
+                Mail::Deliver(delivery) => {
                     messages = messages.saturating_sub(1);
                     bytes = bytes.saturating_sub(delivery.publication().retained_bytes());
-                    deliver::deliver(
-                        &delivery,
-                        sequence,
-                        &except,
-                        &mut self.peers,
-                        &mut self.hub,
-                        now,
-                    );
+                    deliver::deliver(&delivery, &mut self.peers, &mut self.hub, now);
                     if messages == 0 || bytes == 0 {
                         break;
                     }

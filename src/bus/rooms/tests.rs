@@ -55,15 +55,12 @@ impl Hall {
         let mut taken = VecDeque::new();
         self.mailboxes[shard.index()].take(usize::MAX, &mut taken);
         let of = |mail| {
-            let Mail::Deliver {
-                delivery, sequence, ..
-            } = mail
-            else {
+            let Mail::Deliver(delivery) = mail else {
                 return None;
             };
-            let placements = &delivery.publication().placements;
-            let offsets = placements.iter().map(|place| place.offset);
-            Some((sequence, offsets.collect()))
+            let publication = delivery.publication();
+            let offsets = publication.placements.iter().map(|place| place.offset);
+            Some((publication.sequence, offsets.collect()))
         };
         taken.into_iter().filter_map(of).collect()
     }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
+use crate::config::SlowConsumer;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::native::decode::{Correlation, CorrelationKey};
 use crate::dialect::publication::{Placement, Publication, RoomSet};
@@ -35,6 +36,7 @@ fn event(rooms: &[(&str, u64)], payload: Payload, source: Option<&str>) -> Publi
         room: room(name),
         offset: *offset,
         epoch: position(0).epoch,
+        slow_consumer: SlowConsumer::Close,
     };
     let placements = rooms.iter().map(placement).collect();
     Publication {
@@ -44,6 +46,8 @@ fn event(rooms: &[(&str, u64)], payload: Payload, source: Option<&str>) -> Publi
         timestamp: NOW,
         uid: 0xab,
         placements,
+        sequence: 1,
+        except: Box::default(),
     }
 }
 
