@@ -358,7 +358,7 @@ fn a_namespace_takes_from_default_what_it_does_not_set() {
         history_age = "1m"
         [rooms."v1.2-x_Y"]
         history_count = 0
-        slow_consumer = "close"
+        slow_consumer = "drop_oldest"
     "#;
     let rooms = config(text, &[]).rooms;
     for (namespace, count, bytes, publish) in [
@@ -373,10 +373,39 @@ fn a_namespace_takes_from_default_what_it_does_not_set() {
         assert_eq!(options.history_count, count, "{namespace}");
         assert_eq!(options.history_bytes, bytes, "{namespace}");
         assert_eq!(options.publish, publish, "{namespace}");
-        assert_eq!(options.slow_consumer, SlowConsumer::Close);
+        let slow_consumer = match namespace {
+            "metrics" => SlowConsumer::Latest,
+            "v1.2-x_Y" => SlowConsumer::DropOldest,
+            _ => SlowConsumer::Close,
+        };
+        assert_eq!(options.slow_consumer, slow_consumer, "{namespace}");
     }
     let metrics = rooms.options_of_room("metrics").unwrap();
     assert_eq!(metrics.history_age, Duration::from_secs(60));
+}
+
+#[test]
+fn an_interval_is_kept_by_the_namespaces_that_choose_latest() {
+    let text = r#"
+        [rooms.default]
+        min_interval = "1s"
+        [rooms.a]
+        slow_consumer = "latest"
+        history_count = 0
+        [rooms.metrics]
+        min_interval = "250ms"
+        [rooms.b]
+        min_interval = 0
+    "#;
+    let rooms = config(text, &[]).rooms;
+    for (namespace, millis) in [("a", 1000), ("metrics", 250), ("b", 0)] {
+        let options = rooms.options(namespace).unwrap();
+        assert_eq!(
+            options.min_interval,
+            Duration::from_millis(millis),
+            "{namespace}"
+        );
+    }
 }
 
 #[test]

@@ -50,6 +50,15 @@ pub struct RoomSummary {
 /// What a member missed; `None` when it did not ask or not all of it is there.
 pub type Missed = Option<Vec<(u64, Arc<Publication>)>>;
 
+/// Why a member cannot be sent what it missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Some of it is no longer retained.
+    Gone,
+    /// The stream began anew.
+    Reset,
+}
+
 impl Room {
     pub(super) fn new(
         name: RoomName,

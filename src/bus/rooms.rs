@@ -21,7 +21,7 @@ use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Room, RoomState, RoomSummary, lock, retention};
+use crate::bus::room::{Lost, Room, RoomState, RoomSummary, lock, retention};
 use crate::config::Namespaces;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
@@ -279,6 +279,34 @@ impl Rooms {
             sequence: self.sequence.load(Ordering::Relaxed),
             missed,
         }
+    }
+
+    /// What a member that is behind missed after `position`, up to the offset `last`: at most
+    /// `limit` publications, and whether there are more.
+    ///
+    /// # Errors
+    /// Not all of it is there.
+    pub fn missed(
+        &self,
+        room: &Room,
+        position: &Position,
+        last: u64,
+        limit: usize,
+        now: Mono,
+    ) -> Result<Page<Arc<Publication>>, Lost> {
+        let mut state = room.state();
+        if *state.stream.epoch() != position.epoch {
+            return Err(Lost::Reset);
+        }
+        state.stream.expire(&retention(&room.options()), now);
+        if !state.stream.retains_after(position.offset) {
+            return Err(Lost::Gone);
+        }
+        let wanted = last.saturating_sub(position.offset);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let mut page = state.stream.after(position.offset, wanted.min(limit));
+        page.more = wanted > limit;
+        Ok(page)
     }
 
     /// Takes one member of `shard` out of a room. The room stays until [`Rooms::sweep`] drops it.

@@ -42,6 +42,8 @@ pub(super) enum Kind<T: 'static> {
     Time(fn(&mut T, Duration)),
     /// A duration; 0 is never.
     TimeLimit(fn(&mut T, Option<Duration>)),
+    /// A duration; 0 is none.
+    Pause(fn(&mut T, Duration)),
     /// One word of several.
     Choice(&'static [Choice<T>]),
     /// The path of a file.
@@ -87,7 +89,9 @@ impl<T: 'static> Key<T> {
             Kind::Size(min, max, set) => {
                 set(target, value::size(value, *min, *max).map_err(one)?);
             }
-            Kind::Time(set) => set(target, value::duration(value).map_err(one)?),
+            Kind::Time(set) | Kind::Pause(set) => {
+                set(target, value::duration(value).map_err(one)?);
+            }
             Kind::TimeLimit(set) => {
                 let time = value::duration(value).map_err(one)?;
                 set(target, (!time.is_zero()).then_some(time));
@@ -108,7 +112,11 @@ impl<T: 'static> Key<T> {
             Kind::Count(..) | Kind::Limit(_) | Kind::Size(..) => {
                 text.parse().map_or_else(|_| string(), Value::Integer)
             }
-            Kind::Time(_) | Kind::TimeLimit(_) | Kind::Choice(_) | Kind::Path(_) => string(),
+            Kind::Time(_)
+            | Kind::TimeLimit(_)
+            | Kind::Pause(_)
+            | Kind::Choice(_)
+            | Kind::Path(_) => string(),
             Kind::Tables(_) => text.parse().unwrap_or_else(|_| string()),
         }
     }
@@ -126,6 +134,7 @@ impl<T: 'static> Key<T> {
             }
             Kind::Time(_) => "duration".to_owned(),
             Kind::TimeLimit(_) => "duration, 0 is never".to_owned(),
+            Kind::Pause(_) => "duration, 0 is none".to_owned(),
             Kind::Choice(choices) => quoted_words(choices),
             Kind::Path(_) => "path".to_owned(),
             Kind::Tables(how) => (*how).to_owned(),
@@ -143,6 +152,7 @@ impl<T: 'static> Key<T> {
             | Kind::Size(..)
             | Kind::Time(_)
             | Kind::TimeLimit(_)
+            | Kind::Pause(_)
             | Kind::Choice(_) => format!("\"{}\"", self.default),
         }
     }

@@ -386,13 +386,25 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
             choice("close", |o: &mut NamespaceOptions| {
                 o.slow_consumer = SlowConsumer::Close;
             }),
-            later("drop_oldest"),
-            later("latest"),
-            later("lag"),
+            choice("drop_oldest", |o| {
+                o.slow_consumer = SlowConsumer::DropOldest;
+            }),
+            choice("latest", |o| o.slow_consumer = SlowConsumer::Latest),
+            choice("lag", |o| o.slow_consumer = SlowConsumer::Lag),
         ]),
         "close",
         "What happens to a session whose outbox is full. `close`: it is closed with 4000 and can \
-         come back to recover.",
+         come back to recover; `drop_oldest`: the oldest publications that wait make room; \
+         `latest`: it gets the room's newest publication when it has read on; `lag`: it gets what \
+         it missed from the history when it has read on, and is closed with 4000 only if the \
+         history no longer has it (needs a history).",
+    ),
+    key(
+        "min_interval",
+        Kind::Pause(|o, v| o.min_interval = v),
+        "0",
+        "With `slow_consumer = \"latest\"`, the least time between two publications of a room to \
+         its members; of those between only the newest is sent.",
     ),
 ];
 
@@ -417,8 +429,7 @@ pub(super) const LATER: &[&str] = &[
 ];
 
 /// Keys of namespaces that later versions know.
-pub(super) const LATER_IN_NAMESPACE: &[&str] =
-    &["durable", "presence", "join_leave", "min_interval"];
+pub(super) const LATER_IN_NAMESPACE: &[&str] = &["durable", "presence", "join_leave"];
 
 /// The full name of a namespace's `key`.
 pub(super) fn in_namespace(key: &str, namespace: &str) -> String {

@@ -31,6 +31,12 @@ pub enum PublishPolicy {
 pub enum SlowConsumer {
     /// It is closed with 4000 and comes back to recover.
     Close,
+    /// The oldest publications of such rooms that wait for it make room for newer ones.
+    DropOldest,
+    /// It gets the newest publication of the room when it has read on.
+    Latest,
+    /// It is sent what it missed from the room's history as it reads on.
+    Lag,
 }
 
 /// The options of one namespace.
@@ -46,6 +52,9 @@ pub struct NamespaceOptions {
     pub publish: PublishPolicy,
     /// What happens to a session that reads too slowly.
     pub slow_consumer: SlowConsumer,
+    /// With [`SlowConsumer::Latest`], the least time between two publications of a room; zero for
+    /// none.
+    pub min_interval: Duration,
 }
 
 impl Default for NamespaceOptions {
@@ -56,6 +65,7 @@ impl Default for NamespaceOptions {
             history_age: Duration::from_secs(5 * 60),
             publish: PublishPolicy::Grant,
             slow_consumer: SlowConsumer::Close,
+            min_interval: Duration::ZERO,
         }
     }
 }
@@ -68,6 +78,7 @@ impl NamespaceOptions {
             // A sample replaces the one before it, and only the host can take one.
             options.history_count = 1;
             options.publish = PublishPolicy::Server;
+            options.slow_consumer = SlowConsumer::Latest;
         }
         options
     }

@@ -15,7 +15,7 @@ use super::auth::{Auth, AuthMode};
 use super::fault::{Faults, Warning};
 use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
-use super::namespaces::{BASE, NamespaceOptions, Namespaces};
+use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::raw::{Raw, Written};
 use super::{Sources, credentials};
 use crate::base::network::Network;
@@ -247,6 +247,26 @@ fn apply_namespace(
             let name = in_namespace(key.name, namespace);
             apply(key, &name, written, options, faults);
         }
+    }
+    let mut refuse = |keys: &[&str], problem| {
+        // What is inherited is a fault of the table that it is inherited from.
+        if let Some((key, written)) = keys.iter().find_map(|key| table.get_key_value(key)) {
+            faults.add(&in_namespace(key, namespace), &written.origin, problem);
+        }
+    };
+    if options.slow_consumer == SlowConsumer::Lag && options.history_count == 0 {
+        refuse(
+            &["slow_consumer", "history_count"],
+            "\"lag\" sends slow members what they missed from the history, and history_count is \
+             0; raise it, or choose another policy",
+        );
+    }
+    let is_paced = !options.min_interval.is_zero() && options.slow_consumer != SlowConsumer::Latest;
+    if is_paced && namespace != BASE {
+        refuse(
+            &["min_interval"],
+            "has an effect only with slow_consumer = \"latest\"",
+        );
     }
 }
 

@@ -64,7 +64,8 @@ fn check_zero<T: Default>(keys: &[Key<T>]) {
             | Kind::Limit(_)
             | Kind::Size(..)
             | Kind::Time(_)
-            | Kind::TimeLimit(_) => true,
+            | Kind::TimeLimit(_)
+            | Kind::Pause(_) => true,
             Kind::Listen(_)
             | Kind::List(..)
             | Kind::Flag(_)
@@ -217,8 +218,8 @@ fn a_bad_value_is_told_what_would_be_right() {
         ("debug.echo", "\"true\"", "\"true\" is not true or false"),
         (
             "rooms.chat.slow_consumer",
-            "\"lag\"",
-            "\"lag\" is not in this version yet; write \"close\"",
+            "\"drop\"",
+            "\"drop\" is not one of \"close\", \"drop_oldest\", \"latest\", \"lag\"",
         ),
         (
             "rooms.chat.history_bytes",
@@ -232,6 +233,33 @@ fn a_bad_value_is_told_what_would_be_right() {
         ),
     ] {
         check_value(key, value, problem);
+    }
+}
+
+#[test]
+fn policies_without_what_they_need_are_refused_where_they_were_written() {
+    let lag = "\"lag\" sends slow members what they missed from the history, and history_count is \
+               0; raise it, or choose another policy";
+    let paced = "has an effect only with slow_consumer = \"latest\"";
+    for (toml, faults) in [
+        (
+            "[rooms.a]\nslow_consumer = \"lag\"\nhistory_count = 0\n",
+            vec![format!("rooms.a.slow_consumer (kinglet.toml): {lag}")],
+        ),
+        (
+            "[rooms.default]\nslow_consumer = \"lag\"\n[rooms.a]\nhistory_count = 0\n",
+            vec![format!("rooms.a.history_count (kinglet.toml): {lag}")],
+        ),
+        (
+            "[rooms.default]\nslow_consumer = \"lag\"\nhistory_count = 0\n[rooms.a]\n",
+            vec![format!("rooms.default.slow_consumer (kinglet.toml): {lag}")],
+        ),
+        (
+            "[rooms.a]\nmin_interval = \"1s\"\n",
+            vec![format!("rooms.a.min_interval (kinglet.toml): {paced}")],
+        ),
+    ] {
+        check(toml, &faults.iter().map(String::as_str).collect::<Vec<_>>());
     }
 }
 
@@ -323,7 +351,6 @@ fn a_key_of_a_later_version_says_so() {
         "rooms.chat.durable",
         "rooms.default.presence",
         "rooms.chat.join_leave",
-        "rooms.chat.min_interval",
     ] {
         let is_room = key.starts_with("rooms.");
         let depth = if is_room { 3 } else { 2 };

@@ -76,6 +76,14 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// Its placements in the rooms of `set`, in the request's order.
+    pub fn placements_in(&self, set: RoomSet) -> impl Iterator<Item = &Placement> {
+        let placements = self.placements.iter().enumerate();
+        placements
+            .filter(move |(index, _)| set.contains(*index))
+            .map(|(_, placement)| placement)
+    }
+
     /// What it adds to the retained bytes of each of its rooms.
     #[must_use]
     pub fn retained_bytes(&self) -> usize {

@@ -154,6 +154,12 @@ impl<T: Clone> Stream<T> {
         }
     }
 
+    /// Whether everything after `since` is retained.
+    #[must_use]
+    pub fn retains_after(&self, since: u64) -> bool {
+        since >= self.offset - self.entries.len() as u64
+    }
+
     /// What came before the publication `before`, or all, newest first, at most `limit`.
     #[must_use]
     pub fn before(&self, before: Option<u64>, limit: usize) -> Page<T> {
@@ -349,6 +355,9 @@ mod tests {
             let page = stream.after(since, limit);
             assert_eq!(page.more, later.len() > limit, "seed {seed}");
             assert_eq!(page.items, later[..limit.min(later.len())], "seed {seed}");
+
+            let is_retained = since >= model.gone as u64;
+            assert_eq!(stream.retains_after(since), is_retained, "seed {seed}");
 
             let mut earlier = model.retained(0, since);
             earlier.reverse();

@@ -71,6 +71,18 @@ pub enum Counter {
     SlowConsumersClosed,
     /// Messages dropped unsent because their session was closed as a slow consumer.
     MessagesDropped,
+    /// Publications dropped unsent by the policy drop_oldest, once per session.
+    OldestDropped,
+    /// Publications not sent by the policy latest because a newer one replaced them, once per session.
+    LatestReplaced,
+    /// Times a session fell behind in a room whose policy is lag or latest.
+    FellBehind,
+    /// Publications sent to sessions that were behind, once per session.
+    Refilled,
+    /// Sessions closed with 4000 because what they had still to get had left the history.
+    LagClosedGone,
+    /// Sessions closed with 4002 because a stream they were behind in began anew.
+    LagClosedReset,
     /// Times reading from a peer paused because it did not read its answers.
     OutboxPauses,
     /// Sessions closed because the peer broke the WebSocket protocol.
@@ -281,6 +293,36 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::MessagesDropped,
         "kinglet_messages_dropped_total",
         "Messages dropped unsent because their session was closed as a slow consumer.",
+    ),
+    (
+        Counter::OldestDropped,
+        "kinglet_oldest_dropped_total",
+        "Publications dropped unsent by the policy drop_oldest, once per session.",
+    ),
+    (
+        Counter::LatestReplaced,
+        "kinglet_latest_replaced_total",
+        "Publications not sent by the policy latest because a newer one replaced them, once per session.",
+    ),
+    (
+        Counter::FellBehind,
+        "kinglet_fell_behind_total",
+        "Times a session fell behind in a room whose policy is lag or latest.",
+    ),
+    (
+        Counter::Refilled,
+        "kinglet_refilled_total",
+        "Publications sent to sessions that were behind, once per session.",
+    ),
+    (
+        Counter::LagClosedGone,
+        "kinglet_lag_closed_gone_total",
+        "Sessions closed with 4000 because what they had still to get had left the history.",
+    ),
+    (
+        Counter::LagClosedReset,
+        "kinglet_lag_closed_reset_total",
+        "Sessions closed with 4002 because a stream they were behind in began anew.",
     ),
     (
         Counter::OutboxPauses,

@@ -1,7 +1,8 @@
 //! A publication into the outboxes of this shard's members.
 //!
 //! The hot path of the server: one lookup, one bound check and one reference per member; the
-//! frame is encoded at most once per dialect and set of rooms, and only if somebody gets it.
+//! frame is encoded at most once per dialect and set of rooms, and only if somebody gets it. For
+//! whom it does not fit is noted and left to [`crate::shard::slow`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,135 +13,151 @@ use crate::base::slab::GenerationalSlab;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Placement, RoomSet};
-use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
-use crate::shard::outbox::OutboxLimits;
+use crate::shard::Hub;
+use crate::shard::outbox::{Keep, OutboxLimits};
 use crate::shard::peer::Peer;
-use crate::shard::rooms::LocalRooms;
-use crate::shard::{Hub, websocket};
-use crate::wire::websocket::close as code;
+use crate::shard::rooms::{LocalRooms, Member};
+use crate::shard::slow::{self, Places, Remedy};
 
 pub(super) fn deliver(
-    delivery: &Delivery,
+    delivery: &Arc<Delivery>,
     peers: &mut GenerationalSlab<Peer>,
     hub: &mut Hub,
     now: Now,
 ) {
+    let publication = delivery.publication();
     let mut round = Round {
         delivery,
-        sequence: delivery.publication().sequence,
-        except: &delivery.publication().except,
+        sequence: publication.sequence,
+        except: &publication.except,
         limits: hub.outbox_limits,
         dirty: &mut hub.dirty,
         slow: Vec::new(),
     };
-    match &*delivery.publication().placements {
-        [placement] => round.through_one_room(placement, &hub.rooms, peers),
-        placements => round.through_several_rooms(placements, &hub.rooms, peers),
+    match &*publication.placements {
+        [placement] => {
+            if let Some(local) = hub.rooms.hear(placement, delivery, now.mono) {
+                round.through_one_room(local.members(), peers);
+            }
+        }
+        placements => round.through_several_rooms(placements, &mut hub.rooms, peers, now),
     }
-    for id in round.slow {
+    for (id, places) in round.slow {
         if let Some(peer) = peers.get_mut(id) {
-            close_slow(peer, id, hub, now);
+            slow::overflow(peer, id, delivery, places, hub, now);
         }
     }
 }
 
 /// One publication on its way through this shard.
 struct Round<'a> {
-    delivery: &'a Delivery,
+    delivery: &'a Arc<Delivery>,
     sequence: u64,
     except: &'a [SessionId],
     limits: OutboxLimits,
     dirty: &'a mut Vec<PeerId>,
-    /// Members that are too far behind for it.
-    slow: Vec<PeerId>,
+    /// Members for whom it does not fit, with the rooms that they are in.
+    slow: Vec<(PeerId, Places)>,
+}
+
+/// The frame for all members who are in the same rooms of a publication.
+struct Offer {
+    set: RoomSet,
+    frame: Arc<Frame>,
+    /// What an outbox may hold that takes it without a further look.
+    limits: OutboxLimits,
+    keep: Keep,
 }
 
 impl Round<'_> {
-    fn through_one_room(
-        &mut self,
-        placement: &Placement,
-        rooms: &LocalRooms,
-        peers: &mut GenerationalSlab<Peer>,
-    ) {
-        let Some(local) = rooms.find(&placement.room) else {
-            return;
-        };
-        let mut frame: Option<Arc<Frame>> = None;
-        for member in local.members() {
+    fn through_one_room(&mut self, members: &[Member], peers: &mut GenerationalSlab<Peer>) {
+        let mut offer: Option<Offer> = None;
+        for member in members {
             let Some(slot) = member.hears(self.sequence) else {
                 continue;
             };
             let Some((id, peer)) = peers.at_slot(slot) else {
                 continue;
             };
-            let frame = frame.get_or_insert_with(|| self.delivery.native_frame(RoomSet::FIRST));
-            self.offer(peer, id, frame);
+            let offer = offer.get_or_insert_with(|| self.offer_to(RoomSet::FIRST));
+            self.offer(peer, id, offer);
         }
     }
 
     fn through_several_rooms(
         &mut self,
         placements: &[Placement],
-        rooms: &LocalRooms,
+        rooms: &mut LocalRooms,
         peers: &mut GenerationalSlab<Peer>,
+        now: Now,
     ) {
         // Ordered, so that the same seed writes in the same order.
-        let mut sets: BTreeMap<u32, RoomSet> = BTreeMap::new();
+        let mut places: BTreeMap<u32, Places> = BTreeMap::new();
         for (index, placement) in placements.iter().enumerate() {
-            let Some(local) = rooms.find(&placement.room) else {
+            let Some(local) = rooms.hear(placement, self.delivery, now.mono) else {
                 continue;
             };
-            let members = local.members().iter();
-            for slot in members.filter_map(|member| member.hears(self.sequence)) {
-                let set = sets.entry(slot).or_default();
-                *set = set.with(index);
+            for member in local.members() {
+                let lags = member.lags();
+                let Some(slot) = lags.or_else(|| member.hears(self.sequence)) else {
+                    continue;
+                };
+                let places = places.entry(slot).or_default();
+                places.set = places.set.with(index);
+                places.is_behind |= lags.is_some();
             }
         }
         // Each distinct set is asked for once, however many are in it.
-        let mut frames: BTreeMap<RoomSet, Arc<Frame>> = BTreeMap::new();
-        for (slot, set) in sets {
+        let mut offers: BTreeMap<RoomSet, Offer> = BTreeMap::new();
+        for (slot, places) in places {
             let Some((id, peer)) = peers.at_slot(slot) else {
                 continue;
             };
-            let frame = frames
-                .entry(set)
-                .or_insert_with(|| self.delivery.native_frame(set));
-            self.offer(peer, id, frame);
+            if places.is_behind {
+                if self.is_for(peer) {
+                    self.slow.push((id, places));
+                }
+                continue;
+            }
+            let set = places.set;
+            let offer = offers.entry(set).or_insert_with(|| self.offer_to(set));
+            self.offer(peer, id, offer);
         }
     }
 
-    fn offer(&mut self, peer: &mut Peer, id: PeerId, frame: &Arc<Frame>) {
-        let Some(session) = peer.open_session() else {
-            return;
-        };
-        if self.except.contains(&session.id) {
+    fn offer_to(&self, set: RoomSet) -> Offer {
+        let remedy = Remedy::of(self.delivery.publication(), set);
+        Offer {
+            set,
+            frame: self.delivery.native_frame(set),
+            limits: remedy.share(self.limits),
+            keep: remedy.keep(),
+        }
+    }
+
+    fn is_for(&self, peer: &mut Peer) -> bool {
+        let session = peer.open_session();
+        session.is_some_and(|session| !self.except.contains(&session.id))
+    }
+
+    fn offer(&mut self, peer: &mut Peer, id: PeerId, offer: &Offer) {
+        if !self.is_for(peer) {
             return;
         }
-        // Only who is behind can be too slow: until a write has left something over, a full queue
-        // shows no more than that much happened in one turn, and that is bounded by its mail.
-        let is_behind = peer.timers.is_set(Timer::Stall);
-        if is_behind && !peer.outbox.fits(frame.bytes().len(), &self.limits) {
-            self.slow.push(id);
+        // Only whose socket has left something over can be too slow: until then a full queue shows
+        // no more than that much happened in one turn, and that is bounded by its mail.
+        let is_slow = peer.timers.is_set(Timer::Stall);
+        if is_slow && !peer.outbox.fits(offer.frame.bytes().len(), &offer.limits) {
+            let (set, is_behind) = (offer.set, false);
+            self.slow.push((id, Places { set, is_behind }));
             return;
         }
-        peer.outbox.push_shared(Arc::clone(frame));
+        peer.outbox
+            .push_shared(Arc::clone(&offer.frame), offer.keep);
         if !peer.dirty {
             peer.dirty = true;
             self.dirty.push(id);
         }
     }
-}
-
-/// Policy `close`: what the member has not begun to read is dropped and it is told why.
-fn close_slow(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
-    hub.counters.increment(Counter::SlowConsumersClosed);
-    let dropped = peer.outbox.clear_unstarted();
-    hub.counters.add(Counter::MessagesDropped, dropped as u64);
-    websocket::close(peer, id, code::SLOW_CONSUMER, "slow consumer", hub, now);
-    // Its socket takes nothing at the moment; the write timeout says how long it may stay so.
-    let timeout = hub.live.config.limits.write_timeout;
-    peer.timers.set(Timer::Stall, timeout, now.mono);
-    hub.touch(peer, id);
-    hub.arm(peer, id);
 }

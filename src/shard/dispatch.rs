@@ -11,6 +11,7 @@ use crate::bus::job::Answer;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+use crate::shard::refill::refill;
 use crate::shard::{AfterWrite, Hub, http, websocket};
 
 /// What a conversation made of its input.
@@ -163,19 +164,22 @@ pub(super) fn wrote(
     let completed = peer.outbox.wrote(taken);
     hub.counters.add(Counter::BytesSent, taken as u64);
     hub.counters.add(Counter::MessagesSent, completed as u64);
-    if !peer.outbox.is_empty() {
+    if !peer.outbox.is_empty() || peer.is_behind() {
         // Each byte taken earns the peer another full write timeout.
         if taken > 0 || !peer.timers.is_set(Timer::Stall) {
             let timeout = hub.live.config.limits.write_timeout;
             peer.timers.set(Timer::Stall, timeout, now.mono);
         }
-        let limits = hub.outbox_limits;
-        if peer.outbox.messages() * 2 <= limits.messages && peer.outbox.bytes() * 2 <= limits.bytes
-        {
+        if peer.outbox.is_within(2, &hub.outbox_limits) {
             resume(peer, id, Pause::Outbox, hub, now);
         }
+        if peer.outbox.is_within(4, &hub.outbox_limits) {
+            refill(peer, id, hub, now);
+        }
         hub.arm(peer, id);
-        return AfterWrite::More;
+        if !peer.outbox.is_empty() {
+            return AfterWrite::More;
+        }
     }
     peer.timers.clear(Timer::Stall);
     if hub.draining && peer.stage == Stage::Serving && peer.is_resting() {

@@ -39,7 +39,7 @@ pub(super) fn receive(
     let Conversation::Http(http) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
-    if !peer.outbox.fits(0, &hub.outbox_limits) {
+    if !peer.outbox.takes(0, &hub.outbox_limits) {
         // A client that does not read its answers gets no new ones until it does.
         hub.counters.increment(Counter::OutboxPauses);
         peer.pause = Some(Pause::Outbox);

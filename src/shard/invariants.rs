@@ -8,6 +8,7 @@ use crate::base::limits;
 use crate::base::network::client_key;
 use crate::protocol::timers::Timer;
 use crate::shard::Shard;
+use crate::shard::behind::Behind;
 use crate::shard::deadlines::UNARMED;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
 
@@ -67,6 +68,10 @@ impl Shard {
         let timers = &peer.timers;
         let waits = peer.dirty || timers.is_set(Timer::Stall) || timers.is_set(Timer::Linger);
         assert!(peer.outbox.is_empty() || waits, "who writes? {peer:?}");
+        assert!(
+            !peer.is_behind() || !peer.outbox.is_empty(),
+            "who refills? {peer:?}"
+        );
         match peer.pause {
             Some(Pause::Rate) => assert!(timers.is_set(Timer::Resume), "{peer:?}"),
             Some(Pause::Outbox) => assert!(!peer.outbox.is_empty(), "{peer:?}"),
@@ -84,6 +89,7 @@ impl Shard {
         match &peer.conversation {
             Conversation::Socket(peer) if !peer.socket.is_open() => {
                 assert!(peer.session.memberships.is_empty(), "{peer:?}");
+                assert!(peer.session.behind.is_empty(), "{peer:?}");
             }
             Conversation::Socket(_) | Conversation::Http(_) | Conversation::Refused => {}
         }
@@ -92,6 +98,7 @@ impl Shard {
     fn check_rooms(&self) {
         let hub = &self.hub;
         let mut members: BTreeMap<&str, u32> = BTreeMap::new();
+        let mut behind: Vec<Behind> = Vec::new();
         for (id, peer) in self.peers.iter() {
             let Conversation::Socket(socket) = &peer.conversation else {
                 continue;
@@ -105,8 +112,17 @@ impl Shard {
                 let name = room.map_or("", |room| room.name.as_str());
                 *members.entry(name).or_default() += 1;
             }
+            let entries = socket.session.behind.entries();
+            for (place, entry) in entries.iter().enumerate() {
+                let is_member = socket.session.memberships.contains(&entry.membership);
+                let mut before = entries.iter().take(place);
+                let is_second = before.any(|other| other.membership == entry.membership);
+                assert!(is_member && !is_second, "{id}: {entries:?}");
+            }
+            behind.extend(entries);
         }
         hub.rooms.check_invariants(&members);
+        hub.rooms.check_behind(&behind);
         let rooms = &hub.services.rooms;
         let counted = rooms.members_on(hub.shard);
         let recounted = members

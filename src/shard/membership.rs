@@ -24,6 +24,7 @@ use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::peer::{Peer, Session};
+use crate::shard::rooms::Membership;
 use crate::shard::{Hub, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
@@ -122,10 +123,12 @@ pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &m
 
 /// Ends one membership, if there is one.
 fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
-    let Some(index) = hub.rooms.position(room, &session.memberships) else {
+    let memberships = session.memberships.iter().copied();
+    let Some(index) = hub.rooms.position(room, memberships) else {
         return false;
     };
-    let membership = session.memberships.swap_remove(index);
+    let membership = change(session, |memberships| memberships.swap_remove(index));
+    hub.stop_waiting(session, membership);
     if let Some(left) = hub.rooms.remove(membership) {
         hub.services.rooms.leave(&left, hub.shard);
     }
@@ -209,14 +212,15 @@ fn enter(
 ) -> Result<(Position, Missed), Fault> {
     let known = hub
         .rooms
-        .position(name, &session.memberships)
+        .position(name, session.memberships.iter().copied())
         .and_then(|index| session.memberships.get(index).copied());
     if let Some((membership, room)) = known.and_then(|known| Some((known, hub.rooms.room(known)?)))
     {
         let looked = hub.services.rooms.look(room, since, now);
         if since.is_some() {
             // The reply tells a position, with everything up to it or with nothing; what of that
-            // still waits in the mailbox must not come behind it.
+            // still waits in the mailbox must not come behind it, nor what it was behind with.
+            hub.stop_waiting(session, membership);
             hub.rooms.rejoin(membership, looked.sequence);
         }
         return Ok((looked.position, looked.missed));
@@ -234,16 +238,30 @@ fn enter(
         .rooms
         .join(name, hub.shard, since, now)
         .map_err(|fault| room_fault(&fault, &hub.counters))?;
-    session
-        .memberships
-        .push(hub.rooms.add(&joined.room, id, joined.sequence));
+    let membership = hub.rooms.add(&joined.room, id, joined.sequence);
+    change(session, |memberships| memberships.push(membership));
     Ok((joined.position, joined.missed))
 }
 
+fn change<T>(session: &mut Session, change: impl FnOnce(&mut Vec<Membership>) -> T) -> T {
+    let mut memberships = std::mem::take(&mut session.memberships).into_vec();
+    let outcome = change(&mut memberships);
+    session.memberships = memberships.into_boxed_slice();
+    outcome
+}
+
 impl Hub {
+    /// Forgets what a membership is behind with, if it is.
+    fn stop_waiting(&mut self, session: &mut Session, membership: Membership) {
+        if let Some(behind) = session.behind.remove(membership) {
+            self.rooms.catch_up(&behind);
+        }
+    }
+
     /// Ends all memberships of a session.
     pub(super) fn leave_all(&mut self, session: &mut Session) {
         for membership in std::mem::take(&mut session.memberships) {
+            self.stop_waiting(session, membership);
             if let Some(room) = self.rooms.remove(membership) {
                 self.services.rooms.leave(&room, self.shard);
             }

@@ -13,6 +13,7 @@
 //! Invariants: nothing here reads a clock or a socket; no peer is removed before the end of the
 //! turn; every peer with something to send stands in `dirty` once or waits for its socket.
 
+mod behind;
 mod credentials;
 mod deadlines;
 mod deliver;
@@ -22,11 +23,14 @@ mod http;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
 mod jobs;
+mod latest;
 mod manage;
 mod membership;
 mod outbox;
 mod peer;
+mod refill;
 mod rooms;
+mod slow;
 mod timeouts;
 mod websocket;
 
@@ -53,6 +57,7 @@ use crate::shard::drain::Drain;
 use crate::shard::jobs::Jobs;
 use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
+use crate::shard::refill::Refills;
 use crate::shard::rooms::LocalRooms;
 
 /// The state of one shard.
@@ -86,6 +91,7 @@ struct Hub {
     refusals: usize,
     draining: bool,
     outbox_limits: OutboxLimits,
+    refills: Refills,
 }
 
 /// What the shell does after a write.
@@ -109,8 +115,8 @@ impl Shard {
             peers: GenerationalSlab::default(),
             hub: Hub {
                 shard: id,
+                rooms: LocalRooms::new(Arc::clone(&counters)),
                 counters,
-                rooms: LocalRooms::default(),
                 deadlines: Deadlines::default(),
                 rng,
                 dirty: Vec::new(),
@@ -121,6 +127,7 @@ impl Shard {
                 draining: false,
                 outbox_limits: OutboxLimits::of(&live.config.limits),
                 live,
+                refills: Refills::default(),
                 services,
             },
             drain: None,
@@ -276,7 +283,7 @@ impl Shard {
         });
     }
 
-    /// Does what is due at `now`: timeouts, and closes of a drain.
+    /// Does what is due at `now`: timeouts, publications that were held back, closes of a drain.
     pub fn fire(&mut self, now: Now) {
         let tick = Tick::reached(now.mono);
         while let Some((due, peers)) = self.hub.deadlines.take_due(tick) {
@@ -289,6 +296,9 @@ impl Shard {
                 }
             }
         }
+        while let Some(delivery) = self.hub.rooms.take_due(now.mono) {
+            deliver::deliver(&delivery, &mut self.peers, &mut self.hub, now);
+        }
         drain::step(self, now);
     }
 
@@ -297,10 +307,8 @@ impl Shard {
     pub fn next_deadline(&self) -> Option<Mono> {
         let timers = self.hub.deadlines.next().map(Tick::begins);
         let drain = self.drain.as_ref().and_then(Drain::next);
-        match (timers, drain) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
-        }
+        let held = self.hub.rooms.next_due();
+        [timers, drain, held].into_iter().flatten().min()
     }
 
     /// The next job for the workers.
@@ -364,8 +372,10 @@ impl Shard {
         })
     }
 
-    /// Removes the peers that ended and tells which; their sockets are to be closed.
+    /// Removes the peers that ended and tells which; their sockets are to be closed. Nothing is
+    /// written in this turn after that.
     pub fn take_ended(&mut self, into: &mut Vec<PeerId>) {
+        self.hub.refills.clear();
         let mut ended = std::mem::take(&mut self.hub.ended);
         for id in ended.drain(..) {
             if let Some(mut peer) = self.peers.remove(id) {

@@ -2,11 +2,14 @@
 //!
 //! Bounded by count and bytes, which the caller checks before adding ([`Outbox::fits`]); an empty
 //! outbox takes one message of any size, and one that nothing was left over in takes the shared
-//! frames of a turn. Bytes of its own are gathered into one piece until a
-//! shared frame comes between. Invariant: an empty outbox owns no memory.
+//! frames of a turn. Bytes of its own are gathered into one piece until a shared frame comes
+//! between. Shared frames that may be dropped are in nobody's way: they make room for whatever
+//! else is to be sent ([`Outbox::make_room`]). Invariants: an empty outbox owns no memory; nothing
+//! that has begun to be written is dropped.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
 use crate::config::Limits;
@@ -26,16 +29,64 @@ struct Queue {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that the socket has taken.
     written: usize,
-    /// Bytes of all pieces that the socket has not taken.
-    bytes: usize,
-    /// Messages of all pieces, the one being written included.
-    messages: usize,
+    /// Bytes of all pieces that the socket has not taken, and their messages, the one being written
+    /// included.
+    all: Load,
+    /// What of that may be dropped; never what has begun to be written.
+    droppable: Load,
 }
 
+/// So many messages with so many bytes in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Load {
+    messages: usize,
+    bytes: usize,
+}
+
+impl Load {
+    fn of(frame: &Frame) -> Self {
+        Self {
+            messages: 1,
+            bytes: frame.bytes().len(),
+        }
+    }
+
+    /// Whether a message of `bytes` may be added; to nothing it always may.
+    fn takes(self, bytes: usize, limits: &OutboxLimits) -> bool {
+        self.messages == 0 || self.messages < limits.messages && self.bytes + bytes <= limits.bytes
+    }
+}
+
+impl AddAssign for Load {
+    fn add_assign(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+}
+
+impl SubAssign for Load {
+    fn sub_assign(&mut self, other: Self) {
+        self.messages -= other.messages;
+        self.bytes -= other.bytes;
+    }
+}
+
+/// Two words, which is what a waiting publication costs a session.
 #[derive(Debug)]
 enum Piece {
     Shared(Arc<Frame>),
+    /// A shared frame that may be dropped for a newer one.
+    Droppable(Arc<Frame>),
     Own(Box<Own>),
+}
+
+/// Whether a shared frame must be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It is sent, or the session is closed.
+    Always,
+    /// It may be dropped, whole, for a newer one.
+    UntilFull,
 }
 
 #[derive(Debug, Default)]
@@ -47,16 +98,29 @@ struct Own {
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(frame) => frame.bytes(),
+            Self::Shared(frame) | Self::Droppable(frame) => frame.bytes(),
             Self::Own(own) => &own.bytes,
         }
     }
 
     fn messages(&self) -> usize {
         match self {
-            Self::Shared(_) => 1,
+            Self::Shared(_) | Self::Droppable(_) => 1,
             Self::Own(own) => own.messages,
         }
+    }
+}
+
+impl Queue {
+    fn fits(&self, bytes: usize, limits: &OutboxLimits) -> bool {
+        self.all.takes(bytes, limits)
+    }
+
+    /// What has to be sent.
+    fn kept(&self) -> Load {
+        let mut kept = self.all;
+        kept -= self.droppable;
+        kept
     }
 }
 
@@ -78,6 +142,15 @@ impl OutboxLimits {
             bytes: limits.outbox_bytes,
         }
     }
+
+    /// One `part`-th of them, though never too little for a message.
+    #[must_use]
+    pub fn part(self, part: usize) -> Self {
+        Self {
+            messages: (self.messages / part).max(1),
+            bytes: self.bytes / part,
+        }
+    }
 }
 
 impl Outbox {
@@ -90,13 +163,13 @@ impl Outbox {
     /// Bytes the socket has not taken.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.bytes)
+        self.queue.as_ref().map_or(0, |queue| queue.all.bytes)
     }
 
     /// Messages that have not been written whole.
-    #[must_use]
+    #[cfg(test)]
     pub fn messages(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.messages)
+        self.queue.as_ref().map_or(0, |queue| queue.all.messages)
     }
 
     /// Whether a message of `bytes` may be added.
@@ -104,28 +177,85 @@ impl Outbox {
     pub fn fits(&self, bytes: usize, limits: &OutboxLimits) -> bool {
         match &self.queue {
             None => true,
-            Some(queue) => queue.messages < limits.messages && queue.bytes + bytes <= limits.bytes,
+            Some(queue) => queue.fits(bytes, limits),
         }
     }
 
-    /// Bytes that one more message may have: any number if the outbox is empty.
+    /// Whether a message of `bytes` may be added when nothing that may be dropped is in its way.
+    #[must_use]
+    pub fn takes(&self, bytes: usize, limits: &OutboxLimits) -> bool {
+        self.kept().takes(bytes, limits)
+    }
+
+    /// Whether what has to be sent is at most a `part`-th of `limits`.
+    #[must_use]
+    pub fn is_within(&self, part: usize, limits: &OutboxLimits) -> bool {
+        let kept = self.kept();
+        kept.messages * part <= limits.messages && kept.bytes * part <= limits.bytes
+    }
+
+    /// Bytes that one more message may have: any number if nothing has to be sent.
     #[must_use]
     pub fn space(&self, limits: &OutboxLimits) -> usize {
-        match &self.queue {
-            None => usize::MAX,
-            Some(queue) if queue.messages < limits.messages => {
-                limits.bytes.saturating_sub(queue.bytes)
-            }
-            Some(_) => 0,
+        match self.kept() {
+            Load { messages: 0, .. } => usize::MAX,
+            kept if kept.messages < limits.messages => limits.bytes.saturating_sub(kept.bytes),
+            _ => 0,
         }
+    }
+
+    fn kept(&self) -> Load {
+        let queue = self.queue.as_ref();
+        queue.map_or_else(Load::default, |queue| queue.kept())
     }
 
     /// Adds a shared frame by reference.
-    pub fn push_shared(&mut self, frame: Arc<Frame>) {
+    pub fn push_shared(&mut self, frame: Arc<Frame>, keep: Keep) {
         let queue = self.queue.get_or_insert_default();
-        queue.bytes += frame.bytes().len();
-        queue.messages += 1;
-        queue.pieces.push_back(Piece::Shared(frame));
+        let load = Load::of(&frame);
+        queue.all += load;
+        queue.pieces.push_back(match keep {
+            Keep::Always => Piece::Shared(frame),
+            Keep::UntilFull => {
+                queue.droppable += load;
+                Piece::Droppable(frame)
+            }
+        });
+    }
+
+    /// Drops the oldest frames that may be dropped, until a message of `bytes` fits into `limits`;
+    /// returns how many that were. `None`, and nothing dropped, if what is kept has no place for
+    /// it in `share`, which is at most `limits`.
+    pub fn make_room(
+        &mut self,
+        bytes: usize,
+        share: &OutboxLimits,
+        limits: &OutboxLimits,
+    ) -> Option<usize> {
+        if !self.takes(bytes, share) {
+            return None;
+        }
+        let Some(queue) = &mut self.queue else {
+            return Some(0);
+        };
+        let (mut dropped, mut place) = (0, 0);
+        while queue.droppable.messages > 0 && !queue.fits(bytes, limits) {
+            match queue.pieces.get(place) {
+                Some(Piece::Droppable(frame)) => {
+                    let load = Load::of(frame);
+                    queue.all -= load;
+                    queue.droppable -= load;
+                    queue.pieces.remove(place);
+                    dropped += 1;
+                }
+                Some(Piece::Shared(_) | Piece::Own(_)) => place += 1,
+                None => break,
+            }
+        }
+        if queue.pieces.is_empty() {
+            self.queue = None;
+        }
+        Some(dropped)
     }
 
     /// Adds one message whose bytes `write` appends.
@@ -140,8 +270,10 @@ impl Outbox {
             let before = own.bytes.len();
             write(&mut own.bytes);
             own.messages += 1;
-            queue.bytes += own.bytes.len() - before;
-            queue.messages += 1;
+            queue.all += Load {
+                messages: 1,
+                bytes: own.bytes.len() - before,
+            };
         }
     }
 
@@ -153,16 +285,19 @@ impl Outbox {
         let Some(queue) = &mut self.queue else {
             return 0;
         };
-        let before = queue.messages;
+        let before = queue.all.messages;
         let own = |piece: &&Piece| matches!(piece, Piece::Own(_));
         let keep = queue.pieces.iter().take_while(own).count();
         queue
             .pieces
             .truncate(keep.max(usize::from(queue.written > 0)));
         let bytes: usize = queue.pieces.iter().map(|piece| piece.bytes().len()).sum();
-        queue.messages = queue.pieces.iter().map(Piece::messages).sum();
-        queue.bytes = bytes - queue.written;
-        let forgotten = before - queue.messages;
+        queue.all = Load {
+            messages: queue.pieces.iter().map(Piece::messages).sum(),
+            bytes: bytes - queue.written,
+        };
+        queue.droppable = Load::default();
+        let forgotten = before - queue.all.messages;
         if queue.pieces.is_empty() {
             self.queue = None;
         }
@@ -197,13 +332,20 @@ impl Outbox {
             return 0;
         };
         debug_assert!(
-            taken <= queue.bytes,
+            taken <= queue.all.bytes,
             "a socket takes no more than it was given"
         );
-        queue.bytes = queue.bytes.saturating_sub(taken);
+        queue.all.bytes = queue.all.bytes.saturating_sub(taken);
         queue.written += taken;
         let mut completed = 0;
-        while let Some(piece) = queue.pieces.front() {
+        while let Some(piece) = queue.pieces.front_mut() {
+            if let Piece::Droppable(frame) = piece
+                && queue.written > 0
+            {
+                // What has begun must be finished.
+                queue.droppable -= Load::of(frame);
+                *piece = Piece::Shared(Arc::clone(frame));
+            }
             let length = piece.bytes().len();
             if queue.written < length {
                 break;
@@ -212,7 +354,7 @@ impl Outbox {
             completed += piece.messages();
             queue.pieces.pop_front();
         }
-        queue.messages -= completed;
+        queue.all.messages -= completed;
         if queue.pieces.is_empty() {
             self.queue = None;
         }
@@ -221,88 +363,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMITS: OutboxLimits = OutboxLimits {
-        messages: 3,
-        bytes: 100,
-    };
-
-    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        while !outbox.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 4];
-            let (count, total) = outbox.gather(&mut slices, step);
-            let bytes: Vec<u8> = slices
-                .iter()
-                .take(count)
-                .flat_map(|slice| slice.iter().copied())
-                .collect();
-            assert_eq!(bytes.len(), total);
-            assert!(total > 0 && total <= step);
-            all.extend_from_slice(&bytes);
-            outbox.wrote(total);
-        }
-        all
-    }
-
-    #[test]
-    fn bytes_come_out_in_order_whatever_the_socket_takes() {
-        for step in 1..40 {
-            let mut outbox = Outbox::default();
-            outbox.push_own(|out| out.extend_from_slice(b"one"));
-            outbox.push_own(|out| out.extend_from_slice(b"two"));
-            outbox.push_shared(Frame::text(b"shared"));
-            outbox.push_own(|out| out.extend_from_slice(b"three"));
-            assert_eq!(outbox.messages(), 4);
-            assert_eq!(outbox.bytes(), 3 + 3 + 8 + 5);
-            assert_eq!(drain(&mut outbox, step), b"onetwo\x81\x06sharedthree");
-            assert_eq!((outbox.messages(), outbox.bytes()), (0, 0));
-            assert!(outbox.queue.is_none(), "an empty outbox owns nothing");
-        }
-    }
-
-    #[test]
-    fn an_empty_outbox_takes_any_message_and_a_full_one_none() {
-        let mut outbox = Outbox::default();
-        assert!(outbox.fits(1000, &LIMITS));
-        outbox.push_own(|out| out.extend_from_slice(&[0; 1000]));
-        assert!(!outbox.fits(1, &LIMITS));
-        outbox.wrote(950);
-        assert!(outbox.fits(50, &LIMITS));
-        assert!(!outbox.fits(51, &LIMITS));
-        outbox.push_shared(Frame::text(b""));
-        outbox.push_shared(Frame::text(b""));
-        assert!(!outbox.fits(0, &LIMITS));
-    }
-
-    #[test]
-    fn clearing_keeps_the_message_that_has_begun() {
-        let mut outbox = Outbox::default();
-        outbox.push_shared(Frame::text(b"first"));
-        outbox.push_shared(Frame::text(b"second"));
-        outbox.wrote(2);
-        assert_eq!(outbox.clear_unstarted(), 1);
-        assert_eq!((outbox.messages(), outbox.bytes()), (1, 5));
-        outbox.push_own(|out| out.extend_from_slice(b"end"));
-        assert_eq!(drain(&mut outbox, 100), b"firstend");
-        outbox.push_shared(Frame::text(b"third"));
-        assert_eq!(outbox.clear_unstarted(), 1);
-        assert!(outbox.is_empty());
-    }
-
-    #[test]
-    fn clearing_keeps_what_stands_before_the_first_publication() {
-        let mut outbox = Outbox::default();
-        outbox.push_own(|out| out.extend_from_slice(&[b'a'; PIECE_BYTES]));
-        outbox.push_own(|out| out.extend_from_slice(b"101"));
-        outbox.push_shared(Frame::text(b"publication"));
-        outbox.push_own(|out| out.extend_from_slice(b"reply"));
-        outbox.wrote(10);
-        assert_eq!(outbox.clear_unstarted(), 2);
-        let left = PIECE_BYTES - 10 + 3;
-        assert_eq!((outbox.messages(), outbox.bytes()), (2, left));
-        assert!(drain(&mut outbox, left).ends_with(b"a101"));
-    }
-}
+mod tests;

@@ -15,6 +15,7 @@ use crate::domain::room::RoomName;
 use crate::protocol::http_exchange::HttpExchange;
 use crate::protocol::timers::{Tick, Timers};
 use crate::protocol::websocket::WebSocket;
+use crate::shard::behind::BehindIn;
 use crate::shard::deadlines::Armed;
 use crate::shard::outbox::Outbox;
 use crate::shard::rooms::Membership;
@@ -125,7 +126,10 @@ pub(super) struct Session {
     pub(super) owes_token: bool,
     pub(super) bucket: TokenBucket,
     pub(super) pauses: Pauses,
-    pub(super) memberships: Vec<Membership>,
+    /// Without room to grow, which most sessions never need.
+    pub(super) memberships: Box<[Membership]>,
+    /// Those in which it is behind; nothing for one that keeps up.
+    pub(super) behind: BehindIn,
     pub(super) connected_at: Wall,
     pub(super) identity: Identity,
     /// Rooms that only some sessions keep in mind.
@@ -197,6 +201,14 @@ impl Peer {
                 http.exchange.awaits_head() && self.tail.is_empty() && self.outbox.is_empty()
             }
             Conversation::Socket(_) | Conversation::Refused => false,
+        }
+    }
+
+    /// Whether it has a session that is behind in some room.
+    pub(super) fn is_behind(&self) -> bool {
+        match &self.conversation {
+            Conversation::Socket(peer) => !peer.session.behind.is_empty(),
+            Conversation::Http(_) | Conversation::Refused => false,
         }
     }
 

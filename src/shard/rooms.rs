@@ -1,23 +1,36 @@
 //! Which sessions of this shard are in which rooms.
 //!
 //! A member keeps its place in the room's list for as long as it stays, so leaving needs no
-//! search and moves nobody; free places are used again. Invariants: a member's place and the
-//! session's [`Membership`] name each other; a room is here exactly while it has members here.
+//! search and moves nobody; free places are used again. A member that is behind hears no mail; what
+//! it is sent instead is its session's business. Invariants: a member's place and the session's
+//! [`Membership`] name each other; a room is here exactly while it has members here; `due` names
+//! exactly the rooms that hold a publication back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use slab::Slab;
 
+use crate::base::clock::Mono;
 use crate::base::ids::PeerId;
 use crate::bus::room::Room;
+use crate::config::SlowConsumer;
+use crate::dialect::delivery::Delivery;
+use crate::dialect::publication::Placement;
 use crate::domain::room::RoomName;
+use crate::metrics::counters::Counters;
+use crate::metrics::names::Counter;
+use crate::shard::behind::{Behind, Wants};
+use crate::shard::latest::Latest;
 
 /// The rooms of one shard with their members.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LocalRooms {
     by_name: HashMap<RoomName, u32>,
     rooms: Slab<LocalRoom>,
+    /// Rooms that hold a publication back, by the moment it is due.
+    due: BTreeSet<(Mono, u32)>,
+    counters: Arc<Counters>,
 }
 
 /// One room's members on this shard.
@@ -28,6 +41,18 @@ pub struct LocalRoom {
     members: Vec<Member>,
     /// Places of `members` that nobody has.
     free: Vec<u32>,
+    heard: Heard,
+    /// In rooms whose policy is or was `latest`, once it is needed.
+    latest: Option<Box<Latest>>,
+}
+
+/// The newest publication that a room's members here were offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Its number among all publications.
+    pub sequence: u64,
+    /// Its offset in the room.
+    pub offset: u64,
 }
 
 /// A session's membership, as the session keeps it.
@@ -41,9 +66,13 @@ pub struct Membership {
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     slot: u32,
-    /// The sequence when it joined: what came up to there is not live for it.
+    /// The sequence when it joined: what came up to there is not live for it. [`BEHIND`] for one
+    /// who is behind, so that nothing is, and nobody else pays for asking.
     joined: u64,
 }
+
+/// No publication ever has this number.
+const BEHIND: u64 = u64::MAX;
 
 /// The slot of a place that nobody has.
 const NOBODY: u32 = u32::MAX;
@@ -54,13 +83,68 @@ impl Member {
     pub fn hears(&self, sequence: u64) -> Option<u32> {
         (self.slot != NOBODY && sequence > self.joined).then_some(self.slot)
     }
+
+    /// The member's slot, if it is behind.
+    #[must_use]
+    pub fn lags(&self) -> Option<u32> {
+        (self.slot != NOBODY && self.joined == BEHIND).then_some(self.slot)
+    }
 }
 
 impl LocalRooms {
-    /// The room of this name, if it has members here.
+    /// No rooms yet.
     #[must_use]
-    pub fn find(&self, name: &RoomName) -> Option<&LocalRoom> {
-        self.rooms.get(*self.by_name.get(name)? as usize)
+    pub fn new(counters: Arc<Counters>) -> Self {
+        Self {
+            by_name: HashMap::new(),
+            rooms: Slab::new(),
+            due: BTreeSet::new(),
+            counters,
+        }
+    }
+
+    /// The room of a placement, whose members are to be offered `delivery` now. `None` if it has no
+    /// members here, or holds the publication back; [`LocalRooms::take_due`] has it later then.
+    pub fn hear(
+        &mut self,
+        placement: &Placement,
+        delivery: &Arc<Delivery>,
+        now: Mono,
+    ) -> Option<&LocalRoom> {
+        let index = *self.by_name.get(&placement.room)?;
+        let local = self.rooms.get_mut(index as usize)?;
+        if placement.slow_consumer == SlowConsumer::Latest || local.latest.is_some() {
+            let due = local.pace(placement, delivery, &self.counters, now);
+            if let Some(due) = due.replaced {
+                self.due.remove(&(due, index));
+            }
+            if let Some(due) = due.held {
+                self.due.insert((due, index));
+                return None;
+            }
+        }
+        local.heard = Heard {
+            sequence: delivery.publication().sequence,
+            offset: placement.offset,
+        };
+        Some(local)
+    }
+
+    /// A publication that was held back and is due at `now`; it is to be delivered like mail.
+    pub fn take_due(&mut self, now: Mono) -> Option<Arc<Delivery>> {
+        let (due, index) = *self.due.first()?;
+        if due > now {
+            return None;
+        }
+        self.due.pop_first();
+        let latest = self.rooms.get_mut(index as usize)?.latest.as_mut()?;
+        latest.take_held().map(|held| held.delivery)
+    }
+
+    /// When [`LocalRooms::take_due`] has something.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Mono> {
+        self.due.first().map(|(due, _)| *due)
     }
 
     /// The room of a membership.
@@ -71,11 +155,58 @@ impl LocalRooms {
 
     /// Which of `memberships` is in the room of this name.
     #[must_use]
-    pub fn position(&self, name: &RoomName, memberships: &[Membership]) -> Option<usize> {
+    pub fn position(
+        &self,
+        name: &RoomName,
+        memberships: impl IntoIterator<Item = Membership>,
+    ) -> Option<usize> {
         let room = *self.by_name.get(name)?;
-        memberships
-            .iter()
-            .position(|membership| membership.room == room)
+        let mut memberships = memberships.into_iter();
+        memberships.position(|membership| membership.room == room)
+    }
+
+    /// The newest publication that the members of a membership's room were offered.
+    #[must_use]
+    pub fn heard(&self, membership: Membership) -> Heard {
+        let room = self.rooms.get(membership.room as usize);
+        room.map_or_else(Heard::default, |room| room.heard)
+    }
+
+    /// What members get that are behind in a membership's room and want the newest.
+    #[must_use]
+    pub fn newest(&self, membership: Membership) -> Option<&Arc<Delivery>> {
+        let room = self.rooms.get(membership.room as usize)?;
+        room.latest.as_ref()?.newest()
+    }
+
+    /// Makes no mail live for a member from `delivery` on, which it is not sent either.
+    pub fn fall_behind(&mut self, behind: &Behind, delivery: &Arc<Delivery>) {
+        let Membership { room, place } = behind.membership;
+        let Some(local) = self.rooms.get_mut(room as usize) else {
+            return;
+        };
+        if let Some(member) = local.members.get_mut(place as usize) {
+            member.joined = BEHIND;
+        }
+        match behind.wants {
+            Wants::Newest => local.latest.get_or_insert_default().fall_behind(delivery),
+            Wants::After(_) => {}
+        }
+    }
+
+    /// Makes the mail live again for a member that was behind.
+    pub fn catch_up(&mut self, behind: &Behind) {
+        let Membership { room, place } = behind.membership;
+        let Some(local) = self.rooms.get_mut(room as usize) else {
+            return;
+        };
+        if let Some(member) = local.members.get_mut(place as usize) {
+            member.joined = local.heard.sequence;
+        }
+        match (behind.wants, &mut local.latest) {
+            (Wants::Newest, Some(latest)) => latest.catch_up(),
+            (Wants::Newest, None) | (Wants::After(_), _) => {}
+        }
     }
 
     /// Adds `peer` to a room it is not in; mail after the sequence `joined` is live for it.
@@ -87,6 +218,8 @@ impl LocalRooms {
                     room: Arc::clone(room),
                     members: Vec::new(),
                     free: Vec::new(),
+                    heard: Heard::default(),
+                    latest: None,
                 };
                 // Rooms here are fewer than peers times rooms per session, far below 2^32.
                 let index = u32::try_from(self.rooms.insert(local)).unwrap_or(u32::MAX);
@@ -130,6 +263,9 @@ impl LocalRooms {
         }
         let local = self.rooms.try_remove(membership.room as usize)?;
         self.by_name.remove(&local.room.name);
+        if let Some(held) = local.latest.and_then(|mut latest| latest.take_held()) {
+            self.due.remove(&(held.due, membership.room));
+        }
         Some(local.room)
     }
 }
@@ -165,6 +301,48 @@ impl LocalRooms {
             assert_eq!(count.as_ref(), members.get(name.as_str()));
         }
     }
+
+    /// Compares the members that are behind with the entries of all sessions.
+    ///
+    /// # Panics
+    /// When they differ, an entry has caught up, or a publication is held back without a moment.
+    pub(super) fn check_behind(&self, entries: &[Behind]) {
+        let lagging = self.rooms.iter().map(|(_, room)| {
+            let members = room.members.iter();
+            members.filter(|member| member.lags().is_some()).count()
+        });
+        assert_eq!(lagging.sum::<usize>(), entries.len());
+        let mut newest: HashMap<u32, u32> = HashMap::new();
+        for Behind { membership, wants } in entries {
+            let room = self.rooms.get(membership.room as usize);
+            let member = room.and_then(|room| room.members.get(membership.place as usize));
+            assert!(member.is_some_and(|member| member.lags().is_some()));
+            match wants {
+                Wants::Newest => *newest.entry(membership.room).or_default() += 1,
+                Wants::After(position) => {
+                    assert!(position.offset < self.heard(*membership).offset);
+                }
+            }
+        }
+        let mut due = BTreeSet::new();
+        for (index, room) in &self.rooms {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            if let Some(latest) = &room.latest {
+                let counted = newest.get(&index).copied().unwrap_or_default();
+                assert_eq!(latest.check_behind(), counted);
+                due.extend(latest.due().map(|due| (due, index)));
+            }
+        }
+        assert_eq!(self.due, due);
+    }
+}
+
+/// What became of the publications of a room that waits for its interval to pass.
+struct Paced {
+    /// When the one was due that will not be sent.
+    replaced: Option<Mono>,
+    /// When the new one is due; `None` if that is now.
+    held: Option<Mono>,
 }
 
 impl LocalRoom {
@@ -172,5 +350,44 @@ impl LocalRoom {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Lets a publication take the place of those that wait, and perhaps wait itself.
+    ///
+    /// One to several rooms never waits: a session that is in several of them gets it as one
+    /// message, and another room's members need not wait for this one's interval.
+    fn pace(
+        &mut self,
+        placement: &Placement,
+        delivery: &Arc<Delivery>,
+        counters: &Counters,
+        now: Mono,
+    ) -> Paced {
+        let is_alone = delivery.publication().placements.len() == 1;
+        let interval = self.room.options().min_interval;
+        let waits =
+            is_alone && placement.slow_consumer == SlowConsumer::Latest && !interval.is_zero();
+        if waits {
+            self.latest.get_or_insert_default();
+        }
+        let members = self.members.len() - self.free.len();
+        let mut paced = Paced {
+            replaced: None,
+            held: None,
+        };
+        if let Some(latest) = &mut self.latest {
+            if let Some(held) = latest.take_held() {
+                paced.replaced = Some(held.due);
+                counters.add(Counter::LatestReplaced, members as u64);
+            }
+            if waits {
+                paced.held = latest.hold(delivery, interval, now);
+            }
+            if paced.held.is_none() {
+                let missed = latest.pass(delivery, now);
+                counters.add(Counter::LatestReplaced, u64::from(missed));
+            }
+        }
+        paced
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
+use crate::shard::behind::BehindIn;
 use crate::shard::dispatch::Flow;
 use crate::shard::membership::Asked;
 use crate::shard::peer::{Asides, Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
@@ -49,7 +50,8 @@ pub(super) fn open(
         owes_token: false,
         bucket: TokenBucket::default(),
         pauses: Pauses::default(),
-        memberships: Vec::new(),
+        memberships: Box::default(),
+        behind: BehindIn::default(),
         connected_at: now.wall,
         identity: opening.identity,
         asides: None,
@@ -126,7 +128,7 @@ pub(super) fn receive(
     let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
-    if !peer.outbox.fits(0, &hub.outbox_limits) && socket.is_open() {
+    if !peer.outbox.takes(0, &hub.outbox_limits) && socket.is_open() {
         // A peer that does not read its replies gets no new ones until it does.
         hub.counters.increment(Counter::OutboxPauses);
         peer.pause = Some(Pause::Outbox);
@@ -273,8 +275,11 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             let Some(session) = peer.open_session() else {
                 return;
             };
-            let is_member =
-                |room: &RoomName| hub.rooms.position(room, &session.memberships).is_some();
+            let memberships = &session.memberships;
+            let is_member = |room: &RoomName| {
+                let memberships = memberships.iter().copied();
+                hub.rooms.position(room, memberships).is_some()
+            };
             let asker = Asker {
                 session: session.id,
                 identity: &session.identity,

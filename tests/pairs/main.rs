@@ -6,10 +6,14 @@
 
 mod closing;
 mod drain;
+mod drop_oldest;
 mod handshake;
 mod heartbeat;
 mod http;
+mod lag;
+mod latest;
 mod messages;
+mod policies;
 mod random;
 mod rate;
 mod recovery;
@@ -67,4 +71,43 @@ fn assert_in_order(replies: &[Value]) {
 fn types(messages: &[Value]) -> Vec<&str> {
     let types = messages.iter().map(|message| message["type"].as_str());
     types.map(|kind| kind.unwrap_or("?")).collect()
+}
+
+/// A namespace for each policy, called after it; outboxes are small, so that they are full soon.
+const POLICIES: &str = "[limits]\nmessages_per_second = 0\noutbox_messages = 16\n\
+    [rooms.drop]\nslow_consumer = \"drop_oldest\"\n\
+    [rooms.latest]\nslow_consumer = \"latest\"\nhistory_count = 0\n\
+    [rooms.lag]\nslow_consumer = \"lag\"\nhistory_count = 300\n";
+
+/// A member of `rooms` whose socket holds little and who does not read, and its session's id.
+fn connect_slow(world: &mut World, rooms: &[&str]) -> (ClientId, String) {
+    let capacity = std::mem::replace(&mut world.conditions.capacity, 1000);
+    let id = world.open();
+    let rooms: Vec<String> = rooms.iter().map(|room| format!("room={room}")).collect();
+    let target = format!("/ws?{}", rooms.join("&"));
+    world.client(id).upgrade(&target, "kinglet.v1");
+    world.settle();
+    world.conditions.capacity = capacity;
+    let hello = world.client(id).take_json().remove(0);
+    world.client(id).appetite = Some(0);
+    (id, hello["session"].as_str().unwrap().to_owned())
+}
+
+/// Lets a client read to the end; returns what it got.
+fn read_on(world: &mut World, id: ClientId) -> Vec<Value> {
+    world.client(id).appetite = Some(500);
+    world.settle();
+    world.client(id).take_json()
+}
+
+/// Publishes the numbers of `range` to a room, one by one.
+fn publish_all(world: &mut World, publisher: ClientId, room: &str, range: std::ops::Range<u64>) {
+    for number in range {
+        ask(world, publisher, publish(room, number));
+    }
+}
+
+/// The numbers of `range` as the data of publications.
+fn numbers(range: std::ops::Range<u64>) -> Vec<Value> {
+    range.map(Value::from).collect()
 }

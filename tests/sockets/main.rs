@@ -11,6 +11,7 @@ mod http;
 mod http_limits;
 mod life;
 mod origin;
+mod policies;
 mod pressure;
 mod publishing;
 mod recovery;

@@ -20,12 +20,7 @@ use crate::wire::json::object::{Object, array, string};
 /// A live publication, as sessions in the rooms of `set` see it: the first of those rooms in the
 /// request's order is `room`, the others stand in `also`.
 pub fn publication(publication: &Publication, set: RoomSet, out: &mut Vec<u8>) {
-    let mut rooms = publication
-        .placements
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| set.contains(*index))
-        .map(|(_, placement)| placement);
+    let mut rooms = publication.placements_in(set);
     let Some(first) = rooms.next() else {
         debug_assert!(false, "a recipient is in at least one of the rooms");
         return;
