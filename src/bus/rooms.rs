@@ -10,8 +10,9 @@
 
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
+mod reading;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -21,14 +22,13 @@ use crate::base::ids::ShardId;
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Lost, Room, RoomState, RoomSummary, lock, retention};
+use crate::bus::room::{Room, RoomState, lock, retention};
 use crate::config::Namespaces;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
 use crate::domain::command::{Publish, Since};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
-use crate::domain::stream::Page;
 
 /// Locks over the table of rooms; a power of two, so that threads seldom meet.
 const STRIPES: usize = 64;
@@ -281,34 +281,6 @@ impl Rooms {
         }
     }
 
-    /// What a member that is behind missed after `position`, up to the offset `last`: at most
-    /// `limit` publications, and whether there are more.
-    ///
-    /// # Errors
-    /// Not all of it is there.
-    pub fn missed(
-        &self,
-        room: &Room,
-        position: &Position,
-        last: u64,
-        limit: usize,
-        now: Mono,
-    ) -> Result<Page<Arc<Publication>>, Lost> {
-        let mut state = room.state();
-        if *state.stream.epoch() != position.epoch {
-            return Err(Lost::Reset);
-        }
-        state.stream.expire(&retention(&room.options()), now);
-        if !state.stream.retains_after(position.offset) {
-            return Err(Lost::Gone);
-        }
-        let wanted = last.saturating_sub(position.offset);
-        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        let mut page = state.stream.after(position.offset, wanted.min(limit));
-        page.more = wanted > limit;
-        Ok(page)
-    }
-
     /// Takes one member of `shard` out of a room. The room stays until [`Rooms::sweep`] drops it.
     pub fn leave(&self, room: &Room, shard: ShardId) {
         let mut state = room.state();
@@ -330,27 +302,6 @@ impl Rooms {
         }
     }
 
-    /// A page of what a room retains; `None` if there is no such room.
-    #[must_use]
-    pub fn history(
-        &self,
-        name: &RoomName,
-        since: Option<u64>,
-        limit: usize,
-        reverse: bool,
-        now: Mono,
-    ) -> Option<(Position, Page<Arc<Publication>>)> {
-        let room = self.find(name)?;
-        let mut state = room.state();
-        state.stream.expire(&retention(&room.options()), now);
-        let page = if reverse {
-            state.stream.before(since, limit)
-        } else {
-            state.stream.after(since.unwrap_or(0), limit)
-        };
-        Some((state.position(), page))
-    }
-
     /// Forgets what a room retains and gives its stream a new epoch; `None` if there is no such
     /// room.
     pub fn clear_history(&self, name: &RoomName) -> Option<Position> {
@@ -359,43 +310,6 @@ impl Rooms {
         let mut state = room.state();
         state.stream.reset(epoch);
         Some(state.position())
-    }
-
-    /// What can be told of one room; `None` if there is no such room.
-    #[must_use]
-    pub fn summary(&self, name: &RoomName) -> Option<RoomSummary> {
-        Some(self.find(name)?.summary())
-    }
-
-    /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after `after`, by name, and
-    /// whether there are more. Looks at every room: for workers, not for shards.
-    #[must_use]
-    pub fn list(
-        &self,
-        prefix: &str,
-        after: &str,
-        limit: usize,
-        is_shown: impl Fn(&RoomName) -> bool,
-    ) -> (Vec<RoomSummary>, bool) {
-        let mut first: BTreeSet<RoomName> = BTreeSet::new();
-        for stripe in &self.stripes {
-            for name in lock(stripe).keys() {
-                let spelt = name.as_str();
-                if spelt.starts_with(prefix) && spelt > after && is_shown(name) {
-                    first.insert(name.clone());
-                    if first.len() > limit + 1 {
-                        first.pop_last();
-                    }
-                }
-            }
-        }
-        let more = first.len() > limit;
-        let rooms = first
-            .iter()
-            .take(limit)
-            .filter_map(|name| self.summary(name))
-            .collect();
-        (rooms, more)
     }
 
     /// Drops the unused rooms of one stripe (`turn` picks which): those that have had neither

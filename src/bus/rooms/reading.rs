@@ -1,0 +1,100 @@
+//! What can be read of rooms without changing them, but for what has aged out.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::base::clock::Mono;
+use crate::bus::room::{Lost, Room, RoomSummary, lock, retention};
+use crate::bus::rooms::Rooms;
+use crate::dialect::publication::Publication;
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
+use crate::domain::stream::Page;
+
+impl Rooms {
+    /// A page of what a room retains; `None` if there is no such room.
+    #[must_use]
+    pub fn history(
+        &self,
+        name: &RoomName,
+        since: Option<u64>,
+        limit: usize,
+        reverse: bool,
+        now: Mono,
+    ) -> Option<(Position, Page<Arc<Publication>>)> {
+        let room = self.find(name)?;
+        let mut state = room.state();
+        state.stream.expire(&retention(&room.options()), now);
+        let page = if reverse {
+            state.stream.before(since, limit)
+        } else {
+            state.stream.after(since.unwrap_or(0), limit)
+        };
+        Some((state.position(), page))
+    }
+
+    /// What a member that is behind missed after `position`, up to the offset `last`: at most
+    /// `limit` publications, and whether there are more.
+    ///
+    /// # Errors
+    /// Not all of it is there.
+    pub fn missed(
+        &self,
+        room: &Room,
+        position: &Position,
+        last: u64,
+        limit: usize,
+        now: Mono,
+    ) -> Result<Page<Arc<Publication>>, Lost> {
+        let mut state = room.state();
+        if *state.stream.epoch() != position.epoch {
+            return Err(Lost::Reset);
+        }
+        state.stream.expire(&retention(&room.options()), now);
+        if !state.stream.retains_after(position.offset) {
+            return Err(Lost::Gone);
+        }
+        let wanted = last.saturating_sub(position.offset);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        let mut page = state.stream.after(position.offset, wanted.min(limit));
+        page.more = wanted > limit;
+        Ok(page)
+    }
+
+    /// What can be told of one room; `None` if there is no such room.
+    #[must_use]
+    pub fn summary(&self, name: &RoomName) -> Option<RoomSummary> {
+        Some(self.find(name)?.summary())
+    }
+
+    /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after `after`, by name, and
+    /// whether there are more. Looks at every room: for workers, not for shards.
+    #[must_use]
+    pub fn list(
+        &self,
+        prefix: &str,
+        after: &str,
+        limit: usize,
+        is_shown: impl Fn(&RoomName) -> bool,
+    ) -> (Vec<RoomSummary>, bool) {
+        let mut first: BTreeSet<RoomName> = BTreeSet::new();
+        for stripe in &self.stripes {
+            for name in lock(stripe).keys() {
+                let spelt = name.as_str();
+                if spelt.starts_with(prefix) && spelt > after && is_shown(name) {
+                    first.insert(name.clone());
+                    if first.len() > limit + 1 {
+                        first.pop_last();
+                    }
+                }
+            }
+        }
+        let more = first.len() > limit;
+        let rooms = first
+            .iter()
+            .take(limit)
+            .filter_map(|name| self.summary(name))
+            .collect();
+        (rooms, more)
+    }
+}
