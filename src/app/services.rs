@@ -43,6 +43,16 @@ impl Live {
         };
         Ok(Self { config, authority })
     }
+
+    /// Promises no more connections than there can be; true if it had promised more.
+    pub fn limit_connections(&mut self, most: usize) -> bool {
+        let limit = &mut self.config.limits.connections;
+        let promised_more = limit.is_none_or(|wanted| wanted > most);
+        if promised_more {
+            *limit = Some(most);
+        }
+        promised_more
+    }
 }
 
 /// What every handler is given.
@@ -111,6 +121,16 @@ impl Services {
     #[must_use]
     pub fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes by another configuration from now on: rooms at once, shards between two pieces of
+    /// mail, what has begun to its end by the old one.
+    pub fn replace(&self, live: Live) {
+        let config = &live.config;
+        self.rooms
+            .reconfigure(config.rooms.clone(), config.limits.rooms);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        self.tell_shards(|| Mail::Reconfigure);
     }
 
     /// What a handler is given.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::arguments::ServeArguments;
 use crate::cli::{Exit, Failure, output};
-use crate::config::{self, Config, NamedFile, Sources, Warning};
+use crate::config::{self, Config, Fault, Faults, NamedFile, Reload, Sources, Warning};
 use crate::domain::token::Authority;
 
 /// What is read if no file is named and this one exists.
@@ -34,6 +34,8 @@ pub(super) struct Loaded {
     pub(super) warnings: Vec<Warning>,
     /// What had a say in it, for the operator.
     origin: String,
+    /// How it is read again.
+    pub(super) again: Again,
 }
 
 /// Reads everything that `serve` goes by.
@@ -41,34 +43,72 @@ pub(super) struct Loaded {
 /// # Errors
 /// All faults at once, one a line.
 pub(super) fn load(asked: ServeArguments) -> Result<Loaded, Failure> {
-    let file = read_file(asked.config.as_deref())?;
+    let path = asked.config.clone();
+    let file = read_file(path.as_deref()).map_err(Failure::Misuse)?;
     let flags = asked.flags();
-    // A variable that is not UTF-8 and ours is refused by its value; the others do not matter.
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .map(|(name, text)| (lossy(&name), lossy(&text)))
-        .collect();
+    let environment = environment();
     let origin = origin(
         file.as_ref(),
         &environment,
         flags != config::Flags::default(),
     );
-    let sources = Sources {
-        file: file
-            .as_ref()
-            .map(|(path, text)| (path.as_str(), text.as_str())),
-        environment: &environment,
-        flags: &flags,
-        files: read_named,
-    };
+    let sources = sources(file.as_ref(), &environment, &flags);
     let (config, warnings) =
         config::load(&sources).map_err(|faults| Failure::Misuse(faults.to_string()))?;
     let authority = Authority::new(&config.auth);
     authority.map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    // What was read must be there when it is read again; what was not there may come.
+    let path = path.or_else(|| file.as_ref().map(|_| PathBuf::from(DEFAULT_FILE)));
     Ok(Loaded {
         config,
         warnings,
         origin,
+        again: Again { path, flags },
     })
+}
+
+/// Where the configuration is read again.
+pub(super) struct Again {
+    path: Option<PathBuf>,
+    flags: config::Flags,
+}
+
+impl Again {
+    /// Reads it again, for a server that goes by `current`.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub(super) fn read(&self, current: &Config) -> Result<Reload, Faults> {
+        let file = read_file(self.path.as_deref()).map_err(|problem| {
+            let place = self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+            Faults(vec![Fault {
+                place: place.display().to_string(),
+                problem,
+            }])
+        })?;
+        let environment = environment();
+        config::reload(current, &sources(file.as_ref(), &environment, &self.flags))
+    }
+}
+
+fn environment() -> Vec<(String, String)> {
+    // A variable that is not UTF-8 and ours is refused by its value; the others do not matter.
+    std::env::vars_os()
+        .map(|(name, text)| (lossy(&name), lossy(&text)))
+        .collect()
+}
+
+fn sources<'a>(
+    file: Option<&'a (String, String)>,
+    environment: &'a [(String, String)],
+    flags: &'a config::Flags,
+) -> Sources<'a> {
+    Sources {
+        file: file.map(|(path, text)| (path.as_str(), text.as_str())),
+        environment,
+        flags,
+        files: read_named,
+    }
 }
 
 /// Reads a file that the configuration names.
@@ -120,13 +160,13 @@ fn origin(
 }
 
 /// The path, for messages, and the text of the file to use.
-fn read_file(named: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
+fn read_file(named: Option<&Path>) -> Result<Option<(String, String)>, String> {
     let path = named.map_or_else(|| PathBuf::from(DEFAULT_FILE), Path::to_owned);
     let shown = path.display().to_string();
     match read_text(&path) {
         Ok(text) => Ok(Some((shown, text))),
         Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::Misuse(format!("cannot read {shown}: {error}"))),
+        Err(error) => Err(format!("cannot read {shown}: {error}")),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
 use crate::config::{AuthMode, Config};
 use crate::runtime::logging::Logging;
+use crate::runtime::reload::Reader;
 use crate::runtime::server::{Outcome, Server};
 
 /// Serves until a signal ends it.
@@ -27,12 +28,14 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
             warning.problem
         );
     }
-    let ended = serve(loaded.config, &logging);
+    let again = loaded.again;
+    let reader = Box::new(move |current: &Config| again.read(current));
+    let ended = serve(loaded.config, reader, &logging);
     logging.finish();
     ended
 }
 
-fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
+fn serve(config: Config, reader: Reader, logging: &Logging) -> Result<Exit, Failure> {
     let access = Access::of(&config);
     let keys = config.auth.api_keys.iter();
     let admin_keys: Vec<String> = keys
@@ -40,7 +43,7 @@ fn serve(config: Config, logging: &Logging) -> Result<Exit, Failure> {
         .map(|key| key.name.clone())
         .collect();
     let live = Live::of(config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
-    let server = Server::start(live).map_err(|fault| Failure::Failed(fault.to_string()))?;
+    let server = Server::start(live, reader).map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
         log::info!(
             "listening address={address} version={}",

@@ -19,6 +19,7 @@ mod keys;
 mod namespaces;
 mod raw;
 mod reference;
+mod reload;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Se
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;
+pub use reload::{Reload, reload};
 pub use settings::{Config, Heartbeat, Limits, Log, Server};
 
 use raw::Raw;
@@ -98,11 +100,16 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// Every fault of every source at once.
 pub fn load(sources: &Sources<'_>) -> Result<(Config, Vec<Warning>), Faults> {
+    load_raw(sources).map(|(_, config, warnings)| (config, warnings))
+}
+
+/// The same, with what was written.
+fn load_raw(sources: &Sources<'_>) -> Result<(Raw, Config, Vec<Warning>), Faults> {
     let mut faults = Faults::default();
     let (raw, mut warnings) = Raw::gather(sources, &mut faults);
     let config = settings::meaning(&raw, sources, &mut faults, &mut warnings);
     if faults.0.is_empty() {
-        Ok((config, warnings))
+        Ok((raw, config, warnings))
     } else {
         Err(faults)
     }

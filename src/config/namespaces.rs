@@ -138,6 +138,26 @@ impl Namespaces {
         self.options(namespace)
     }
 
+    /// The namespaces whose options are not those in `other`; `default` stands for all that are
+    /// not named.
+    pub(super) fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let mut names: Vec<&str> = self
+            .named
+            .keys()
+            .chain(other.named.keys())
+            .map(|name| &**name)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| self.options(name) != other.options(name));
+        if let (Some(ours), Some(others)) = (&self.others, &other.others)
+            && ours != others
+        {
+            names.push(BASE);
+        }
+        names
+    }
+
     /// The names of the built-in and configured namespaces, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.named.keys().map(String::as_str)

@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace, variable};
+use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
 const SECTIONS: [(&str, &str); 8] = [
@@ -71,10 +72,14 @@ fn add_row<T>(key: &Key<T>, short: &str, full: &str, text: &mut String) {
     let (value, doc, variable) = (key.describe(), key.doc, variable(full));
     let zero = key.never_zero.map(|why| format!(" Never 0: {why}."));
     let zero = zero.unwrap_or_default();
+    let restart = match is_at_start(full) {
+        true => " A change waits for a restart.",
+        false => "",
+    };
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "| `{short}` | {value} | {default} | {doc}{zero} | `{variable}` |"
+        "| `{short}` | {value} | {default} | {doc}{zero}{restart} | `{variable}` |"
     );
 }
 

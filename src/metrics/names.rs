@@ -125,6 +125,10 @@ pub enum Counter {
     JobsWaited,
     /// Jobs that ended in a panic, which was caught and answered.
     HandlerPanics,
+    /// Configurations that were read again and are in force.
+    Reloads,
+    /// Configurations that were read again and had faults; the old one stayed.
+    ReloadsFailed,
     /// Log lines dropped because the queue was full or the log could not be written.
     LogLinesDropped,
 }
@@ -431,6 +435,16 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::HandlerPanics,
         "kinglet_handler_panics_total",
         "Jobs that ended in a panic, which was caught and answered.",
+    ),
+    (
+        Counter::Reloads,
+        "kinglet_reloads_total",
+        "Configurations that were read again and are in force.",
+    ),
+    (
+        Counter::ReloadsFailed,
+        "kinglet_reloads_failed_total",
+        "Configurations that were read again and had faults; the old one stayed.",
     ),
     (
         Counter::LogLinesDropped,

@@ -3,5 +3,6 @@
 
 pub mod logging;
 mod reactor;
+pub mod reload;
 pub mod server;
 pub(crate) mod workers;

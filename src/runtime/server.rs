@@ -25,6 +25,7 @@ use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
+use crate::runtime::reload::{Reader, Reloads};
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
 
@@ -34,6 +35,7 @@ pub struct Server {
     reactors: Vec<Reactor>,
     fleet: Arc<Fleet>,
     workers: Workers,
+    reloads: Reloads,
     services: Arc<Services>,
 }
 
@@ -83,12 +85,21 @@ const REACTOR_DESCRIPTORS: usize = 4;
 
 impl Server {
     /// Raises the descriptor limit, listens, takes over the signals and starts the workers.
+    /// `reader` reads the configuration again when SIGHUP asks for it.
     ///
     /// # Errors
     /// When an address is taken or the operating system refuses something.
-    pub fn start(mut live: Live) -> Result<Self, StartFault> {
+    pub fn start(mut live: Live, reader: Reader) -> Result<Self, StartFault> {
         let count = reactor_count(&live.config);
-        let refusals = clamp_connections(&mut live.config, count)?;
+        let written = live.config.clone();
+        let places = Places::of_descriptors(descriptor_limit::raise()?, count);
+        if live.limit_connections(places.connections) {
+            log::warn!(
+                "connections_clamped limit={} hint=\"raise the hard limit of open files \
+                 (ulimit -Hn) for more\"",
+                places.connections
+            );
+        }
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let (listeners, listening) = listen(&live.config.server.listen)?;
@@ -106,6 +117,7 @@ impl Server {
             clock.now(),
         ));
         let workers = Workers::start(workers_wanted, &services, clock)?;
+        let reloads = Reloads::start(reader, written, places.connections, &services)?;
         let seats: Vec<Seat> = (0..)
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
@@ -116,7 +128,8 @@ impl Server {
             listeners,
             signals,
             dealer: Dealer { seats },
-            refusals,
+            refusals: places.refusals,
+            reloader: reloads.reloader(),
             fleet: Arc::clone(&fleet),
         });
         let mut reactors = Vec::with_capacity(count);
@@ -137,6 +150,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            reloads,
             services,
         })
     }
@@ -157,6 +171,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            reloads,
             services,
         } = self;
         let mut reactors = reactors.into_iter();
@@ -178,6 +193,7 @@ impl Server {
             ended.is_complete &= other.is_complete;
         }
         workers.finish();
+        reloads.finish();
         log::info!(
             "shutdown_done complete={} sessions={} publications={} messages_sent={}",
             ended.is_complete,
@@ -232,25 +248,30 @@ fn poll_with_mailbox() -> io::Result<(Poll, Arc<Mailbox>)> {
     Ok((poll, Arc::new(mailbox)))
 }
 
-/// No more connections are promised than there are descriptors for. Returns how many refused ones
-/// may be told so at a time.
-fn clamp_connections(config: &mut Config, reactors: usize) -> io::Result<usize> {
-    let descriptors = usize::try_from(descriptor_limit::raise()?).unwrap_or(usize::MAX);
-    let refusals = (descriptors / 16).clamp(4, limits::REFUSALS);
-    let reserved = OWN_DESCRIPTORS
-        + REACTOR_DESCRIPTORS * reactors
-        + limits::RESERVED_DESCRIPTORS
-        + limits::RESERVED_CONNECTIONS
-        + refusals;
-    let most = descriptors.saturating_sub(reserved).max(1);
-    if config.limits.connections.is_none_or(|wanted| wanted > most) {
-        log::warn!(
-            "connections_clamped limit={most} descriptors={descriptors} \
-             hint=\"raise the hard limit of open files (ulimit -Hn) for more\""
-        );
-        config.limits.connections = Some(most);
+/// How many descriptors go where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Places {
+    /// Connections at most.
+    connections: usize,
+    /// Refused ones that may be told so at a time.
+    refusals: usize,
+}
+
+impl Places {
+    /// No more connections are promised than there are descriptors for.
+    fn of_descriptors(descriptors: u64, reactors: usize) -> Self {
+        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        let refusals = (descriptors / 16).clamp(4, limits::REFUSALS);
+        let reserved = OWN_DESCRIPTORS
+            + REACTOR_DESCRIPTORS * reactors
+            + limits::RESERVED_DESCRIPTORS
+            + limits::RESERVED_CONNECTIONS
+            + refusals;
+        Self {
+            connections: descriptors.saturating_sub(reserved).max(1),
+            refusals,
+        }
     }
-    Ok(refusals)
 }
 
 fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartFault> {

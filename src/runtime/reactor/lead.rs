@@ -19,6 +19,7 @@ use crate::runtime::logging::Logging;
 use crate::runtime::reactor::accept::Acceptor;
 use crate::runtime::reactor::deal::Dealer;
 use crate::runtime::reactor::fleet::Fleet;
+use crate::runtime::reload::Reloader;
 
 /// The signal pipe's number.
 pub(super) const SIGNALS: u32 = 1;
@@ -29,6 +30,7 @@ const LISTENERS: u32 = 2;
 pub(super) struct Lead {
     pub(super) acceptor: Acceptor,
     signals: SignalPipe,
+    reloader: Reloader,
     pub(super) fleet: Arc<Fleet>,
     drain: Draining,
     /// When rooms are looked at next.
@@ -43,6 +45,7 @@ pub(crate) struct LeadParts {
     pub(crate) dealer: Dealer,
     /// Refused connections that may be told so at a time.
     pub(crate) refusals: usize,
+    pub(crate) reloader: Reloader,
     pub(crate) fleet: Arc<Fleet>,
 }
 
@@ -69,6 +72,7 @@ impl Lead {
             signals,
             dealer,
             refusals,
+            reloader,
             fleet,
         } = parts;
         let acceptor = Acceptor::new(listeners, LISTENERS, dealer, refusals, registry)?;
@@ -77,6 +81,7 @@ impl Lead {
         Ok(Self {
             acceptor,
             signals,
+            reloader,
             fleet,
             drain: Draining::No,
             next_sweep: Mono::ZERO,
@@ -94,9 +99,7 @@ impl Lead {
         for signal in self.signals.drain() {
             match signal {
                 Signal::Terminate => self.terminate(services, registry),
-                Signal::Reload => log::warn!(
-                    "reload_ignored reason=\"this version reads its config at start only\""
-                ),
+                Signal::Reload => self.reloader.ask(),
                 Signal::ReopenLogs => {
                     if let Some(logging) = logging {
                         logging.reopen();

@@ -1,0 +1,126 @@
+//! What of a new configuration a running server can take, and what it cannot.
+//!
+//! Invariants: the result is the new configuration but for the rows of [`AT_START`], which stay as
+//! they are; each changed key is named once, as applied or as waiting for a restart.
+
+use super::key::{Key, Kind};
+use super::keys::KEYS;
+use super::raw::Raw;
+use super::settings::Config;
+use super::{Faults, Sources, Warning, load_raw};
+
+/// A new configuration as far as a running server can take it.
+#[derive(Debug)]
+pub struct Reload {
+    /// What to go by from now on.
+    pub config: Config,
+    /// What the operator should know all the same.
+    pub warnings: Vec<Warning>,
+    /// Keys whose new values are in `config`.
+    pub applied: Vec<String>,
+    /// Keys whose new values wait for a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// A key that is looked at when the server starts, and not again.
+struct AtStart {
+    key: &'static str,
+    is_same: fn(&Config, &Config) -> bool,
+    keep: fn(&mut Config, &Config),
+}
+
+/// Every such key.
+static AT_START: [AtStart; 6] = [
+    AtStart {
+        key: "server.listen",
+        is_same: |old, new| old.server.listen == new.server.listen,
+        keep: |new, old| new.server.listen.clone_from(&old.server.listen),
+    },
+    AtStart {
+        key: "server.reactors",
+        is_same: |old, new| old.server.reactors == new.server.reactors,
+        keep: |new, old| new.server.reactors = old.server.reactors,
+    },
+    AtStart {
+        key: "server.workers",
+        is_same: |old, new| old.server.workers == new.server.workers,
+        keep: |new, old| new.server.workers = old.server.workers,
+    },
+    // Sessions of the one mode mean nothing in the other.
+    AtStart {
+        key: "auth.mode",
+        is_same: |old, new| old.auth.mode == new.auth.mode,
+        keep: |new, old| new.auth.mode = old.auth.mode,
+    },
+    AtStart {
+        key: "limits.idempotency_keys",
+        is_same: |old, new| old.limits.idempotency_keys == new.limits.idempotency_keys,
+        keep: |new, old| new.limits.idempotency_keys = old.limits.idempotency_keys,
+    },
+    AtStart {
+        key: "log.file",
+        is_same: |old, new| old.log.file == new.log.file,
+        keep: |new, old| new.log.file.clone_from(&old.log.file),
+    },
+];
+
+/// Whether the key called `name` is looked at only when the server starts.
+pub(super) fn is_at_start(name: &str) -> bool {
+    AT_START.iter().any(|row| row.key == name)
+}
+
+/// Reads all sources again, for a server that goes by `current`.
+///
+/// # Errors
+/// Every fault of every source at once; nothing of it is to be used then.
+pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults> {
+    let (raw, written, warnings) = load_raw(sources)?;
+    let mut config = written.clone();
+    let mut needs_restart = Vec::new();
+    for row in &AT_START {
+        if !(row.is_same)(current, &written) {
+            needs_restart.push(row.key);
+            (row.keep)(&mut config, current);
+        }
+    }
+    let mut applied: Vec<String> = KEYS
+        .iter()
+        .filter(|key| !is_at_start(key.name) && differs(key, &raw, current))
+        .map(|key| key.name.to_owned())
+        .collect();
+    let auth = [
+        ("auth.keys", current.auth.keys == config.auth.keys),
+        (
+            "auth.api_keys",
+            current.auth.api_keys == config.auth.api_keys,
+        ),
+        ("auth.roles", current.auth.roles == config.auth.roles),
+    ];
+    let changed = auth.iter().filter(|(_, is_same)| !is_same);
+    applied.extend(changed.map(|(name, _)| (*name).to_owned()));
+    let namespaces = config.rooms.differing(&current.rooms);
+    applied.extend(namespaces.iter().map(|name| format!("rooms.{name}")));
+    Ok(Reload {
+        config,
+        warnings,
+        applied,
+        needs_restart,
+    })
+}
+
+/// Whether the value that `raw` gives to a key is not the one in force.
+fn differs(key: &Key<Config>, raw: &Raw, current: &Config) -> bool {
+    if matches!(key.kind, Kind::Tables(_)) {
+        // These are compared whole.
+        return false;
+    }
+    let value = match raw.values.get(key.name) {
+        Some(written) => Some(written.value.clone()),
+        None => format!("key = {}", key.default_literal())
+            .parse::<toml::Table>()
+            .ok()
+            .and_then(|mut table| table.remove("key")),
+    };
+    let mut probe = current.clone();
+    value.is_some_and(|value| key.apply(&mut probe, &value).is_ok() && probe != *current)
+}

@@ -1,0 +1,120 @@
+//! Reloading: on a thread of its own, because reading files can block.
+//!
+//! A reload is asked for by SIGHUP. The new configuration is read and checked whole before anything
+//! of it is used; if anything is wrong with it, the old one stays and every fault is in the log.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use crossbeam_channel::{Sender, bounded};
+
+use crate::app::services::{Live, Services};
+use crate::config::{Config, Faults, Reload};
+use crate::metrics::names::Counter;
+
+/// Reads the configuration again, for a server that goes by the one given.
+pub type Reader = Box<dyn Fn(&Config) -> Result<Reload, Faults> + Send>;
+
+/// The thread that reloads.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    asks: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// Where a reload is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Reloader(Sender<()>);
+
+impl Reloader {
+    /// Has the configuration read again soon; asking twice meanwhile is asking once.
+    pub(crate) fn ask(&self) {
+        // It is full when a reload waits already, which will see all that is written by now.
+        let _ = self.0.try_send(());
+    }
+}
+
+impl Reloads {
+    /// Starts the thread. `written` is the configuration as it was written, which the server goes
+    /// by but for at most `connections_max` connections.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(super) fn start(
+        reader: Reader,
+        written: Config,
+        connections_max: usize,
+        services: &Arc<Services>,
+    ) -> io::Result<Self> {
+        let (asks, asked) = bounded(1);
+        let services = Arc::clone(services);
+        let thread = thread::Builder::new()
+            .name("reload".to_owned())
+            .spawn(move || {
+                let mut written = written;
+                while asked.recv().is_ok() {
+                    if let Some(config) = reload(&reader, &written, connections_max, &services) {
+                        written = config;
+                    }
+                }
+            })?;
+        Ok(Self { asks, thread })
+    }
+
+    /// Where to ask.
+    pub(super) fn reloader(&self) -> Reloader {
+        Reloader(self.asks.clone())
+    }
+
+    /// Ends when all who could ask are gone.
+    pub(super) fn finish(self) {
+        drop(self.asks);
+        // A reload that panicked has nothing left to say.
+        let _ = self.thread.join();
+    }
+}
+
+/// Reloads once; returns with the configuration as written if it is in force now.
+fn reload(
+    reader: &Reader,
+    written: &Config,
+    connections_max: usize,
+    services: &Services,
+) -> Option<Config> {
+    let counters = services.counters_of_workers();
+    let read = reader(written).and_then(|reload| {
+        let live = Live::of(reload.config.clone())?;
+        Ok((reload, live))
+    });
+    let (reload, mut live) = match read {
+        Ok(read) => read,
+        Err(faults) => {
+            counters.increment(Counter::ReloadsFailed);
+            for fault in &faults.0 {
+                log::error!("reload_fault fault=\"{fault}\"");
+            }
+            log::error!(
+                "reload_refused faults={} meaning=\"nothing has changed\"",
+                faults.0.len()
+            );
+            return None;
+        }
+    };
+    live.limit_connections(connections_max);
+    log::set_max_level(live.config.log.level);
+    services.replace(live);
+    counters.increment(Counter::Reloads);
+    for warning in &reload.warnings {
+        log::warn!("config_warning problem=\"{warning}\"");
+    }
+    for key in &reload.needs_restart {
+        log::warn!("reload_waits key={key} hint=\"restart the server to apply it\"");
+    }
+    log::info!(
+        "reload_done applied=\"{}\" needs_restart=\"{}\"",
+        reload.applied.join(" "),
+        reload.needs_restart.join(" ")
+    );
+    Some(reload.config)
+}
