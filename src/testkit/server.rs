@@ -42,10 +42,22 @@ impl Server {
     /// When the binary does not start; with what it wrote to standard error.
     #[must_use]
     pub fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
+        let mut all = vec![("KINGLET_SERVER__LISTEN", "127.0.0.1:0")];
+        all.extend(settings);
+        Self::start_with(binary, &[], &all)
+    }
+
+    /// Starts `binary serve` with these further arguments and nothing in its environment but
+    /// `settings`; whoever calls sees to it that it listens on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// When the binary does not start; with what it wrote to standard error.
+    #[must_use]
+    pub fn start_with(binary: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(binary)
             .arg("serve")
+            .args(arguments)
             .env_clear()
-            .env("KINGLET_SERVER__LISTEN", "127.0.0.1:0")
             .envs(env::var(REACTORS).map(|count| ("KINGLET_SERVER__REACTORS", count)))
             .envs(settings.iter().copied())
             .stdin(Stdio::null())

@@ -15,6 +15,7 @@ mod policies;
 mod pressure;
 mod publishing;
 mod recovery;
+mod reload;
 mod rooms;
 mod slowloris;
 mod smuggling;
