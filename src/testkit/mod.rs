@@ -5,6 +5,7 @@
 //! it is in a released binary. Helpers panic where a test would have to fail anyway, so that tests
 //! read as what they check. Invariant: nothing outside this folder depends on it, but for tests.
 
+pub mod choices;
 pub mod client;
 pub mod link;
 pub mod oracles;

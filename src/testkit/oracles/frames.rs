@@ -2,38 +2,17 @@
 //!
 //! Invariant: every input makes a stream, of at most [`STREAM_BYTES_MAX`] and one frame.
 
+use crate::testkit::choices::Choices;
 use crate::testkit::oracles::reading::Received;
 use crate::wire::websocket::frame::{Opcode, masked_frame, unmask, write_header};
 
 /// Where a stream stops to grow: one message of each limit and some more.
 const STREAM_BYTES_MAX: usize = 160 * 1024;
 
-/// An input read from its front; past its end there are zeros.
-struct Source<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Source<'a> {
-    fn next(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().unwrap_or_default()
-    }
-
-    fn take(&mut self, count: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(count.min(self.rest.len()));
-        self.rest = rest;
-        taken
-    }
-
-    fn key(&mut self) -> [u8; 4] {
-        let byte = self.byte();
-        [byte, byte ^ 0x55, 0, !byte]
-    }
+/// A masking key with a zero in it.
+fn key(choices: &mut Choices<'_>) -> [u8; 4] {
+    let byte = choices.byte();
+    [byte, byte ^ 0x55, 0, !byte]
 }
 
 /// How a length is written.
@@ -48,10 +27,10 @@ enum LengthForm {
 /// are not. Each takes a byte that says what it is, one for its length, one for its masking key,
 /// and its payload.
 pub(super) fn chosen_frames(input: &[u8]) -> Vec<u8> {
-    let mut source = Source { rest: input };
+    let mut choices = Choices::new(input);
     let mut stream = Vec::new();
     let mut inside_message = false;
-    while let Some(choice) = source.next() {
+    while let Some(choice) = choices.next_byte() {
         if stream.len() > STREAM_BYTES_MAX {
             break;
         }
@@ -61,21 +40,21 @@ pub(super) fn chosen_frames(input: &[u8]) -> Vec<u8> {
             7 => LengthForm::Bits64,
             _ => LengthForm::Shortest,
         };
-        let length = usize::from(source.byte());
-        let key = source.key();
+        let length = usize::from(choices.byte());
+        let key = key(&mut choices);
         let kind = choice & 0x07;
         let payload: Vec<u8> = match kind {
             5 => {
-                let code = 1000 + 16 * u16::from(source.byte()) + u16::from(source.byte() % 16);
-                let reason = source.take(length.saturating_sub(2));
+                let code = 1000 + 16 * u16::from(choices.byte()) + u16::from(choices.byte() % 16);
+                let reason = choices.take(length.saturating_sub(2));
                 let whole = [&code.to_be_bytes(), reason].concat();
                 whole.into_iter().take(length).collect()
             }
             // Rarely on both sides of where lengths take 64 bits: such streams are slow to try.
             6 if length == 255 => vec![b'a'; 65_535 + usize::from(key[0] % 2)],
             6 => vec![b'a'; 4 * length],
-            _ if choice & 0x10 == 0 => source.take(length).iter().map(|b| b & 0x7f).collect(),
-            _ => source.take(length).to_vec(),
+            _ if choice & 0x10 == 0 => choices.take(length).iter().map(|b| b & 0x7f).collect(),
+            _ => choices.take(length).to_vec(),
         };
         let opcode = match kind {
             0..=2 | 6 if inside_message => 0,
@@ -86,8 +65,8 @@ pub(super) fn chosen_frames(input: &[u8]) -> Vec<u8> {
             5 => 8,
             // Whatever the input says, bits and all.
             _ => {
-                stream.push(source.byte());
-                stream.push(source.byte());
+                stream.push(choices.byte());
+                stream.push(choices.byte());
                 stream.extend_from_slice(&payload);
                 continue;
             }
@@ -124,14 +103,14 @@ fn push_frame(stream: &mut Vec<u8>, first: u8, form: LengthForm, payload: &[u8],
 /// Messages as `input` chooses them, each in one to eight fragments cut anywhere, with pings and
 /// pongs between them; and what must be received. Encoded with our own encoder.
 pub(super) fn chosen_messages(input: &[u8]) -> (Vec<u8>, Vec<Received>) {
-    let mut source = Source { rest: input };
+    let mut choices = Choices::new(input);
     let mut stream = Vec::new();
     let mut received = Vec::new();
-    while let Some(choice) = source.next() {
+    while let Some(choice) = choices.next_byte() {
         let is_text = choice & 0x01 == 0;
         let cuts = choice >> 1 & 0x07;
-        let length = usize::from(source.byte());
-        let seeds = source.take(length);
+        let length = usize::from(choices.byte());
+        let seeds = choices.take(length);
         let (first, payload, message) = if is_text {
             let text: String = seeds.iter().map(|byte| character(*byte)).collect();
             (
@@ -145,21 +124,21 @@ pub(super) fn chosen_messages(input: &[u8]) -> (Vec<u8>, Vec<Received>) {
         };
         let mut rest = &payload[..];
         for cut in 0..cuts {
-            let count = usize::from(source.byte()) % (rest.len() + 1);
+            let count = usize::from(choices.byte()) % (rest.len() + 1);
             let (fragment, after) = rest.split_at(count);
             let opcode = if cut == 0 {
                 first
             } else {
                 Opcode::Continuation
             };
-            push_fragment(&mut stream, false, opcode, fragment, source.key());
+            push_fragment(&mut stream, false, opcode, fragment, key(&mut choices));
             rest = after;
-            let payload = source.take(usize::from(choice >> 4 & 0x03)).to_vec();
+            let payload = choices.take(usize::from(choice >> 4 & 0x03)).to_vec();
             if choice & 0x40 != 0 {
-                stream.extend(masked_frame(Opcode::Ping, &payload, source.key()));
+                stream.extend(masked_frame(Opcode::Ping, &payload, key(&mut choices)));
                 received.push(Received::Ping(payload));
             } else if choice & 0x80 != 0 {
-                stream.extend(masked_frame(Opcode::Pong, &payload, source.key()));
+                stream.extend(masked_frame(Opcode::Pong, &payload, key(&mut choices)));
                 received.push(Received::Pong(payload));
             }
         }
@@ -168,7 +147,7 @@ pub(super) fn chosen_messages(input: &[u8]) -> (Vec<u8>, Vec<Received>) {
         } else {
             Opcode::Continuation
         };
-        push_fragment(&mut stream, true, opcode, rest, source.key());
+        push_fragment(&mut stream, true, opcode, rest, key(&mut choices));
         received.push(message);
     }
     (stream, received)
