@@ -8,7 +8,9 @@
 pub mod choices;
 pub mod client;
 pub mod link;
+pub mod operations;
 pub mod oracles;
 pub mod server;
+pub mod simulation;
 pub mod socket;
 pub mod world;

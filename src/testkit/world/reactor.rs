@@ -224,7 +224,9 @@ impl Reactor {
             let mut slices = [IoSlice::new(&[]); limits::WRITE_PIECES];
             let (count, total) = self.shard.gather(id, &mut slices);
             let mut bytes = Vec::new();
-            let room = link.down.room(&link.conditions);
+            // No more than the link may take at once, lest all is copied for each small piece.
+            let piece = link.conditions.piece_max.unwrap_or(usize::MAX);
+            let room = link.down.room(&link.conditions).min(piece);
             for slice in slices.iter().take(count) {
                 let left = room.saturating_sub(bytes.len()).min(slice.len());
                 bytes.extend_from_slice(slice.get(..left).unwrap_or_default());
