@@ -28,7 +28,7 @@ impl Faults {
     pub(super) fn add(&mut self, key: &str, origin: &str, problem: impl Into<String>) {
         self.0.push(Fault {
             // A quoted TOML key can hold a line break.
-            place: format!("{} ({origin})", key.escape_debug()),
+            place: format!("{} ({})", key.escape_debug(), on_one_line(origin)),
             problem: problem.into(),
         });
     }
@@ -36,10 +36,23 @@ impl Faults {
     /// Notes that the file is not TOML from `line` on; lines count from 1.
     pub(super) fn add_syntax(&mut self, path: &str, line: usize, message: &str) {
         self.0.push(Fault {
-            place: format!("{path}:{line}"),
+            place: format!("{}:{line}", on_one_line(path)),
             problem: message.trim().replace('\n', "; "),
         });
     }
+}
+
+/// A path or a variable's name, either of which can hold a line break, too.
+fn on_one_line(origin: &str) -> String {
+    let mut line = String::with_capacity(origin.len());
+    for character in origin.chars() {
+        if character.is_control() {
+            line.extend(character.escape_debug());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 impl fmt::Display for Faults {

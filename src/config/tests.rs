@@ -416,6 +416,15 @@ fn a_syntax_error_names_its_line_and_hides_no_other_fault() {
 }
 
 #[test]
+fn a_line_break_in_a_variables_name_stays_on_the_faults_line() {
+    check_with(
+        "",
+        &[("KINGLET_A\nB", "1")],
+        &["a\\nb (KINGLET_A\\nB): unknown key"],
+    );
+}
+
+#[test]
 fn a_variable_that_is_no_key_is_a_fault() {
     for (variable, fault) in [
         ("KINGLET_PORT", "port (KINGLET_PORT): unknown key"),
