@@ -29,7 +29,7 @@ impl Faults {
         self.0.push(Fault {
             // A quoted TOML key can hold a line break.
             place: format!("{} ({})", key.escape_debug(), on_one_line(origin)),
-            problem: problem.into(),
+            problem: on_one_line(&problem.into()),
         });
     }
 
@@ -37,15 +37,15 @@ impl Faults {
     pub(super) fn add_syntax(&mut self, path: &str, line: usize, message: &str) {
         self.0.push(Fault {
             place: format!("{}:{line}", on_one_line(path)),
-            problem: message.trim().replace('\n', "; "),
+            problem: on_one_line(&message.trim().replace('\n', "; ")),
         });
     }
 }
 
-/// A path or a variable's name, either of which can hold a line break, too.
-fn on_one_line(origin: &str) -> String {
-    let mut line = String::with_capacity(origin.len());
-    for character in origin.chars() {
+/// What can hold line breaks, too: a path, a variable's name, a text that quotes a key.
+fn on_one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
         if character.is_control() {
             line.extend(character.escape_debug());
         } else {

@@ -381,6 +381,7 @@ fn nearest(path: &[&str]) -> Option<String> {
 /// The namespace or key that `path` means if its section was to be `rooms`, whose names are free.
 fn in_misspelt_rooms(path: &[&str]) -> Option<String> {
     let (section, rest) = path.split_first()?;
-    let meant = !rest.is_empty() && strsim::damerau_levenshtein(section, "rooms") <= 2;
+    let distance = strsim::damerau_levenshtein(section, "rooms");
+    let meant = !rest.is_empty() && (1..=2).contains(&distance);
     meant.then(|| format!("rooms.{}", rest.join(".")))
 }

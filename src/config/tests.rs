@@ -425,6 +425,22 @@ fn a_line_break_in_a_variables_name_stays_on_the_faults_line() {
 }
 
 #[test]
+fn a_line_break_in_a_suggestion_stays_on_the_faults_line() {
+    check(
+        "[room.\"a\\nb\"]\nc = 1\n",
+        &["room.a\\nb (kinglet.toml): unknown key; did you mean rooms.a\\nb?"],
+    );
+}
+
+#[test]
+fn no_key_is_suggested_in_its_own_place() {
+    check(
+        "[rooms.chat]\nsomething_else = 1\n",
+        &["rooms.chat.something_else (kinglet.toml): unknown key"],
+    );
+}
+
+#[test]
 fn a_variable_that_is_no_key_is_a_fault() {
     for (variable, fault) in [
         ("KINGLET_PORT", "port (KINGLET_PORT): unknown key"),
