@@ -8,21 +8,34 @@
 // An oracle speaks by panicking.
 #![allow(clippy::panic, clippy::expect_used)]
 
+mod body;
+mod config;
 mod frames;
 mod http;
+mod messages;
+mod native;
 mod reading;
+mod shard;
 mod tungstenite;
 mod websocket;
 
+pub use self::body::http_body;
+pub use self::config::config;
 pub use self::http::http_head;
+pub use self::native::native_message;
+pub use self::shard::shard_operations;
 pub use self::websocket::websocket_stream;
 
 /// One property; panics on an input that breaks it.
 pub type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const ORACLES: [(&str, Oracle); 2] = [
+pub const ORACLES: [(&str, Oracle); 6] = [
+    ("config", config),
+    ("http_body", http_body),
     ("http_head", http_head),
+    ("native_message", native_message),
+    ("shard_operations", shard_operations),
     ("websocket_stream", websocket_stream),
 ];
 

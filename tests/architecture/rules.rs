@@ -42,7 +42,7 @@ const CONFINED: &[Confined] = &[
     confined("rand_chacha", &["src/base/rng.rs"]),
     confined("rustls", &["src/cli/tls.rs"]),
     confined("rustls_native_certs", &["src/cli/tls.rs"]),
-    confined("toml", &["src/config/"]),
+    confined("toml", &["src/config/", "src/testkit/"]),
     confined("clap", &["src/cli/"]),
     confined("crossbeam_channel", &["src/runtime/", "src/bus/"]),
     confined("std::thread", SHELL),

@@ -20,8 +20,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// For every input: read whole, byte by byte, or in pieces as long as its own bytes say, it gives
 /// the same requests and the same fault; a request that is accepted has exactly one framing in any
-/// reading of its head, and one body in any reading of its chunks, ends with the byte that completes it, and takes memory only for bytes that
-/// have arrived.
+/// reading of its head, and one body in any reading of its chunks, ends with the byte that completes
+/// it, and takes memory only for bytes that have arrived.
 ///
 /// # Panics
 /// If that does not hold.
@@ -219,7 +219,7 @@ fn assert_one_body(message: &Message, arrived: &[u8], length: usize) {
 
 /// Chunks whose lines end with a line feed and whose sizes may have anything behind them, up to the
 /// empty line behind the last; and where that ends.
-fn read_chunks(bytes: &[u8]) -> (Vec<u8>, usize) {
+pub(super) fn read_chunks(bytes: &[u8]) -> (Vec<u8>, usize) {
     let line = |start: usize| {
         let feed = bytes[start..].iter().position(|byte| *byte == b'\n');
         let end = start + feed.expect("a complete body has all its lines");
