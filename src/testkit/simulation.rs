@@ -20,7 +20,6 @@ mod speech;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -216,10 +215,10 @@ impl Simulation {
 
     /// Takes in what everybody has received.
     fn listen(&mut self) {
-        let services = Arc::clone(&self.world.services);
+        let live = self.world.services.live();
         let rules = Rules {
             limits_rooms: self.setup.is_tight,
-            namespaces: &services.config.rooms,
+            namespaces: &live.config.rooms,
         };
         for person in &mut self.people {
             let client = self.world.client(person.client);

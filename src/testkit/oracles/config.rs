@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::config::{Config, Flags, Sources, load};
+use crate::config::{Config, Flags, Sources, load, no_files};
 
 /// The file's name in messages.
 const FILE: &str = "fuzz.toml";
@@ -52,6 +52,7 @@ fn read(text: &str, environment: &[(String, String)]) -> Result<Config, Vec<Stri
         file: Some((FILE, text)),
         environment,
         flags: &Flags::default(),
+        files: no_files,
     };
     let loaded = load(&sources).map(|(config, _)| config);
     loaded.map_err(|faults| faults.0.iter().map(ToString::to_string).collect())

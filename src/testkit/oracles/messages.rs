@@ -148,6 +148,7 @@ pub(super) fn spell(kind: &CommandType, to: &Correlation, command: &Command) -> 
         Command::Unsubscribe { rooms } => spell_rooms(object, rooms)?,
         Command::Publish(publish) => spell_publish(object, publish),
         Command::History(query) => spell_history(object, query),
+        Command::Auth { token } => object.string("token", token),
         Command::Ping | Command::Pong => object,
     };
     object.end();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::base::clock::Wall;
 use crate::base::limits;
+use crate::config::SlowConsumer;
 use crate::dialect::native::decode::{Correlation, CorrelationKey, Decoded, decode};
 use crate::dialect::native::encode;
 use crate::dialect::publication::{Placement, Publication, RoomSet};
@@ -160,6 +161,7 @@ fn assert_bounded(command: &Command, bytes: usize, correlation: &Correlation) {
             assert!((1..=limits::IDEMPOTENCY_KEY_BYTES).contains(&key));
         }
         Command::History(query) => assert!((1..=limits::PAGE).contains(&query.limit)),
+        Command::Auth { token } => assert!(token.len() <= bytes),
         Command::Ping | Command::Pong => {}
     }
 }
@@ -170,6 +172,7 @@ fn assert_published(publish: &Publish, sent: Option<&Value>) {
         room: room.clone(),
         offset: 7,
         epoch: Epoch::parse("epoch").expect("a good epoch"),
+        slow_consumer: SlowConsumer::Close,
     });
     let publication = Publication {
         event: publish.event.clone(),
@@ -178,6 +181,8 @@ fn assert_published(publish: &Publish, sent: Option<&Value>) {
         timestamp: Wall::default(),
         uid: 7,
         placements: placements.collect(),
+        sequence: 7,
+        except: Box::default(),
     };
     let set = (0..publish.rooms.len()).fold(RoomSet::default(), RoomSet::with);
     let (mut live, mut entry) = (Vec::new(), Vec::new());

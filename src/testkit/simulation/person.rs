@@ -94,7 +94,8 @@ impl Rules<'_> {
     fn may_skip(self, room: &str) -> bool {
         let options = self.namespaces.options_of_room(room);
         options.is_some_and(|options| match options.slow_consumer {
-            SlowConsumer::Close => false,
+            SlowConsumer::Close | SlowConsumer::Lag => false,
+            SlowConsumer::DropOldest | SlowConsumer::Latest => true,
         })
     }
 }
