@@ -21,8 +21,9 @@ run: build ## Build the release binary and start it.
 	target/release/kinglet serve
 
 .PHONY: test
-test: cargo ## Run every test; those with JavaScript clients only when npm can install them.
-	@$(install_clients); \
+test: cargo ## Run every test; those with others' clients only when npm and pip can install them.
+	@$(install_javascript); \
+	$(install_python); \
 	runner=(cargo test); every=(--lib --bins --tests); \
 	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
 	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \
@@ -30,9 +31,9 @@ test: cargo ## Run every test; those with JavaScript clients only when npm can i
 	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets
 	cargo test --locked --doc
 
-# Exports KINGLET_TEST_CLIENTS, the folder with the installed clients, or leaves it unset and says
-# why; the tests that need the clients are then skipped.
-define install_clients
+# Exports KINGLET_TEST_CLIENTS, the folder with the installed JavaScript clients, or leaves it unset
+# and says why; the tests that need them are then skipped.
+define install_javascript
 unset KINGLET_TEST_CLIENTS; skip=; \
 if [ ! -f $(CLIENTS)/package.json ]; then skip='there is no $(CLIENTS)/package.json'; \
 elif ! command -v npm >/dev/null; then skip='npm is not installed (apt-get install npm)'; \
@@ -46,6 +47,28 @@ else \
     else printf '%s\n' "$$output" >&2; exit 1; fi; \
 fi; \
 [ -z "$$skip" ] || echo "SKIPPED: the tests with JavaScript clients, because $$skip"
+endef
+
+# The same for KINGLET_TEST_PYTHON, an interpreter that finds the Python clients.
+define install_python
+unset KINGLET_TEST_PYTHON; skip=; python=$(CLIENTS)/.venv/bin/python; \
+if ! command -v python3 >/dev/null; then skip='python3 is not installed (apt-get install python3-venv)'; \
+elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'; \
+then skip='python3 is older than 3.9'; \
+elif ! $$python -m pip --version >/dev/null 2>&1 \
+    && ! output=$$(python3 -m venv --clear $(CLIENTS)/.venv 2>&1); then \
+    if grep -q ensurepip <<<"$$output"; \
+    then skip='python3 cannot make a venv (apt-get install python3-venv)'; \
+    else printf '%s\n' "$$output" >&2; exit 1; fi; \
+else \
+    pip=(pip install --quiet --disable-pip-version-check --retries 1 --no-deps --require-hashes \
+        --requirement $(CLIENTS)/requirements.txt); \
+    echo "$$python -m $${pip[*]}"; \
+    if output=$$($$python -m "$${pip[@]}" 2>&1); then export KINGLET_TEST_PYTHON="$$PWD/$$python"; \
+    elif grep -q 'connection broken by' <<<"$$output"; then skip='PyPI is out of reach'; \
+    else printf '%s\n' "$$output" >&2; exit 1; fi; \
+fi; \
+[ -z "$$skip" ] || echo "SKIPPED: the tests with Python clients, because $$skip"
 endef
 
 .PHONY: lint

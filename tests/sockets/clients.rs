@@ -1,15 +1,19 @@
-//! Clients that others wrote, against the real binary. `make test` installs them and sets
-//! KINGLET_TEST_CLIENTS to their folder; without it, or without Node.js, they are skipped aloud.
+//! Clients that others wrote, against the real binary: `ws` of Node.js, `websockets` of Python.
+//! `make test` installs them and sets KINGLET_TEST_CLIENTS to the folder of the first and
+//! KINGLET_TEST_PYTHON to the interpreter that finds the second; without one of them, its tests are
+//! skipped aloud.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use kinglet::testkit::client::note;
+use kinglet::testkit::server::Server;
 
 use crate::start;
 
-/// The folder with the installed clients, or why there is none.
-fn installed() -> Result<String, &'static str> {
+/// The folder with the installed JavaScript clients, or why there is none.
+fn javascript() -> Result<String, &'static str> {
     let folder = std::env::var("KINGLET_TEST_CLIENTS")
         .map_err(|_| "KINGLET_TEST_CLIENTS is not set; `make test` installs the clients")?;
     if !Path::new(&folder).join("node_modules").is_dir() {
@@ -23,7 +27,7 @@ fn installed() -> Result<String, &'static str> {
 
 #[test]
 fn the_ws_library_of_node_works_with_rooms() {
-    let folder = match installed() {
+    let folder = match javascript() {
         Ok(folder) => folder,
         Err(reason) => {
             return note(&format!(
@@ -39,4 +43,119 @@ fn the_ws_library_of_node_works_with_rooms() {
         .unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}");
+}
+
+/// The Python client, to be run with a subject of `rooms.py` against `server`; `None` if there is
+/// none, which is said.
+fn python(server: &Server, subject: &str) -> Option<Command> {
+    let Ok(interpreter) = std::env::var("KINGLET_TEST_PYTHON") else {
+        note(
+            "skipped: a client in Python, because KINGLET_TEST_PYTHON is not set; `make test` \
+             installs it",
+        );
+        return None;
+    };
+    let mut command = Command::new(interpreter);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/rooms.py"))
+        .arg(format!("ws://{}", server.address()))
+        .arg(subject);
+    Some(command)
+}
+
+/// Runs one subject of `rooms.py` against a server of its own.
+fn check(subject: &str) {
+    let server = start(&[
+        ("KINGLET_HEARTBEAT__PING_INTERVAL", "200ms"),
+        ("KINGLET_HEARTBEAT__PONG_TIMEOUT", "2s"),
+    ]);
+    let Some(mut command) = python(&server, subject) else {
+        return;
+    };
+    let run = command.output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+}
+
+#[test]
+fn websockets_of_python_is_greeted_under_the_subprotocol() {
+    check("hello");
+}
+
+#[test]
+fn websockets_of_python_subscribes_and_publishes() {
+    check("subscribe_and_publish");
+}
+
+#[test]
+fn websockets_of_python_reads_histories() {
+    check("history");
+}
+
+#[test]
+fn websockets_of_python_recovers_what_it_missed() {
+    check("recovery");
+}
+
+#[test]
+fn websockets_of_python_gets_pongs_for_its_keepalive() {
+    check("keepalive_of_the_client");
+}
+
+#[test]
+fn websockets_of_python_answers_pings() {
+    check("pings_of_the_server");
+}
+
+#[test]
+fn websockets_of_python_sends_and_receives_a_mebibyte() {
+    check("a_mebibyte");
+}
+
+#[test]
+fn websockets_of_python_sends_in_fragments() {
+    check("fragments");
+}
+
+#[test]
+fn websockets_of_python_is_closed_with_1009_for_too_big_a_message() {
+    check("a_message_over_the_limit");
+}
+
+#[test]
+fn websockets_of_python_is_closed_with_4503_for_ten_errors() {
+    check("ten_errors");
+}
+
+#[test]
+fn websockets_of_python_offers_compression_and_is_served_without() {
+    check("compression");
+}
+
+#[test]
+fn websockets_of_python_is_refused_for_another_site() {
+    check("another_site");
+}
+
+#[test]
+fn websockets_of_python_is_closed_with_1001_when_the_server_drains() {
+    let mut server = start(&[]);
+    let Some(mut command) = python(&server, "drain") else {
+        return;
+    };
+    let mut run = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert_eq!(line, "connected\n");
+    server.signal("TERM");
+    let run = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+    assert_eq!(server.wait(), 0);
 }
