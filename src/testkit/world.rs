@@ -146,6 +146,8 @@ impl World {
 
     /// A client connects from an address; it may be refused.
     pub fn open_from(&mut self, address: IpAddr) -> ClientId {
+        // As the shell does when it accepts.
+        let address = address.to_canonical();
         let counters = self.services.counters_of(ShardId(0));
         let live = self.services.live();
         let context = self.services.context(&live, &counters, self.now);

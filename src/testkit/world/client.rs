@@ -48,6 +48,8 @@ pub struct Answer {
     pub status: u16,
     /// The value of Connection.
     pub connection: Option<String>,
+    /// The value of Retry-After.
+    pub retry_after: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -121,6 +123,16 @@ impl Client {
     /// Sends an HTTP request.
     pub fn request(&mut self, method: &str, target: &str, body: &str) {
         self.send(&encode_request(method, target, HOST, &[], body.as_bytes()));
+    }
+
+    /// Sends a request without a body, with further headers.
+    pub fn request_with(&mut self, method: &str, target: &str, headers: &[(&str, &str)]) {
+        self.send(&encode_request(method, target, HOST, headers, b""));
+    }
+
+    /// Asks for a WebSocket at `/ws`, with further headers.
+    pub fn upgrade_with(&mut self, headers: &[(&str, &str)]) {
+        self.send(&client_request(HOST, "/ws", KEY, &[], headers));
     }
 
     /// Asks for a WebSocket; `protocol` is the subprotocol offered, empty for none.
@@ -262,6 +274,7 @@ impl Client {
         self.answers.push_back(Answer {
             status: head.status(),
             connection: head.header("connection").map(str::to_owned),
+            retry_after: head.header("retry-after").map(str::to_owned),
             body: String::from_utf8_lossy(reader.body()).into_owned(),
         });
     }
