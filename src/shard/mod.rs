@@ -146,7 +146,12 @@ impl Shard {
         };
         let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
         peer.is_counted = admitted.is_counted;
-        let timeout = self.hub.live.config.limits.handshake_timeout;
+        let timeout = if self.hub.draining {
+            // It was accepted before the drain began and was on its way since.
+            limits::CLOSE_TIMEOUT
+        } else {
+            self.hub.live.config.limits.handshake_timeout
+        };
         peer.timers.set(Timer::Handshake, timeout, now.mono);
         let id = self.insert(peer);
         if id.is_none() {

@@ -117,6 +117,20 @@ fn an_upgrade_is_refused_while_draining() {
 }
 
 #[test]
+fn a_connection_that_was_on_its_way_to_a_shard_does_not_hold_up_the_drain() {
+    let mut world = world("");
+    let (silent, asking) = (world.open(), world.open());
+    world.client(asking).request("GET", "/health", "");
+    world.begin_drain(30 * SECOND);
+    world.settle();
+    assert_eq!(world.client(asking).answers.len(), 1);
+    assert_eq!(world.client(asking).end, Some(End::Finished));
+    world.advance(2 * SECOND + TICK);
+    assert!(world.client(silent).end.is_some());
+    assert_eq!((world.connections(), world.drain_cut()), (0, 0));
+}
+
+#[test]
 fn a_connection_that_still_reads_its_answer_ends_behind_it() {
     let mut world = world("");
     world.conditions.capacity = 50;

@@ -87,7 +87,8 @@ impl Reactor {
 
     /// Whether anything would end the reactor's sleep now: a lost wake is lost here, too.
     pub(super) fn is_awake(&self, clients: &[Client], now: Now) -> bool {
-        if self.shard.drain_report().is_some() && self.shard.is_empty() {
+        let is_drained = self.shard.drain_report().is_some() && self.shard.is_empty();
+        if is_drained && self.backlog.is_empty() {
             return false;
         }
         let deadline = self.shard.next_deadline();
