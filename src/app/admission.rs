@@ -86,13 +86,14 @@ impl Refusal {
                 Status::TOO_MANY_REQUESTS,
                 Code::ConnectionLimit,
                 "this address has as many connections as limits.connections_per_ip allows; close \
-                 one first",
+                 one first, or, if it is a proxy's, add it to server.trusted_proxies",
                 5,
             ),
             Self::Rate(wait) => (
                 Status::TOO_MANY_REQUESTS,
                 Code::ConnectionLimit,
-                "this address connects more often than limits.new_connections_per_minute allows",
+                "this address connects more often than limits.new_connections_per_minute allows; \
+                 if it is a proxy's, add it to server.trusted_proxies",
                 wait.as_secs() + 1,
             ),
         };

@@ -75,6 +75,7 @@ pub(super) fn receive(
                 return (taken, Flow::Continue);
             }
             Verdict::Refused(response) => {
+                note_refusal(peer, &response);
                 answer(peer, *response, hub, now);
                 return (taken, Flow::Continue);
             }
@@ -308,7 +309,9 @@ fn upgrade(
         {
             Ok(()) => peer.is_counted = true,
             Err(refusal) => {
-                answer(peer, refusal.response(), hub, now);
+                let response = refusal.response();
+                note_refusal(peer, &response);
+                answer(peer, response, hub, now);
                 return;
             }
         }
@@ -337,7 +340,18 @@ fn upgrade(
     if forwarded == Forwarded::Yes && std::mem::take(&mut peer.is_counted) {
         hub.services.release(peer.address);
     }
+    note_refusal(peer, &refusal);
     answer(peer, *refusal, hub, now);
+}
+
+/// Says in the log what a browser keeps to itself: why there is no WebSocket, why no answer.
+fn note_refusal(peer: &Peer, response: &Response) {
+    log::debug!(
+        "http_refused address={} status={} answer={}",
+        peer.address,
+        response.status.code(),
+        String::from_utf8_lossy(&response.body)
+    );
 }
 
 /// The connection has shown a whole request; it is no handshake in progress any more.

@@ -31,8 +31,8 @@ pub enum Admission {
     Upgrade(Endpoint),
 }
 
-/// Decides on a head; `is_proxied` if a trusted proxy sent it. The first value is the origin that CORS headers are due to, whatever the
-/// answer.
+/// Decides on a head; `is_proxied` if a trusted proxy sent it. The first value is the origin that
+/// CORS headers are due to, whatever the answer.
 pub fn admit(
     head: &Head,
     is_proxied: bool,
@@ -64,14 +64,17 @@ pub fn admit(
     let origin = (!origins.is_empty()).then_some(joined.as_str());
     // The page knows the server by the name that its proxy was asked for.
     let named = head.header_values("x-forwarded-host").next_back();
-    let named = named
+    let believed = named
         .filter(|_| is_proxied)
         .and_then(|hosts| hosts.rsplit(',').next());
-    let host = named.map_or(head.host(), str::trim);
+    let host = believed.map_or(head.host(), str::trim);
     let verdict = match check_origin(origin, host, &server.allowed_origins) {
         Ok(verdict) => verdict,
         Err(fault) => {
-            let message = format!("{fault}");
+            let mut message = fault.to_string();
+            if named.is_some() && !is_proxied {
+                message.push_str("; X-Forwarded-Host is believed only from server.trusted_proxies");
+            }
             let response = error_response(Status::FORBIDDEN, Code::PermissionDenied, &message);
             return (None, Err(Box::new(response)));
         }

@@ -56,6 +56,12 @@ pub enum HandshakeFault {
     /// The request does not ask for WebSocket.
     #[error("this endpoint speaks WebSocket: Upgrade must name websocket")]
     NotUpgrade,
+    /// The request was one for WebSocket before somebody on the way took Upgrade out.
+    #[error(
+        "this handshake has lost its Upgrade on the way: a proxy in front must speak HTTP/1.1 to \
+         kinglet and pass Upgrade and Connection on (see docs/proxy.md)"
+    )]
+    Stripped,
     /// The version asked for is not 13.
     #[error("Sec-WebSocket-Version must be 13")]
     Version,
@@ -67,7 +73,7 @@ impl HandshakeFault {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest(_) => 400,
-            Self::NotUpgrade | Self::Version => 426,
+            Self::NotUpgrade | Self::Stripped | Self::Version => 426,
         }
     }
 
@@ -77,7 +83,7 @@ impl HandshakeFault {
     pub fn answer_headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::BadRequest(_) => &[],
-            Self::NotUpgrade | Self::Version => {
+            Self::NotUpgrade | Self::Stripped | Self::Version => {
                 &[("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
             }
         }
@@ -97,13 +103,23 @@ pub fn check<'a>(head: &HandshakeRequest<'a>) -> Result<Accepted<'a>, HandshakeF
         }
     };
     require(head.is_get, "a WebSocket handshake must be a GET")?;
-    require(head.is_http11, "a WebSocket handshake must be HTTP/1.1")?;
+    // Proxies that know nothing of WebSocket pass the key on and keep Upgrade to themselves.
+    if head.upgrade.is_empty() && !head.key.is_empty() {
+        return Err(HandshakeFault::Stripped);
+    }
+    require(
+        head.is_http11,
+        "a WebSocket handshake must be HTTP/1.1, from a proxy in front, too (see docs/proxy.md)",
+    )?;
     require(!head.has_body, "a WebSocket handshake must not have a body")?;
     if !names_token(head.upgrade, "websocket") {
         return Err(HandshakeFault::NotUpgrade);
     }
     let connection_upgrades = names_token(head.connection, "upgrade");
-    require(connection_upgrades, "Connection must name upgrade")?;
+    require(
+        connection_upgrades,
+        "Connection must name upgrade, and a proxy in front must pass it on (see docs/proxy.md)",
+    )?;
     match head.version {
         ["13"] => {}
         [] | [_] => return Err(HandshakeFault::Version),
@@ -231,8 +247,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::{
-        HandshakeRequest, accept_key, check, check_switching, client_key, client_request,
-        switching_protocols,
+        HandshakeFault, HandshakeRequest, accept_key, check, check_switching, client_key,
+        client_request, switching_protocols,
     };
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -311,6 +327,32 @@ mod tests {
                 400,
             );
         }
+    }
+
+    #[test]
+    fn says_which_of_the_requests_without_upgrade_a_proxy_has_changed() {
+        let check = |head: HandshakeRequest<'_>, expected: HandshakeFault| {
+            assert_eq!(check(&head), Err(expected));
+        };
+        let plain = HandshakeRequest {
+            upgrade: &[],
+            connection: &[],
+            key: &[],
+            version: &[],
+            ..GOOD
+        };
+        check(plain, HandshakeFault::NotUpgrade);
+        let lost = HandshakeRequest {
+            upgrade: &[],
+            connection: &["close"],
+            ..GOOD
+        };
+        check(lost, HandshakeFault::Stripped);
+        let is_http11 = false;
+        check(
+            HandshakeRequest { is_http11, ..lost },
+            HandshakeFault::Stripped,
+        );
     }
 
     fn offered<'a>(lines: &'a [&'a str]) -> Option<Vec<&'a str>> {
