@@ -234,6 +234,36 @@ fn headers_reach_the_server() {
 }
 
 #[test]
+fn a_token_opens_a_server_that_asks_for_one() {
+    let secret = "0123456789abcdef".repeat(4);
+    let keys = format!("[{{algorithm = \"HS256\", secret = \"{secret}\"}}]");
+    let settings = [
+        ("KINGLET_AUTH__MODE", "token"),
+        ("KINGLET_AUTH__KEYS", keys.as_str()),
+    ];
+    let server = Server::start(BINARY, &settings);
+    let url = format!("http://{}", server.address());
+    let arguments = format!("{SHORT} --connections 3 --rate 20");
+    let refused = bench("fanout", &url, &arguments);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let made = Command::new(BINARY)
+        .args(["token", "--user", "bench", "--role", "admin"])
+        .env_clear()
+        .envs(settings)
+        .output()
+        .unwrap();
+    let token = String::from_utf8(made.stdout).unwrap();
+    let output = command("fanout", &url, &arguments)
+        .env("KINGLET_TOKEN", token.trim())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(number(&report, "deliveries") > 0.0, "{report}");
+    assert_eq!(number(&report, "lost"), 0.0, "{report}");
+}
+
+#[test]
 fn losses_and_disorder_are_counted() {
     let arguments = format!("{SHORT} --connections 3 --plain --rate 200");
     let hub = format!("{}/hub", start_hub(Behaviour::Forgets));

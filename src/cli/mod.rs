@@ -91,7 +91,7 @@ fn carry_out(arguments: Arguments) -> Exit {
         Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),
         Command::Subscribe(asked) => subscribe::run(asked),
-        Command::Bench(asked) => bench::run(&asked),
+        Command::Bench(asked) => bench::run(asked),
         Command::Version => {
             output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }

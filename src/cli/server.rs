@@ -10,12 +10,17 @@ use crate::cli::tls::Trust;
 use crate::cli::url::Url;
 
 /// A server, as `--url`, `--token` and `--ca` describe it.
-#[derive(Debug)]
 pub(super) struct Server {
     pub(super) url: Url,
     /// Present exactly if the URL asks for TLS.
     pub(super) trust: Option<Trust>,
-    token: Option<Token>,
+    authorization: Option<String>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Server({:?})", self.url)
+    }
 }
 
 impl Server {
@@ -33,20 +38,16 @@ impl Server {
             }
             (false, None) => None,
         };
-        // A variable that is set to nothing is how shells unset one.
-        let token = token.filter(|Token(text)| !text.is_empty());
-        if token.as_ref().is_some_and(|token| !token.fits_a_header()) {
-            let reason = "the token has a space, a line break or a letter that no token has; was \
-                          it copied whole, and nothing else?";
-            return Err(Failure::Misuse(reason.to_owned()));
-        }
-        Ok(Self { url, trust, token })
+        Ok(Self {
+            url,
+            trust,
+            authorization: Token::authorization(token)?,
+        })
     }
 
     /// The value of Authorization, if there is a token.
-    pub(super) fn authorization(&self) -> Option<String> {
-        let Token(token) = self.token.as_ref()?;
-        Some(format!("Bearer {token}"))
+    pub(super) fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
     }
 }
 
@@ -55,8 +56,18 @@ impl Server {
 pub(super) struct Token(String);
 
 impl Token {
-    fn fits_a_header(&self) -> bool {
-        self.0.bytes().all(|byte| byte.is_ascii_graphic())
+    /// The value of Authorization that shows `token`, if there is one.
+    pub(super) fn authorization(token: Option<Self>) -> Result<Option<String>, Failure> {
+        // A variable that is set to nothing is how shells unset one.
+        let Some(Self(text)) = token.filter(|Self(text)| !text.is_empty()) else {
+            return Ok(None);
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let reason = "the token has a space, a line break or a letter that no token has; was \
+                          it copied whole, and nothing else?";
+            return Err(Failure::Misuse(reason.to_owned()));
+        }
+        Ok(Some(format!("Bearer {text}")))
     }
 }
 
@@ -91,7 +102,7 @@ mod tests {
     fn a_token_goes_into_one_header_and_nowhere_else() {
         let check = |token: Option<&str>, expected: Option<&str>| {
             let server = server("http://a", token, None).unwrap();
-            assert_eq!(server.authorization().as_deref(), expected);
+            assert_eq!(server.authorization(), expected);
             assert!(!format!("{server:?}").contains("s3cret"));
         };
         check(Some("s3cret"), Some("Bearer s3cret"));

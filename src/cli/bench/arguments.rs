@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, value_parser};
 
 use crate::cli::bench::stamp::STAMP_BYTES;
 use crate::cli::bench::target::Target;
+use crate::cli::server::Token;
 use crate::cli::url::DEFAULT_URL;
 use crate::domain::room::RoomName;
 
@@ -48,6 +49,18 @@ pub(super) enum Scenario {
     Fanout(FanoutArguments),
 }
 
+impl Scenario {
+    /// What all of them take.
+    pub(super) fn common_mut(&mut self) -> &mut CommonArguments {
+        match self {
+            Self::Connect(asked) => &mut asked.common,
+            Self::Idle(asked) => &mut asked.common,
+            Self::Echo(asked) => &mut asked.common,
+            Self::Fanout(asked) => &mut asked.common,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct CommonArguments {
     /// The server, ws://HOST:PORT/PATH; without a path, kinglet's own for the scenario
@@ -63,7 +76,15 @@ pub(super) struct CommonArguments {
     /// The server's process on this machine: its CPU and memory are reported, too
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<u32>,
-    /// One more header for each request, such as 'Authorization: Bearer …' (repeatable)
+    /// The token that shows who is asking; others can read arguments, so prefer the variable
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "KINGLET_TOKEN",
+        hide_env_values = true
+    )]
+    pub(super) token: Option<Token>,
+    /// One more header for each request, such as 'Cookie: a=b' (repeatable)
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     pub(super) headers: Vec<(String, String)>,
     /// Connect from 127.0.0.1, 127.0.0.2 and on, this many addresses: one has about 28,000 ports

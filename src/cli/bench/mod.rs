@@ -36,6 +36,7 @@ use crate::cli::bench::reason::Reason;
 use crate::cli::bench::report::Report;
 use crate::cli::bench::swarm::{Dial, Swarm};
 use crate::cli::bench::target::{Requests, Route};
+use crate::cli::server::Token;
 use crate::cli::transport::TransportFault;
 use crate::cli::{Exit, Failure, output};
 use crate::os::descriptor_limit;
@@ -52,7 +53,11 @@ const BUSY_PERCENT: f64 = 90.0;
 const TURN: Duration = Duration::from_millis(20);
 
 /// Runs one scenario and prints what it found.
-pub(super) fn run(asked: &BenchArguments) -> Result<Exit, Failure> {
+pub(super) fn run(mut asked: BenchArguments) -> Result<Exit, Failure> {
+    let common = asked.scenario.common_mut();
+    if let Some(value) = Token::authorization(common.token.take())? {
+        common.headers.push(("Authorization".to_owned(), value));
+    }
     let (common, outcome) = match &asked.scenario {
         Scenario::Connect(asked) => (&asked.common, connect::run(asked)?),
         Scenario::Idle(asked) => (&asked.common, idle::run(asked)?),
