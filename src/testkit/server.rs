@@ -42,21 +42,42 @@ impl Server {
     /// When the binary does not start; with what it wrote to standard error.
     #[must_use]
     pub fn start(binary: &str, settings: &[(&str, &str)]) -> Self {
-        let mut all = vec![("KINGLET_SERVER__LISTEN", "127.0.0.1:0")];
-        all.extend(settings);
-        Self::start_with(binary, &[], &all)
+        let mut command = Command::new(binary);
+        command.arg("serve");
+        Self::spawn(command, &listening(settings))
     }
 
     /// Starts `binary serve` with these further arguments and nothing in its environment but
     /// `settings`; whoever calls sees to it that it listens on a free port of 127.0.0.1.
     ///
     /// # Panics
-    /// When the binary does not start; with what it wrote to standard error.
+    /// As [`Server::start`].
     #[must_use]
     pub fn start_with(binary: &str, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(binary)
-            .arg("serve")
-            .args(arguments)
+        let mut command = Command::new(binary);
+        command.arg("serve").args(arguments);
+        Self::spawn(command, settings)
+    }
+
+    /// The same as [`Server::start`] with at most so many descriptors.
+    ///
+    /// # Panics
+    /// As [`Server::start`].
+    #[must_use]
+    pub fn start_with_descriptors(
+        binary: &str,
+        descriptors: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        // The shell's own command, because system calls are confined to `os`.
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" serve");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &limited, binary]);
+        Self::spawn(command, &listening(settings))
+    }
+
+    fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(env::var(REACTORS).map(|count| ("KINGLET_SERVER__REACTORS", count)))
             .envs(settings.iter().copied())
@@ -140,6 +161,13 @@ impl Server {
             .and_then(Value::as_u64)
             .unwrap_or_else(|| panic!("no counter {name} in {stats}"))
     }
+}
+
+/// The settings, before them one that has it listen on a free port of 127.0.0.1.
+fn listening<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut all = vec![("KINGLET_SERVER__LISTEN", "127.0.0.1:0")];
+    all.extend(settings);
+    all
 }
 
 impl Drop for Server {

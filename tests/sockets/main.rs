@@ -5,6 +5,7 @@
 
 mod clients;
 mod commands;
+mod descriptors;
 mod framing;
 mod handshake;
 mod http;
@@ -13,6 +14,7 @@ mod life;
 mod origin;
 mod policies;
 mod pressure;
+mod proxies;
 mod publishing;
 mod recovery;
 mod reload;
