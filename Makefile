@@ -21,9 +21,11 @@ run: build ## Build the release binary and start it.
 	target/release/kinglet serve
 
 .PHONY: test
-test: cargo ## Run every test; those with others' clients only when npm and pip can install them.
+test: cargo ## Run every test; those with others' programs only where these are or can be installed.
 	@$(install_javascript); \
 	$(install_python); \
+	for proxy in nginx caddy; do command -v $$proxy >/dev/null \
+	    || echo "SKIPPED: the tests behind $$proxy, because it is not installed"; done; \
 	runner=(cargo test); every=(--lib --bins --tests); \
 	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
 	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \

@@ -3,14 +3,17 @@
 //! whole can show, and every incident that broke a server like this one on the wire.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod caddy;
 mod clients;
 mod commands;
 mod descriptors;
 mod framing;
+mod front;
 mod handshake;
 mod http;
 mod http_limits;
 mod life;
+mod nginx;
 mod origin;
 mod policies;
 mod pressure;
