@@ -13,4 +13,5 @@ pub mod oracles;
 pub mod server;
 pub mod simulation;
 pub mod socket;
+pub mod tokens;
 pub mod world;

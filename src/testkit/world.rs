@@ -52,6 +52,8 @@ pub struct World {
     reactors: Vec<Reactor>,
     clients: Vec<Client>,
     now: Now,
+    /// When time began, by the wall clock as it is set now.
+    wall_began_ms: u64,
     next_sweep: Mono,
     trace: DefaultHasher,
 }
@@ -134,6 +136,7 @@ impl World {
             reactors,
             clients: Vec::new(),
             now,
+            wall_began_ms: EPOCH_MS - now.mono.as_millis(),
             next_sweep: Mono::ZERO,
             trace: DefaultHasher::new(),
         }
@@ -168,15 +171,26 @@ impl World {
 
     /// A client connects and gets a WebSocket at `target`.
     pub fn connect(&mut self, target: &str) -> ClientId {
+        let (id, answer) = self.ask_to_upgrade(target, &[], &[]);
+        assert_eq!(answer.status, 101, "{target}: {}", answer.body);
+        id
+    }
+
+    /// A client connects and asks for a WebSocket, with these subprotocols and further headers.
+    pub fn ask_to_upgrade(
+        &mut self,
+        target: &str,
+        protocols: &[&str],
+        headers: &[(&str, &str)],
+    ) -> (ClientId, Answer) {
         let id = self.open();
-        self.client(id).upgrade(target, "");
+        self.client(id).upgrade_offering(target, protocols, headers);
         self.settle();
         while self.client(id).answers.is_empty() && self.next_arrival().is_some() {
             self.advance(Duration::from_millis(1));
         }
         let answer = self.client(id).answers.pop_front();
-        assert_eq!(answer.map(|answer| answer.status), Some(101), "{target}");
-        id
+        (id, answer.expect("a handshake is answered"))
     }
 
     /// A client, to send with and to look at.
@@ -269,7 +283,13 @@ impl World {
     pub fn pass(&mut self, time: Duration) {
         self.now.mono = self.now.mono + time;
         let millis = self.now.mono.as_millis();
-        self.now.wall = Wall::from_millis(EPOCH_MS + millis);
+        self.now.wall = Wall::from_millis(self.wall_began_ms + millis);
+    }
+
+    /// Sets the wall clock, which time itself does not notice.
+    pub fn set_wall(&mut self, wall: Wall) {
+        self.wall_began_ms = wall.as_millis() - self.now.mono.as_millis();
+        self.now.wall = wall;
     }
 
     fn next_moment(&self) -> Option<Mono> {

@@ -50,6 +50,10 @@ pub struct Answer {
     pub connection: Option<String>,
     /// The value of Retry-After.
     pub retry_after: Option<String>,
+    /// The value of Sec-WebSocket-Protocol.
+    pub subprotocol: Option<String>,
+    /// The value of WWW-Authenticate.
+    pub challenge: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -132,7 +136,7 @@ impl Client {
 
     /// Asks for a WebSocket at `/ws`, with further headers.
     pub fn upgrade_with(&mut self, headers: &[(&str, &str)]) {
-        self.send(&client_request(HOST, "/ws", KEY, &[], headers));
+        self.upgrade_offering("/ws", &[], headers);
     }
 
     /// Asks for a WebSocket; `protocol` is the subprotocol offered, empty for none.
@@ -142,7 +146,12 @@ impl Client {
         } else {
             &[protocol]
         };
-        self.send(&client_request(HOST, target, KEY, protocols, &[]));
+        self.upgrade_offering(target, protocols, &[]);
+    }
+
+    /// The same with any subprotocols and further headers.
+    pub fn upgrade_offering(&mut self, target: &str, protocols: &[&str], headers: &[(&str, &str)]) {
+        self.send(&client_request(HOST, target, KEY, protocols, headers));
     }
 
     /// Sends one frame.
@@ -275,6 +284,8 @@ impl Client {
             status: head.status(),
             connection: head.header("connection").map(str::to_owned),
             retry_after: head.header("retry-after").map(str::to_owned),
+            subprotocol: head.header("sec-websocket-protocol").map(str::to_owned),
+            challenge: head.header("www-authenticate").map(str::to_owned),
             body: String::from_utf8_lossy(reader.body()).into_owned(),
         });
     }
