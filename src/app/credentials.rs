@@ -22,7 +22,7 @@ pub fn of_request(head: &Head, live: &Live, now: Wall) -> Result<Identity, Fault
     let Some(authority) = &live.authority else {
         return Ok(Identity::Anonymous);
     };
-    if let Some(key) = one(head, "x-api-key")? {
+    if let Some(key) = field(head, "x-api-key")? {
         let found = authority.verify_key(key);
         return found
             .map(Identity::Key)
@@ -57,18 +57,18 @@ pub fn of_upgrade(
     let Some(authority) = &live.authority else {
         return Ok(Identity::Anonymous);
     };
-    let in_query = pairs(head.query()).find(|(name, _)| name == "token");
+    let in_query = pairs(head.query()).filter(|(name, _)| name == "token");
+    let in_query = once("token", in_query.map(|(_, token)| token))?;
     if in_query.is_some() && !live.config.auth.allow_query_token {
         return Err(unauthorized(
             "tokens in the query end up in logs and are not taken (auth.allow_query_token); send \
              Authorization, the subprotocol bearer.<token>, or auth as first message",
         ));
     }
-    let offered = offered
-        .iter()
-        .find_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL));
-    let in_query = in_query.as_ref().map(|(_, token)| &**token);
-    match bearer(head)?.or(offered).or(in_query) {
+    let offered = offered.iter();
+    let offered = offered.filter_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL));
+    let offered = once("the subprotocol bearer.<token>", offered)?;
+    match bearer(head)?.or(offered).or(in_query.as_deref()) {
         Some(token) => Ok(Identity::User(authority.verify_token(token, now)?)),
         None => Ok(Identity::Pending),
     }
@@ -94,7 +94,7 @@ pub fn nothing_shown() -> Fault {
 }
 
 fn bearer(head: &Head) -> Result<Option<&str>, Fault> {
-    let Some(value) = one(head, "authorization")? else {
+    let Some(value) = field(head, "authorization")? else {
         return Ok(None);
     };
     match value.split_once(' ') {
@@ -105,9 +105,12 @@ fn bearer(head: &Head) -> Result<Option<&str>, Fault> {
     }
 }
 
-/// The value of a field that may come once: of two credentials, whose request would it be?
-fn one<'a>(head: &'a Head, name: &'static str) -> Result<Option<&'a str>, Fault> {
-    let mut values = head.header_values(name);
+fn field<'a>(head: &'a Head, name: &'static str) -> Result<Option<&'a str>, Fault> {
+    once(name, head.header_values(name))
+}
+
+/// What may be there once: of two credentials, whose request would it be?
+fn once<T>(name: &str, mut values: impl Iterator<Item = T>) -> Result<Option<T>, Fault> {
     match (values.next(), values.next()) {
         (Some(_), Some(_)) => Err(unauthorized(format!("{name} is there twice"))),
         (value, _) => Ok(value),

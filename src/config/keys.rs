@@ -226,7 +226,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "limits.rooms_per_session",
         Kind::Limit(|c, v| c.limits.rooms_per_session = v),
         "128",
-        "Rooms one session may be in.",
+        "Rooms one session may be in; a user's own comes besides.",
     ),
     key(
         "limits.messages_per_second",

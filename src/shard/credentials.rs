@@ -40,10 +40,12 @@ fn left(identity: &Identity, now: Now) -> Option<Duration> {
     let ends = identity.expires()?.as_millis();
     let left = Duration::from_millis(ends.saturating_sub(now.wall.as_millis()));
     let over = Duration::from_millis(now.wall.as_millis().saturating_sub(ends));
-    // A zero would clear the timer.
     let left = left + limits::TOKEN_GRACE.saturating_sub(over);
-    Some(left.max(Duration::from_millis(1)))
+    Some(left.max(LEAST))
 }
+
+/// What is left of a token that is over: zero would clear the timer.
+const LEAST: Duration = Duration::from_millis(1);
 
 /// Ends a session whose token did not come, or has expired without a newer one.
 pub(super) fn token_due(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
@@ -56,12 +58,18 @@ pub(super) fn token_due(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     }
     let identity = session.identity.clone();
     // The wall clock may have been set back since the timer was.
-    if left(&identity, now).is_none_or(|left| left > Duration::from_millis(1)) {
-        watch(&identity, &mut peer.timers, hub, now);
-        return;
+    watch(&identity, &mut peer.timers, hub, now);
+    look_at_clock(peer, id, hub, now);
+}
+
+/// Ends a session whose token has expired by the wall clock, which may have been set forward, or
+/// gone on while the machine slept, without the timer's notice.
+pub(super) fn look_at_clock(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    let is_over = |session: &mut Session| left(&session.identity, now) == Some(LEAST);
+    if peer.open_session().is_some_and(is_over) {
+        hub.counters.increment(Counter::TokensExpired);
+        websocket::close(peer, id, code::TOKEN_EXPIRED, "token expired", hub, now);
     }
-    hub.counters.increment(Counter::TokensExpired);
-    websocket::close(peer, id, code::TOKEN_EXPIRED, "token expired", hub, now);
 }
 
 /// Ends a session that has not shown a good token.
@@ -134,10 +142,21 @@ fn enter(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
         }
         Ok(_) => {}
         Err(fault) => {
+            let passes = matches!(fault.code, Code::ResourceLimit | Code::ServerBusy);
             let reply = finish(&Correlation::default(), Err(fault), hub.context(now));
             websocket::reply(peer, id, &reply, hub, now);
-            let reason = "a room that was asked for is closed to this user";
-            websocket::close(peer, id, code::FORBIDDEN, reason, hub, now);
+            let (code, reason) = if passes {
+                (
+                    code::TRY_AGAIN_LATER,
+                    "a room that was asked for cannot be joined now",
+                )
+            } else {
+                (
+                    code::FORBIDDEN,
+                    "a room that was asked for is closed to this user",
+                )
+            };
+            websocket::close(peer, id, code, reason, hub, now);
         }
     }
 }

@@ -337,6 +337,9 @@ fn upgrade(
         None => Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)),
     };
     hub.counters.increment(Counter::HandshakeFailures);
+    if matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN) {
+        hub.counters.increment(Counter::CredentialsRefused);
+    }
     if forwarded == Forwarded::Yes && std::mem::take(&mut peer.is_counted) {
         hub.services.release(peer.address);
     }

@@ -160,7 +160,8 @@ pub(super) fn take_out(
     true
 }
 
-/// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms.
+/// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms,
+/// or only an echo.
 pub(super) fn put_in(
     peer: &mut Peer,
     id: PeerId,
@@ -171,6 +172,9 @@ pub(super) fn put_in(
     let Some(session) = peer.open_session() else {
         return false;
     };
+    if session.dialect == Dialect::Echo {
+        return false;
+    }
     let Ok((position, _)) = enter(room, None, session, id, hub, now.mono) else {
         return false;
     };
@@ -226,7 +230,9 @@ fn enter(
         return Ok((looked.position, looked.missed));
     }
     let most = hub.live.config.limits.rooms_per_session;
-    if let Some(most) = most.filter(|most| session.memberships.len() >= *most) {
+    // A user's own room comes by itself and takes no place from those asked for.
+    let own = usize::from(session.identity.user_id().is_some());
+    if let Some(most) = most.filter(|most| session.memberships.len() >= most.saturating_add(own)) {
         hub.counters.increment(Counter::SessionRoomsRefused);
         return Err(Fault::new(
             Code::ResourceLimit,

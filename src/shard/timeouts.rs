@@ -20,7 +20,10 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
                 http::answer_last(peer, timeout_response(), hub, now);
             }
             Timer::KeepAlive => peer.stage = Stage::Flushing,
-            Timer::Ping => ping(peer, hub, now),
+            Timer::Ping => {
+                credentials::look_at_clock(peer, id, hub, now);
+                ping(peer, hub, now);
+            }
             Timer::Pong if peer.pause.is_some() => {
                 // Its answer may be in what we do not read at the moment.
                 let timeout = hub.live.config.heartbeat.pong_timeout;

@@ -231,6 +231,11 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
     let is_pending = |session: &mut Session| session.identity == Identity::Pending;
     let is_auth = matches!(command, Ok((_, Command::Auth { .. })));
     if peer.open_session().is_some_and(is_pending) && !is_auth {
+        if let Err(fault) = command {
+            // It may be an auth with a slip in it.
+            let answered = commands::fault_reply(&correlation, &fault, now.wall);
+            reply(peer, id, &answered, hub, now);
+        }
         credentials::refuse(peer, id, "the first message must be auth", hub, now);
         return;
     }

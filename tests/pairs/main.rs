@@ -20,6 +20,7 @@ mod rate;
 mod recovery;
 mod rooms;
 mod slow;
+mod tokens;
 
 use std::time::Duration;
 

@@ -36,8 +36,12 @@ pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
         .map_or("", |route| route.path);
     let outcome = chain::guard(name, http.address, || run(&Call { http, context }));
     outcome.unwrap_or_else(|fault| {
-        if fault.code == Code::InternalError {
-            context.counters.increment(Counter::HandlerPanics);
+        match fault.code {
+            Code::InternalError => context.counters.increment(Counter::HandlerPanics),
+            Code::Unauthorized | Code::PermissionDenied => {
+                context.counters.increment(Counter::CredentialsRefused);
+            }
+            _ => {}
         }
         fault_response(&fault)
     })
