@@ -14,7 +14,9 @@ use std::{env, thread};
 
 use serde_json::Value;
 
-use crate::testkit::client;
+use crate::domain::access::ADMIN;
+use crate::testkit::client::{self, Connection};
+use crate::testkit::tokens::Token;
 
 /// How long a start, or an end that was asked for, may take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -149,13 +151,18 @@ impl Server {
         code.unwrap_or_else(|| panic!("ended by a signal: {status:?}\n{}", self.stderr()))
     }
 
-    /// The value of the counter `name`, as in `kinglet_publications_total`.
+    /// The value of the counter `name`, as in `kinglet_publications_total`; in token mode it is
+    /// asked for with an admin's token.
     ///
     /// # Panics
     /// When there is no such counter.
     #[must_use]
     pub fn counter(&self, name: &str) -> u64 {
-        let stats = client::get(self.address, "/api/v1/websocket/stats").json();
+        let bearer = Token::of("counter").role(ADMIN).bearer();
+        let headers = [("Authorization", bearer.as_str())];
+        let mut connection = Connection::open(self.address);
+        let stats = connection.request("GET", "/api/v1/websocket/stats", &headers, b"");
+        let stats = stats.json();
         let value = stats.pointer(&format!("/counters/{name}"));
         value
             .and_then(Value::as_u64)

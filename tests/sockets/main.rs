@@ -3,6 +3,7 @@
 //! whole can show, and every incident that broke a server like this one on the wire.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin;
 mod caddy;
 mod clients;
 mod commands;
@@ -24,8 +25,10 @@ mod reload;
 mod rooms;
 mod slowloris;
 mod smuggling;
+mod tokens;
 mod websocket;
 
+use kinglet::testkit::client::{Answer, Connection};
 use kinglet::testkit::server::Server;
 use kinglet::testkit::socket::Socket;
 use serde_json::json;
@@ -33,6 +36,18 @@ use serde_json::json;
 /// Starts the binary with these settings, as in `("KINGLET_LIMITS__CONNECTIONS", "5")`.
 fn start(settings: &[(&str, &str)]) -> Server {
     Server::start(env!("CARGO_BIN_EXE_kinglet"), settings)
+}
+
+/// Sends a request with these headers on a connection of its own.
+fn request(
+    server: &Server,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut connection = Connection::open(server.address());
+    connection.request(method, target, headers, body.as_bytes())
 }
 
 /// Checks that the server still serves whoever comes next.
