@@ -60,6 +60,7 @@ impl Reloading {
         let made = Command::new(BINARY)
             .args(["token", "--user", "ada", "--role", "admin", "--config"])
             .arg(self.path())
+            .env_clear()
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
