@@ -5,8 +5,10 @@
 
 use crate::app::services::Live;
 use crate::base::clock::Wall;
+use crate::base::limits::TOKEN_GRACE;
 use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
+use crate::domain::token::{Authority, TokenFault};
 use crate::wire::http::head::Head;
 use crate::wire::http::query::pairs;
 
@@ -69,9 +71,19 @@ pub fn of_upgrade(
     let offered = offered.filter_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL));
     let offered = once("the subprotocol bearer.<token>", offered)?;
     match bearer(head)?.or(offered).or(in_query.as_deref()) {
-        Some(token) => Ok(Identity::User(authority.verify_token(token, now)?)),
+        Some(token) => of_session(authority, token, now),
         None => Ok(Identity::Pending),
     }
+}
+
+/// Whose token it is, if a session could stay with it at all.
+fn of_session(authority: &Authority, token: &str, now: Wall) -> Result<Identity, Fault> {
+    let user = authority.verify_token(token, now)?;
+    let grace = u64::try_from(TOKEN_GRACE.as_millis()).unwrap_or(u64::MAX);
+    if user.expires.as_millis().saturating_add(grace) <= now.as_millis() {
+        return Err(TokenFault::Expired { at: user.expires }.into());
+    }
+    Ok(Identity::User(user))
 }
 
 /// Whose a token is that came in a message.
@@ -81,7 +93,7 @@ pub fn of_upgrade(
 pub fn of_token(token: &str, live: &Live, now: Wall) -> Result<Identity, Fault> {
     match &live.authority {
         None => Ok(Identity::Anonymous),
-        Some(authority) => Ok(Identity::User(authority.verify_token(token, now)?)),
+        Some(authority) => of_session(authority, token, now),
     }
 }
 

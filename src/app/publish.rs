@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::app::services::Context;
+use crate::app::services::{Context, Live};
 use crate::bus::rooms::RoomFault;
+use crate::config::NamespaceOptions;
 use crate::dialect::publication::Placement;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Payload, Publish};
@@ -43,10 +44,7 @@ pub fn publish(
         ..
     } = context;
     for room in &publish.rooms {
-        // Without options the namespace is unknown, which the rooms themselves refuse.
-        let Some(options) = context.live.config.rooms.options_of_room(room.as_str()) else {
-            continue;
-        };
+        let options = options(room, context.live, counters)?;
         let caller = caller_in(room);
         access::check(identity, caller, Action::Publish, room, options.publish)?;
     }
@@ -106,6 +104,23 @@ fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, F
         }
         Err(fault) => Err(room_fault(&fault, context.counters)),
     }
+}
+
+/// The options of a room, whether it exists or not: one that was made before its namespace became
+/// unknown is closed.
+///
+/// # Errors
+/// VALIDATION_FAILED for an unknown namespace.
+pub fn options<'a>(
+    room: &RoomName,
+    live: &'a Live,
+    counters: &Counters,
+) -> Result<&'a NamespaceOptions, Fault> {
+    let namespaces = &live.config.rooms;
+    let options = namespaces.options_of_room(room.as_str());
+    options
+        .map(|options| &**options)
+        .ok_or_else(|| room_fault(&RoomFault::unknown_namespace(room, namespaces), counters))
 }
 
 /// A room's refusal as the fault that a client is told; limits that were hit are counted.

@@ -39,14 +39,14 @@ pub enum Mail {
         /// Where the list goes; must have room for one message.
         reply: Sender<Vec<SessionSummary>>,
     },
-    /// An operator wants something done with sessions; how many it was done with is replied.
+    /// An operator wants something done with sessions; with how many it was done is replied.
     Manage {
         /// With which.
         who: Who,
         /// What.
         what: Manage,
-        /// Where the number goes; must have room for one message.
-        reply: Sender<usize>,
+        /// Where the outcome goes; must have room for one message.
+        reply: Sender<Managed>,
     },
 }
 
@@ -84,6 +84,15 @@ pub enum Manage {
     Subscribe(RoomName),
     /// End their membership.
     Unsubscribe(RoomName),
+}
+
+/// With how many sessions something was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Managed {
+    /// It was done.
+    pub done: usize,
+    /// It could not be: they are in too many rooms, the server has too many, or they know no rooms.
+    pub refused: usize,
 }
 
 /// What is told of a session.

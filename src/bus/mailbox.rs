@@ -19,6 +19,8 @@ pub struct Mailbox {
     capacity: usize,
     /// Set by the shard before it sleeps, cleared by the first sender after that.
     sleeping: AtomicBool,
+    /// Set by who left something for the shard elsewhere, cleared when it has been awake for it.
+    nudged: AtomicBool,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -44,6 +46,7 @@ impl Mailbox {
             emptied: Condvar::new(),
             capacity,
             sleeping: AtomicBool::new(false),
+            nudged: AtomicBool::new(false),
             wake,
         }
     }
@@ -110,11 +113,12 @@ impl Mailbox {
         left
     }
 
-    /// Says that the shard is about to sleep. False if there is mail: then it must not.
+    /// Says that the shard is about to sleep. False if there is mail, or was a nudge since it was
+    /// last asked: then it must not.
     #[must_use]
     pub fn prepare_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        if self.lock().mail.is_empty() {
+        if !self.nudged.swap(false, Ordering::SeqCst) && self.lock().mail.is_empty() {
             return true;
         }
         self.sleeping.store(false, Ordering::SeqCst);
@@ -126,8 +130,10 @@ impl Mailbox {
         self.sleeping.store(false, Ordering::SeqCst);
     }
 
-    /// Ends the shard's sleep, for whoever left something for it elsewhere. Must come after that.
+    /// Ends the shard's sleep, or keeps it awake for one more turn, for whoever left something for
+    /// it elsewhere. Must come after that.
     pub fn nudge(&self) {
+        self.nudged.store(true, Ordering::SeqCst);
         self.wake_if_sleeping();
     }
 
@@ -194,6 +200,17 @@ mod tests {
         assert!(mailbox.take(3, &mut taken));
         assert!(!mailbox.take(3, &mut taken));
         assert_eq!(numbers(&taken), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_nudge_that_comes_before_sleep_is_not_lost() {
+        let (mailbox, wakes) = counted(10);
+        mailbox.nudge();
+        assert!(!mailbox.prepare_sleep(), "something was left elsewhere");
+        mailbox.awake();
+        assert!(mailbox.prepare_sleep(), "and has been looked at");
+        mailbox.nudge();
+        assert_eq!(wakes.load(Ordering::SeqCst), 1);
     }
 
     #[test]

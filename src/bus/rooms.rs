@@ -88,6 +88,17 @@ pub enum RoomFault {
     Busy,
 }
 
+impl RoomFault {
+    /// The refusal of a room whose namespace is none of `namespaces`.
+    #[must_use]
+    pub fn unknown_namespace(room: &RoomName, namespaces: &Namespaces) -> Self {
+        Self::UnknownNamespace {
+            namespace: room.namespace().to_owned(),
+            known: namespaces.names().collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
 /// A room joined, and where its stream stood at that moment.
 #[derive(Debug)]
 pub struct Joined {
@@ -391,10 +402,7 @@ impl Rooms {
         }
         let rules = self.rules();
         let Some(options) = rules.namespaces.options_of_room(name.as_str()) else {
-            return Err(RoomFault::UnknownNamespace {
-                namespace: name.namespace().to_owned(),
-                known: rules.namespaces.names().collect::<Vec<_>>().join(", "),
-            });
+            return Err(RoomFault::unknown_namespace(name, &rules.namespaces));
         };
         if let Err(limit) = self.count_one_more() {
             drop(stripe);

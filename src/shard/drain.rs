@@ -94,10 +94,13 @@ impl Shard {
             .max(timeout / 2);
         let spread_ms = u64::try_from(spread.as_millis()).unwrap_or(u64::MAX).max(1);
         let demanded = (waiting.len() as u64 * 1000).div_ceil(spread_ms);
+        // The server's pace is shared by its shards, which drain at the same time.
+        let shards = self.hub.services.mailboxes.len().max(1) as u64;
+        let floor = u64::from(limits::DRAIN_CLOSES_PER_SECOND).div_ceil(shards);
         self.drain = Some(Drain {
             began: now.mono,
             ends: now.mono + timeout,
-            per_second: demanded.max(u64::from(limits::DRAIN_CLOSES_PER_SECOND)),
+            per_second: demanded.max(floor),
             waiting,
             closed: 0,
             cut: 0,

@@ -146,6 +146,7 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
         }
         Ok(Admission::Api { route, .. })
             if routes::is_metered(route)
+                && !http.is_reserved
                 && let Err(wait) = hub.services.charge_request(address, hub.context(now)) =>
         {
             Verdict::Refused(Box::new(too_many_requests(wait)))

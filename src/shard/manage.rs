@@ -5,7 +5,7 @@
 
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
-use crate::bus::mail::{Manage, SessionPage, SessionSummary, Who};
+use crate::bus::mail::{Manage, Managed, SessionPage, SessionSummary, Who};
 use crate::metrics::names::Counter;
 use crate::shard::peer::{Conversation, Peer, Session, Stage};
 use crate::shard::{Shard, membership, websocket};
@@ -41,8 +41,8 @@ impl Shard {
         summaries.collect()
     }
 
-    /// Does something with the sessions that are meant; returns with how many.
-    pub(super) fn manage(&mut self, who: &Who, what: &Manage, now: Now) -> usize {
+    /// Does something with the sessions that are meant.
+    pub(super) fn manage(&mut self, who: &Who, what: &Manage, now: Now) -> Managed {
         let meant = |session: &Session| match who {
             Who::Session(id) => session.id == *id,
             Who::User(user) => is_of(session, Some(user)),
@@ -53,9 +53,9 @@ impl Shard {
             .filter(|(_, peer)| session_of(peer).is_some_and(meant))
             .map(|(id, _)| id)
             .collect();
-        let mut done = 0;
+        let mut managed = Managed::default();
         for id in ids {
-            done += usize::from(self.on_peer(id, false, |peer, hub| {
+            let is_done = self.on_peer(id, false, |peer, hub| {
                 let is_done = match what {
                     Manage::Disconnect { code, reason } => {
                         hub.counters.increment(Counter::SessionsDisconnected);
@@ -68,9 +68,15 @@ impl Shard {
                 hub.touch(peer, id);
                 hub.arm(peer, id);
                 is_done
-            }));
+            });
+            match (is_done, what) {
+                (true, _) => managed.done += 1,
+                (false, Manage::Subscribe(_)) => managed.refused += 1,
+                // It was not in there, or is gone.
+                (false, Manage::Unsubscribe(_) | Manage::Disconnect { .. }) => {}
+            }
         }
-        done
+        managed
     }
 }
 

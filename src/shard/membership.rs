@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::app::chain;
 use crate::app::commands::finish;
-use crate::app::publish::room_fault;
+use crate::app::publish::{options, room_fault};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::bus::room::Missed;
@@ -202,7 +202,13 @@ fn join(
     let caller = Caller::Session { is_member: false };
     let policy = PublishPolicy::Grant;
     access::check(&session.identity, caller, Action::Subscribe, name, policy)?;
-    enter(name, since, session, id, hub, now)
+    let (position, missed) = enter(name, since, session, id, hub, now)?;
+    // What was missed is history: who may only listen recovers nothing.
+    let may_recover = || {
+        let action = Action::History;
+        access::check(&session.identity, caller, action, name, policy).is_ok()
+    };
+    Ok((position, missed.filter(|_| may_recover())))
 }
 
 /// The same for whoever may: an operator puts sessions into rooms, whatever their own rights.
@@ -214,6 +220,7 @@ fn enter(
     hub: &mut Hub,
     now: Mono,
 ) -> Result<(Position, Missed), Fault> {
+    options(name, &hub.live, &hub.counters)?;
     let known = hub
         .rooms
         .position(name, session.memberships.iter().copied())

@@ -261,7 +261,7 @@ impl Shard {
                     }
                 }
                 Mail::Answer { peer, answer } => self.answer(peer, answer, now),
-                Mail::Reconfigure => self.reconfigure(),
+                Mail::Reconfigure => self.reconfigure(now),
                 Mail::Drain(timeout) => self.begin_drain(timeout, now),
                 Mail::Cut => self.cut(),
                 Mail::ListSessions { page, reply } => {
@@ -277,9 +277,23 @@ impl Shard {
     }
 
     /// Goes by the configuration that is in force now.
-    fn reconfigure(&mut self) {
+    fn reconfigure(&mut self, now: Now) {
         self.hub.live = self.hub.services.live();
         self.hub.outbox_limits = OutboxLimits::of(&self.hub.live.config.limits);
+        let Some(idle) = self.hub.live.config.heartbeat.idle_timeout else {
+            return;
+        };
+        // Sessions that have rested since there was no such timeout are looked at by nobody.
+        let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(peer) = self.peers.get_mut(id)
+                && peer.open_session().is_some()
+                && !peer.timers.is_set(Timer::Idle)
+            {
+                peer.timers.set(Timer::Idle, idle, now.mono);
+                self.hub.arm(peer, id);
+            }
+        }
     }
 
     fn answer(&mut self, id: PeerId, answer: Answer, now: Now) {

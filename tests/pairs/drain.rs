@@ -53,6 +53,24 @@ fn five_thousand_sessions_go_a_thousand_a_second_in_their_order() {
 }
 
 #[test]
+fn several_shards_share_the_pace() {
+    let mut world = World::new(Options {
+        shards: 4,
+        ..Options::default()
+    });
+    let ids: Vec<_> = (0..1200).map(|_| world.open()).collect();
+    for id in &ids {
+        world.client(*id).upgrade("/ws", "");
+    }
+    world.settle();
+    world.begin_drain(30 * SECOND);
+    world.advance(SECOND / 2);
+    let closed = ids.iter().filter(|id| world.client(**id).end.is_some());
+    let closed = closed.count();
+    assert!((500..=700).contains(&closed), "{closed}");
+}
+
+#[test]
 fn closes_are_faster_when_the_time_demands_it() {
     let mut world = world("");
     let ids: Vec<_> = (0..3000).map(|_| world.open()).collect();

@@ -4,7 +4,7 @@ use kinglet::metrics::names::Counter;
 use kinglet::testkit::world::Message;
 use serde_json::json;
 
-use crate::{SECOND, TICK, ask, publish, world};
+use crate::{SECOND, TICK, ask, publish, reload, world};
 
 #[test]
 fn a_session_that_answers_pings_stays() {
@@ -125,4 +125,23 @@ fn a_session_whose_job_takes_long_is_not_taken_for_dead() {
     assert_eq!(world.client(id).take_json()[0]["type"], "history");
     world.advance(60 * SECOND);
     assert_eq!(world.client(id).close_code(), None);
+}
+
+#[test]
+fn a_reload_that_brings_an_idle_timeout_is_for_those_who_are_here_too() {
+    let mut world = world("[heartbeat]\nidle_timeout = \"0\"\n");
+    let id = world.connect("/ws");
+    ask(
+        &mut world,
+        id,
+        json!({"type": "unsubscribe", "room": "global"}),
+    );
+    world.advance(1000 * SECOND);
+    assert_eq!(world.client(id).end, None);
+    reload(&mut world, "[heartbeat]\nidle_timeout = \"10s\"\n");
+    world.advance(9 * SECOND);
+    assert_eq!(world.client(id).end, None);
+    world.advance(2 * SECOND);
+    let last = world.client(id).inbox.pop_back();
+    assert_eq!(last, Some(Message::Close(1001, "idle timeout".to_owned())));
 }

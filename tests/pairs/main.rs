@@ -24,6 +24,8 @@ mod tokens;
 
 use std::time::Duration;
 
+use kinglet::app::services::Live;
+use kinglet::config::{Flags, Sources, load, no_files};
 use kinglet::testkit::world::{ClientId, Options, World};
 use serde_json::{Value, json};
 
@@ -38,6 +40,19 @@ fn world(config: &str) -> World {
         config,
         ..Options::default()
     })
+}
+
+/// Has the server go by another configuration.
+fn reload(world: &mut World, config: &str) {
+    let sources = Sources {
+        file: Some(("world.toml", config)),
+        environment: &[],
+        flags: &Flags::default(),
+        files: no_files,
+    };
+    let (config, _) = load(&sources).unwrap();
+    world.services.replace(Live::of(config).unwrap());
+    world.settle();
 }
 
 /// What a command is answered with at once.

@@ -8,7 +8,7 @@ use crate::app::http::Call;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::base::limits;
-use crate::bus::mail::{Mail, Manage, SessionPage, SessionSummary, Who, ask_all};
+use crate::bus::mail::{Mail, Manage, Managed, SessionPage, SessionSummary, Who, ask_all};
 use crate::dialect::native::members;
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::response::{Response, Status};
@@ -88,7 +88,7 @@ pub fn disconnect(call: &Call<'_>) -> Result<Response, Fault> {
     let spelt = call.http.parameters.first().map_or("", String::as_str);
     let who = Who::Session(session_id(spelt)?);
     let what = disconnection(call)?;
-    match manage(call, &who, &what)? {
+    match manage(call, &who, &what)?.done {
         0 => Err(Fault::new(
             Code::NotFound,
             "no session of this id is connected",
@@ -133,17 +133,21 @@ pub(super) fn disconnection(call: &Call<'_>) -> Result<Manage, Fault> {
     })
 }
 
-/// Does something with sessions on all shards; returns with how many.
+/// Does something with sessions on all shards.
 ///
 /// # Errors
 /// SERVER_BUSY when a shard does not answer in time; some may have done it then.
-pub(super) fn manage(call: &Call<'_>, who: &Who, what: &Manage) -> Result<usize, Fault> {
+pub(super) fn manage(call: &Call<'_>, who: &Who, what: &Manage) -> Result<Managed, Fault> {
     let done = ask_all(&call.context.services.mailboxes, |reply| Mail::Manage {
         who: who.clone(),
         what: what.clone(),
         reply,
     });
-    Ok(done.ok_or_else(too_busy)?.into_iter().sum())
+    let managed = done.ok_or_else(too_busy)?.into_iter();
+    Ok(managed.fold(Managed::default(), |sum, here| Managed {
+        done: sum.done + here.done,
+        refused: sum.refused + here.refused,
+    }))
 }
 
 fn session_id(spelt: &str) -> Result<SessionId, Fault> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::app::api::{body, connections, invalid};
 use crate::app::http::Call;
+use crate::app::publish::options;
 use crate::bus::mail::{Manage, Who};
 use crate::dialect::native::members;
 use crate::domain::access::UserId;
@@ -22,7 +23,8 @@ pub fn disconnect(call: &Call<'_>) -> Result<Response, Fault> {
     manage(call, &what)
 }
 
-/// Puts all sessions of a user into the room of the body `{room}`, whatever their own rights.
+/// Puts all sessions of a user into the room of the body `{room}`, whatever their own rights;
+/// `refused` counts those for whom there is no place.
 ///
 /// # Errors
 /// VALIDATION_FAILED; SERVER_BUSY when a shard does not answer in time.
@@ -46,17 +48,20 @@ struct RoomBody {
 
 fn room(call: &Call<'_>) -> Result<RoomName, Fault> {
     let asked: RoomBody = body(&call.http.body)?;
-    members::room(&asked.room)
+    let room = members::room(&asked.room)?;
+    options(&room, call.context.live, call.context.counters)?;
+    Ok(room)
 }
 
 fn manage(call: &Call<'_>, what: &Manage) -> Result<Response, Fault> {
     let spelt = call.http.parameters.first().map_or("", String::as_str);
     let user = UserId::parse(spelt).map_err(|fault| invalid(fault.to_string()))?;
-    let done = connections::manage(call, &Who::User(user.as_str().into()), what)?;
+    let managed = connections::manage(call, &Who::User(user.as_str().into()), what)?;
     let mut out = Vec::new();
     Object::begin(&mut out)
         .string("user", user.as_str())
-        .number("sessions", done as u64)
+        .number("sessions", managed.done as u64)
+        .number("refused", managed.refused as u64)
         .end();
     Ok(Response::raw_json(Status::OK, out.into()))
 }

@@ -80,6 +80,7 @@ mod tests {
         assert!(!fleet.is_alone());
         one.finish();
         assert!(!fleet.is_alone() && !fleet.has_failed());
+        assert!(!leader.prepare_sleep(), "it is to look first");
         assert!(leader.prepare_sleep());
         drop(other);
         assert!(fleet.is_alone() && fleet.has_failed());

@@ -182,8 +182,7 @@ impl Reactor {
     fn wait(&mut self, events: &mut Events) -> io::Result<()> {
         let accepts = |lead: &Lead| lead.acceptor.has_more(&self.services);
         let busy = std::mem::take(&mut self.is_busy) || self.lead.as_ref().is_some_and(accepts);
-        // Whoever deals to a sleeper wakes it, so the inbox is looked at when sleep is announced.
-        let sleeps = !busy && self.mailbox.prepare_sleep() && self.inbox.is_empty();
+        let sleeps = !busy && self.mailbox.prepare_sleep();
         let timeout = if sleeps {
             self.timeout()
         } else {

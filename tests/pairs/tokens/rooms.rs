@@ -1,10 +1,10 @@
 //! What a session may do in which room, with which token.
 
-use kinglet::testkit::tokens::Token;
+use kinglet::testkit::tokens::{self, Token};
 use serde_json::{Value, json};
 
 use super::{enter, outcome, token, world};
-use crate::{ask, publish, said};
+use crate::{ask, publish, reload, said};
 
 fn subscribe(room: &str) -> Value {
     json!({"type": "subscribe", "room": room})
@@ -210,4 +210,47 @@ fn ten_denials_in_a_row_are_as_many_errors() {
         ask(&mut world, id, subscribe("chat:1"));
     }
     assert_eq!(world.client(id).close_code(), Some(4503));
+}
+
+#[test]
+fn who_may_not_read_history_recovers_nothing() {
+    let mut world = world("");
+    let root = token(&world, "root").role("admin");
+    let root = enter(&mut world, "/ws", &root);
+    ask(&mut world, root, publish("secret:1", 1));
+    let mut recover = |allow: &[&str]| {
+        let shown = token(&world, "ada").room("secret:*", allow);
+        let id = enter(&mut world, "/ws?room=global", &shown);
+        world.client(id).take_json();
+        let asked = json!({"type": "subscribe", "room": "secret:1", "since": 0});
+        let [reply] = &ask(&mut world, id, asked)[..] else {
+            panic!("one reply");
+        };
+        let entries = reply["publications"].as_array().map(Vec::len);
+        (reply["recovered"].clone(), entries)
+    };
+    assert_eq!(recover(&["subscribe"]), (json!(false), Some(0)));
+    assert_eq!(recover(&["subscribe", "history"]), (json!(true), Some(1)));
+}
+
+#[test]
+fn a_room_whose_namespace_became_unknown_is_closed_to_all() {
+    let mut world = world("");
+    let root = token(&world, "root").role("admin");
+    let root = enter(&mut world, "/ws", &root);
+    assert_eq!(
+        outcome(&ask(&mut world, root, publish("foo:1", 1))),
+        "published"
+    );
+    let strict = format!("{}[server]\nstrict_rooms = true\n", tokens::CONFIG);
+    reload(&mut world, &strict);
+    let shown = token(&world, "ada").role("readonly");
+    let id = enter(&mut world, "/ws?room=global", &shown);
+    world.client(id).take_json();
+    for who in [root, id] {
+        let refused = ask(&mut world, who, publish("foo:1", 2));
+        assert_eq!(outcome(&refused), "VALIDATION_FAILED");
+        let refused = ask(&mut world, who, subscribe("foo:1"));
+        assert_ne!(outcome(&refused), "subscribed");
+    }
 }
