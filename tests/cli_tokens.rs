@@ -122,7 +122,7 @@ fn init_elsewhere_is_found_from_anywhere() {
     let path = "etc \"quoted\"/server.toml";
     let out = good(folder.path(), &["init", "--config", path]);
     assert!(
-        out.contains(&format!("next: kinglet --config {path}")),
+        out.contains(&format!("next: kinglet --config '{path}'")),
         "{out}"
     );
     let whole = folder.path().join(path);

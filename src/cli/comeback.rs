@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::cli::Failure;
 use crate::cli::transport::TransportFault;
 use crate::domain::fault::Code;
+use crate::wire::websocket::close;
 
 /// The longest Retry-After that is believed: who asks for more is misconfigured, and one attempt an
 /// hour harms nobody.
@@ -60,7 +61,11 @@ impl Ended {
                 reason,
             } => {
                 let line = format!("the server closed the connection: {code} {reason}");
-                line.trim_end().to_owned()
+                let hint = match *code {
+                    close::INVALID_TOKEN => "; show one with --token or KINGLET_TOKEN",
+                    _ => "",
+                };
+                format!("{}{hint}", line.trim_end())
             }
             Self::Error { code, message } => format!("{code}: {message}"),
             Self::Failed(Failure::Misuse(reason) | Failure::Failed(reason)) => reason.clone(),
@@ -213,6 +218,12 @@ mod tests {
             Some(1001),
             "bye",
             "the server closed the connection: 1001 bye",
+        );
+        check(
+            Some(4500),
+            "no token came in time",
+            "the server closed the connection: 4500 no token came in time; show one with --token \
+             or KINGLET_TOKEN",
         );
     }
 }

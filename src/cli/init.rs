@@ -50,7 +50,7 @@ pub(super) fn run(asked: &InitArguments) -> Result<Exit, Failure> {
     let (shown, shown_secret) = (config.display(), secret_file.display());
     let option = match config == Path::new("kinglet.toml") {
         true => String::new(),
-        false => format!(" --config {shown}"),
+        false => format!(" --config {}", output::shell_word(&shown.to_string())),
     };
     for line in [
         format!("wrote {shown}, and a secret to {shown_secret} (mode 0600)"),

@@ -38,6 +38,15 @@ pub(super) fn note(text: &str) {
     complain("note", text);
 }
 
+/// `text` as one word of a shell command, so that a line which shows it can be copied.
+pub(super) fn shell_word(text: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "_-./:@%+,=".contains(letter);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 fn complain(kind: &str, text: &str) {
     let line = format!("{kind}: {}\n", without_controls(text));
     // There is nowhere left to say that this failed.

@@ -4,18 +4,20 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::path::Path;
 
 use crate::app::services::Live;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
-use crate::config::{AuthMode, Config};
+use crate::config::{Auth, AuthMode, Config};
 use crate::runtime::logging::Logging;
 use crate::runtime::reload::Reader;
 use crate::runtime::server::{Outcome, Server};
 
 /// Serves until a signal ends it.
 pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
+    let path = asked.config.clone();
     let loaded = configuration::load(asked)?;
     let log = &loaded.config.log;
     let logging = Logging::start(log.level, log.file.as_deref())
@@ -28,14 +30,20 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
             warning.problem
         );
     }
+    let signing = signing(&loaded.config.auth, path.as_deref());
     let again = loaded.again;
     let reader = Box::new(move |current: &Config| again.read(current));
-    let ended = serve(loaded.config, reader, &logging);
+    let ended = serve(loaded.config, signing.as_deref(), reader, &logging);
     logging.finish();
     ended
 }
 
-fn serve(config: Config, reader: Reader, logging: &Logging) -> Result<Exit, Failure> {
+fn serve(
+    config: Config,
+    signing: Option<&str>,
+    reader: Reader,
+    logging: &Logging,
+) -> Result<Exit, Failure> {
     let access = Access::of(&config);
     let keys = config.auth.api_keys.iter();
     let admin_keys: Vec<String> = keys
@@ -57,7 +65,7 @@ fn serve(config: Config, reader: Reader, logging: &Logging) -> Result<Exit, Fail
         log::warn!("insecure meaning=\"{danger}\"");
     }
     // Nobody may be listening to us; the server serves all the same.
-    let _ = greeting(server.addresses(), access)
+    let _ = greeting(server.addresses(), access, signing)
         .iter()
         .try_for_each(|line| output::line(line));
     // A panic that gets this far was logged by the hook; it must not skip the end of the log.
@@ -128,8 +136,16 @@ impl Access {
     }
 }
 
-/// What is said when the server listens at `addresses`.
-fn greeting(addresses: &[SocketAddr], access: Access) -> Vec<String> {
+/// The command that signs tokens for this server, if it has a secret to sign with.
+fn signing(auth: &Auth, config: Option<&Path>) -> Option<String> {
+    auth.keys.iter().find(|key| key.algorithm.is_hmac())?;
+    let option = config.map(|path| output::shell_word(&path.display().to_string()));
+    let option = option.map(|path| format!(" --config {path}"));
+    Some(format!("kinglet token{}", option.unwrap_or_default()))
+}
+
+/// What is said when the server listens at `addresses`; `signing` is a command that makes tokens.
+fn greeting(addresses: &[SocketAddr], access: Access, signing: Option<&str>) -> Vec<String> {
     let version = env!("CARGO_PKG_VERSION");
     let mut lines: Vec<String> = addresses
         .iter()
@@ -148,12 +164,19 @@ fn greeting(addresses: &[SocketAddr], access: Access) -> Vec<String> {
         } else {
             format!(" --url {url}")
         };
-        let (token, header) = match access {
-            Access::Token => (
-                "KINGLET_TOKEN=$(kinglet token --user me) ",
-                " -H \"Authorization: Bearer $(kinglet token --user me --role admin)\"",
+        let (token, header) = match (access, signing) {
+            (Access::Token, Some(signing)) => (
+                format!("KINGLET_TOKEN=$({signing} --user me) "),
+                format!(" -H \"Authorization: Bearer $({signing} --user me --role admin)\""),
             ),
-            Access::Machine | Access::Network | Access::NetworkWithoutHost => ("", ""),
+            // Whoever signs has to be asked.
+            (Access::Token, None) => (
+                "KINGLET_TOKEN=TOKEN ".to_owned(),
+                " -H \"Authorization: Bearer TOKEN\"".to_owned(),
+            ),
+            (Access::Machine | Access::Network | Access::NetworkWithoutHost, _) => {
+                Default::default()
+            }
         };
         lines.push(format!("watch: {token}kinglet subscribe global{option}"));
         lines.push(format!(
@@ -196,7 +219,7 @@ mod tests {
     #[test]
     fn greets_with_lines_that_work_as_they_stand() {
         let check = |address: &str, expected: &[&str]| {
-            let lines = greeting(&[address.parse().unwrap()], Access::Machine);
+            let lines = greeting(&[address.parse().unwrap()], Access::Machine, None);
             let starts: Vec<&str> = lines.iter().map(String::as_str).collect();
             assert_eq!(starts.len(), expected.len() + 1);
             assert!(starts[1].starts_with("mode: open, "));
@@ -230,6 +253,17 @@ mod tests {
                 "try: curl http://127.0.0.1:8080/",
             ],
         );
+    }
+
+    #[test]
+    fn without_a_secret_the_token_is_left_to_whoever_signs() {
+        let lines = greeting(&["127.0.0.1:8080".parse().unwrap()], Access::Token, None);
+        assert_eq!(
+            lines[2],
+            "watch: KINGLET_TOKEN=TOKEN kinglet subscribe global"
+        );
+        assert!(lines[3].contains(" -H \"Authorization: Bearer TOKEN\" "));
+        assert_eq!(signing(&Auth::default(), None), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Running {
     child: Child,
     lines: Receiver<String>,
     errors: Receiver<String>,
-    _folder: TempDir,
+    folder: Option<TempDir>,
 }
 
 impl Running {
@@ -37,14 +37,20 @@ impl Running {
     }
 
     pub fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
-        let mut command = kinglet(folder.path(), arguments);
+        let command = kinglet(folder.path(), arguments);
+        let mut running = Self::spawn(command);
+        running.folder = Some(folder);
+        running
+    }
+
+    pub fn spawn(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         Self {
             lines: lines_of(child.stdout.take().unwrap()),
             errors: lines_of(child.stderr.take().unwrap()),
             child,
-            _folder: folder,
+            folder: None,
         }
     }
 
