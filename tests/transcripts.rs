@@ -92,11 +92,11 @@ fn documented() -> Vec<Transcript> {
 
 fn replay(transcript: &Transcript) -> Result<(), String> {
     let file = transcript.place.split(':').next().unwrap_or_default();
-    let server = Server::start(&transcript.settings);
+    let server = Server::start(transcript);
     let mut socket = transcript
         .path
         .as_deref()
-        .map(|path| Socket::open(server.address, path, transcript.protocol.as_deref()));
+        .map(|path| Socket::open(server.address, path, transcript));
     let mut known = Placeholders::default();
     let mut answer = None;
     for (line, step) in &transcript.steps {
@@ -188,13 +188,17 @@ fn placeholders_are_filled_in_once_they_are_known() {
     known.compare(&json!("<epoch>"), &json!("e1")).unwrap();
     let filled = known.fill("{\"epoch\":\"<epoch>\"}").unwrap();
     assert_eq!(filled, "{\"epoch\":\"e1\"}");
+    let filled = known.fill("{\"token\":\"<token:ada>\",\"x\":1}").unwrap();
+    let filled: Value = serde_json::from_str(&filled).unwrap();
+    assert!(filled["token"].as_str().unwrap().starts_with("ey") && filled["x"] == 1);
 }
 
 #[test]
 fn reads_the_lines_of_a_transcript_and_refuses_others() {
-    let text = "```json\nS: {}\n```\n```transcript path=/ws?a=1 protocol=p set=debug.echo=true\n\
+    let text = "```json\nS: {}\n```\n```transcript path=/ws?a=1 protocol=p set=debug.echo=true \
+                mode=token user=ada as=admin\n\
                 C: {\"type\":\"ping\"}\nS: {\"a\":1}\nHTTP: GET /x\nHTTP: POST /x {\"b\":2}\n\
-                HTTP: 200 {}\nC: close 1000\nS: close 4503\n```\n";
+                HTTP: 200 {}\nHTTP: 204\nC: close 1000\nS: close 4503\n```\n";
     let found = transcripts("docs/x.md", text).unwrap();
     let [transcript] = &found[..] else {
         panic!("{found:?}");
@@ -204,6 +208,9 @@ fn reads_the_lines_of_a_transcript_and_refuses_others() {
     assert_eq!(transcript.protocol.as_deref(), Some("p"));
     let setting = ("debug.echo".to_owned(), "true".to_owned());
     assert_eq!(transcript.settings, [setting]);
+    let (user, role) = (transcript.user.as_deref(), transcript.role.as_deref());
+    let found = (transcript.asks_for_tokens, user, role);
+    assert_eq!(found, (true, Some("ada"), Some("admin")));
     let request = |method: &str, body: &str| {
         Step::Request(document::Request {
             method: method.to_owned(),
@@ -217,8 +224,9 @@ fn reads_the_lines_of_a_transcript_and_refuses_others() {
         (7, request("GET", "")),
         (8, request("POST", "{\"b\":2}")),
         (9, Step::Answer(200, json!({}))),
-        (10, Step::SendClose(1000)),
-        (11, Step::Close(4503)),
+        (10, Step::Answer(204, Value::Null)),
+        (11, Step::SendClose(1000)),
+        (12, Step::Close(4503)),
     ];
     assert_eq!(transcript.steps, steps);
     for bad in ["X: {}", "S: {", "S: close x", "HTTP: GET", "nothing"] {

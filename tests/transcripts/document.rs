@@ -17,6 +17,12 @@ pub struct Transcript {
     pub protocol: Option<String>,
     /// Config keys that differ from their defaults.
     pub settings: Vec<(String, String)>,
+    /// The server is in token mode.
+    pub asks_for_tokens: bool,
+    /// The user whose token the socket shows.
+    pub user: Option<String>,
+    /// The role of the token that requests carry.
+    pub role: Option<String>,
     /// What happens, each with its line in the document.
     pub steps: Vec<(usize, Step)>,
 }
@@ -34,7 +40,7 @@ pub enum Step {
     Close(u16),
     /// A request over another connection.
     Request(Request),
-    /// The answer to the request before.
+    /// The answer to the request before; null for one without a body.
     Answer(u16, Value),
 }
 
@@ -81,6 +87,9 @@ fn opening(place: String, attributes: &str) -> Result<Transcript, String> {
         match attribute.split_once('=') {
             Some(("path", path)) => transcript.path = Some(path.to_owned()),
             Some(("protocol", name)) => transcript.protocol = Some(name.to_owned()),
+            Some(("mode", "token")) => transcript.asks_for_tokens = true,
+            Some(("user", user)) => transcript.user = Some(user.to_owned()),
+            Some(("as", role)) => transcript.role = Some(role.to_owned()),
             Some(("set", setting)) => {
                 let (key, value) = setting
                     .split_once('=')
@@ -109,9 +118,12 @@ fn step(line: &str) -> Result<Step, String> {
 }
 
 fn exchange(what: &str) -> Result<Step, String> {
-    let (first, rest) = what.split_once(' ').ok_or("half of a line")?;
-    if let Ok(status) = first.parse() {
-        return Ok(Step::Answer(status, json(rest)?));
+    let (first, rest) = what.split_once(' ').unwrap_or((what, ""));
+    match first.parse() {
+        Ok(status) if rest.is_empty() => return Ok(Step::Answer(status, Value::Null)),
+        Ok(status) => return Ok(Step::Answer(status, json(rest)?)),
+        Err(_) if rest.is_empty() => return Err("half of a line".to_owned()),
+        Err(_) => {}
     }
     let (target, body) = rest.split_once(' ').unwrap_or((rest, ""));
     Ok(Step::Request(Request {

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use kinglet::testkit::tokens::{self, Token};
 use kinglet::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
 use kinglet::wire::http::scan::HeadLimits;
 use kinglet::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
@@ -17,7 +18,7 @@ use kinglet::wire::websocket::frame::{Opcode, Role, masked_frame};
 use kinglet::wire::websocket::handshake::{check_switching, client_key, client_request};
 use serde_json::Value;
 
-use crate::document::Request;
+use crate::document::{Request, Transcript};
 
 /// Below the earliest ping of a server, so that a message that does not come is not mistaken for one.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -43,17 +44,23 @@ const MASK: [u8; 4] = [7, 77, 177, 17];
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
+    /// What requests show.
+    authorization: Option<String>,
 }
 
 impl Server {
-    /// Starts the binary with `settings` (config keys) beside its defaults.
-    pub fn start(settings: &[(String, String)]) -> Self {
+    /// Starts the binary as `transcript` needs it.
+    pub fn start(transcript: &Transcript) -> Self {
+        let settings = &transcript.settings;
+        let token_mode = transcript.asks_for_tokens.then_some(tokens::VARIABLES);
+        let role = transcript.role.as_ref();
         let variable = |key: &str| format!("KINGLET_{}", key.replace('.', "__").to_uppercase());
         let child = Command::new(env!("CARGO_BIN_EXE_kinglet"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env_clear()
             .env(variable("server.listen"), "127.0.0.1:0")
             .envs(settings.iter().map(|(key, value)| (variable(key), value)))
+            .envs(token_mode.into_iter().flatten())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -63,6 +70,7 @@ impl Server {
         let mut server = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            authorization: role.map(|role| Token::of("me").role(role).bearer()),
         };
         let (lines, said) = channel();
         forward(server.child.stdout.take().unwrap(), lines.clone());
@@ -81,16 +89,21 @@ impl Server {
     /// Asks over a connection of its own; returns status and body.
     pub fn ask(&self, request: &Request) -> (u16, Value) {
         let host = self.address.to_string();
-        let headers = [
+        let mut headers = vec![
             ("Connection", "close"),
             ("Content-Type", "application/json"),
         ];
+        let shown = self.authorization.iter();
+        headers.extend(shown.map(|value| ("Authorization", value.as_str())));
         let body = request.body.as_bytes();
         let bytes = encode_request(&request.method, &request.target, &host, &headers, body);
         let mut stream = connect(self.address);
         stream.write_all(&bytes).unwrap();
         let (answer, _) = read_answer(&mut stream);
-        let body = serde_json::from_slice(answer.body()).unwrap();
+        let body = match answer.body() {
+            [] => Value::Null,
+            body => serde_json::from_slice(body).unwrap(),
+        };
         (answer.status().unwrap(), body)
     }
 }
@@ -120,11 +133,20 @@ pub struct Socket {
 
 impl Socket {
     /// Connects to `path` and checks the handshake.
-    pub fn open(address: SocketAddr, path: &str, protocol: Option<&str>) -> Self {
+    pub fn open(address: SocketAddr, path: &str, transcript: &Transcript) -> Self {
+        let protocol = transcript.protocol.as_deref();
+        let bearer = transcript
+            .user
+            .as_deref()
+            .map(|user| Token::of(user).bearer());
+        let shown = bearer.iter();
+        let headers: Vec<_> = shown
+            .map(|value| ("Authorization", value.as_str()))
+            .collect();
         let key = client_key([5; 16]);
         let offered: Vec<&str> = protocol.into_iter().collect();
         let mut stream = connect(address);
-        let request = client_request(&address.to_string(), path, &key, &offered, &[]);
+        let request = client_request(&address.to_string(), path, &key, &offered, &headers);
         stream.write_all(&request).unwrap();
         let (answer, input) = read_answer(&mut stream);
         let head = answer.head().unwrap();

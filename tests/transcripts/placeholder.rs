@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use kinglet::testkit::tokens::Token;
 use serde_json::Value;
 
 /// What the named placeholders of a transcript stand for, once they have been seen.
@@ -16,7 +17,7 @@ impl Placeholders {
     /// # Errors
     /// When the server has not said one of them yet.
     pub fn fill(&self, text: &str) -> Result<String, String> {
-        let mut filled = text.to_owned();
+        let mut filled = with_tokens(text);
         for (name, value) in &self.0 {
             let value = value
                 .as_str()
@@ -92,6 +93,18 @@ impl Placeholders {
             Err(format!("<{name}> cannot be {found}"))
         }
     }
+}
+
+/// `text` with a token in place of each `<token:USER>`.
+fn with_tokens(text: &str) -> String {
+    let mut pieces = text.split("<token:");
+    let mut filled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (user, rest) = piece.split_once('>').unwrap_or((piece, ""));
+        filled += &Token::of(user).sign();
+        filled += rest;
+    }
+    filled
 }
 
 /// The name of the placeholder that `text` is.
