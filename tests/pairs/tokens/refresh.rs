@@ -159,6 +159,43 @@ fn a_wider_token_opens_more_and_a_narrower_one_closes_rooms() {
 }
 
 #[test]
+fn what_waits_in_a_closed_room_is_not_sent_behind_its_end() {
+    for policy in ["close", "drop_oldest", "latest", "lag"] {
+        let config = format!(
+            "[limits]\nmessages_per_second = 0\noutbox_messages = 8\n\
+             [rooms.chat]\nslow_consumer = \"{policy}\"\n"
+        );
+        let mut world = world(&config);
+        world.conditions.capacity = 2000;
+        let root = token(&world, "root").role("admin");
+        let root = enter(&mut world, "/ws", &root);
+        let ada = token(&world, "ada").room("chat:1", &["subscribe"]);
+        let id = enter(&mut world, "/ws?room=chat:1", &ada);
+        world.client(id).appetite = Some(0);
+        // With `close` only as many as it can hold.
+        let count = if policy == "close" { 8 } else { 60 };
+        for number in 0..count {
+            world
+                .client(root)
+                .command(publish("chat:1", "x".repeat(100) + &number.to_string()));
+            world.settle();
+        }
+        let narrow = auth(&token(&world, "ada"));
+        world.client(id).command(narrow);
+        world.settle();
+        ask(&mut world, root, publish("chat:1", "late"));
+        world.client(id).appetite = None;
+        world.advance(SECOND);
+        let heard = world.client(id).take_json();
+        let end = heard.iter().position(|it| it["type"] == "unsubscribed");
+        let end = end.unwrap_or_else(|| panic!("{policy}: {:?}", types(&heard)));
+        assert_eq!(said(&heard[end..]), [Value::Null; 0], "{policy}");
+        assert!(!said(&heard[..end]).contains(&json!("late")), "{policy}");
+        assert_eq!(world.client(id).close_code(), None, "{policy}");
+    }
+}
+
+#[test]
 fn nothing_is_lost_across_a_refresh() {
     crate::random::for_each_seed("nothing_is_lost_across_a_refresh", 24, |seed| {
         let mut rng = Rng::from_seed(seed);
