@@ -225,7 +225,7 @@ fn an_operator_puts_users_into_rooms_and_takes_them_out() {
     let publish = || ask(&server, "POST", "/api/v1/publish", &publish).status();
 
     let answer = users(&server, "ada", "subscribe", &room).json();
-    assert_eq!(answer, json!({"user": "ada", "sessions": 3}));
+    assert_eq!(answer, json!({"user": "ada", "sessions": 3, "refused": 1}));
     for socket in &mut sockets {
         let told = socket.message();
         assert_eq!(

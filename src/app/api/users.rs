@@ -58,10 +58,12 @@ fn manage(call: &Call<'_>, what: &Manage) -> Result<Response, Fault> {
     let user = UserId::parse(spelt).map_err(|fault| invalid(fault.to_string()))?;
     let managed = connections::manage(call, &Who::User(user.as_str().into()), what)?;
     let mut out = Vec::new();
-    Object::begin(&mut out)
+    let object = Object::begin(&mut out)
         .string("user", user.as_str())
-        .number("sessions", managed.done as u64)
-        .number("refused", managed.refused as u64)
-        .end();
+        .number("sessions", managed.done as u64);
+    match what {
+        Manage::Subscribe(_) => object.number("refused", managed.refused as u64).end(),
+        Manage::Unsubscribe(_) | Manage::Disconnect { .. } => object.end(),
+    }
     Ok(Response::raw_json(Status::OK, out.into()))
 }
