@@ -23,16 +23,16 @@ fn a_small_server_stops_at_once() {
 }
 
 #[test]
-fn five_thousand_sessions_go_a_thousand_a_second_in_their_order() {
+fn thousands_of_sessions_go_a_thousand_a_second_in_their_order() {
     let mut world = world("");
-    let ids: Vec<_> = (0..5000).map(|_| world.open()).collect();
+    let ids: Vec<_> = (0..3000).map(|_| world.open()).collect();
     for id in &ids {
         world.client(*id).upgrade("/ws", "");
     }
     world.settle();
     world.begin_drain(30 * SECOND);
     let mut closed = 0;
-    for second in 1..=5 {
+    for second in 1..=3 {
         world.advance(SECOND);
         let now = ids
             .iter()
@@ -48,7 +48,7 @@ fn five_thousand_sessions_go_a_thousand_a_second_in_their_order() {
     }
     assert_eq!(
         (closed, world.connections(), world.drain_cut()),
-        (5000, 0, 0)
+        (3000, 0, 0)
     );
 }
 
