@@ -87,7 +87,11 @@ impl Again {
             }])
         })?;
         let environment = environment();
-        config::reload(current, &sources(file.as_ref(), &environment, &self.flags))
+        let sources = sources(file.as_ref(), &environment, &self.flags);
+        let reload = config::reload(current, &sources)?;
+        // Also what waits for a restart: it is better refused now than then.
+        Authority::new(&reload.written.auth)?;
+        Ok(reload)
     }
 }
 

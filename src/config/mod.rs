@@ -20,6 +20,8 @@ mod namespaces;
 mod raw;
 mod reference;
 mod reload;
+#[cfg(test)]
+mod reload_tests;
 mod settings;
 #[cfg(test)]
 mod tests;

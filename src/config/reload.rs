@@ -1,12 +1,13 @@
 //! What of a new configuration a running server can take, and what it cannot.
 //!
 //! Invariants: the result is the new configuration but for the rows of [`AT_START`], which stay as
-//! they are; each changed key is named once, as applied or as waiting for a restart.
+//! they are, and with another mode those of [`WITH_MODE`]; each changed key is named once, as
+//! applied or as waiting for a restart. What is written and what comes of it are both faultless.
 
 use super::key::{Key, Kind};
 use super::keys::KEYS;
 use super::raw::Raw;
-use super::settings::Config;
+use super::settings::{Config, require_for_mode};
 use super::{Faults, Sources, Warning, load_raw};
 
 /// A new configuration as far as a running server can take it.
@@ -14,6 +15,8 @@ use super::{Faults, Sources, Warning, load_raw};
 pub struct Reload {
     /// What to go by from now on.
     pub config: Config,
+    /// What it will be after a restart.
+    pub written: Config,
     /// What the operator should know all the same.
     pub warnings: Vec<Warning>,
     /// Keys whose new values are in `config`.
@@ -22,14 +25,14 @@ pub struct Reload {
     pub needs_restart: Vec<&'static str>,
 }
 
-/// A key that is looked at when the server starts, and not again.
-struct AtStart {
-    key: &'static str,
+/// A key whose value can stay as it was when the server started.
+pub(super) struct AtStart {
+    pub(super) key: &'static str,
     is_same: fn(&Config, &Config) -> bool,
     keep: fn(&mut Config, &Config),
 }
 
-/// Every such key.
+/// Every key that is looked at when the server starts, and not again.
 static AT_START: [AtStart; 6] = [
     AtStart {
         key: "server.listen",
@@ -64,6 +67,47 @@ static AT_START: [AtStart; 6] = [
     },
 ];
 
+/// What is written for one mode and would be wrong in the other: keys say who may enter only where
+/// somebody asks, and any origin may be served only then. They wait with a changed `auth.mode`.
+pub(super) static WITH_MODE: [AtStart; 6] = [
+    AtStart {
+        key: "auth.keys",
+        is_same: |old, new| old.auth.keys == new.auth.keys,
+        keep: |new, old| new.auth.keys.clone_from(&old.auth.keys),
+    },
+    AtStart {
+        key: "auth.api_keys",
+        is_same: |old, new| old.auth.api_keys == new.auth.api_keys,
+        keep: |new, old| new.auth.api_keys.clone_from(&old.auth.api_keys),
+    },
+    AtStart {
+        key: "auth.roles",
+        is_same: |old, new| old.auth.roles == new.auth.roles,
+        keep: |new, old| new.auth.roles.clone_from(&old.auth.roles),
+    },
+    AtStart {
+        key: "auth.allow_query_token",
+        is_same: |old, new| old.auth.allow_query_token == new.auth.allow_query_token,
+        keep: |new, old| new.auth.allow_query_token = old.auth.allow_query_token,
+    },
+    AtStart {
+        key: "server.allowed_origins",
+        is_same: |old, new| old.server.allowed_origins == new.server.allowed_origins,
+        keep: |new, old| {
+            let origins = &old.server.allowed_origins;
+            new.server.allowed_origins.clone_from(origins);
+        },
+    },
+    AtStart {
+        key: "server.allowed_hosts",
+        is_same: |old, new| old.server.allowed_hosts == new.server.allowed_hosts,
+        keep: |new, old| {
+            let hosts = &old.server.allowed_hosts;
+            new.server.allowed_hosts.clone_from(hosts);
+        },
+    },
+];
+
 /// Whether the key called `name` is looked at only when the server starts.
 pub(super) fn is_at_start(name: &str) -> bool {
     AT_START.iter().any(|row| row.key == name)
@@ -77,15 +121,22 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
     let (raw, written, warnings) = load_raw(sources)?;
     let mut config = written.clone();
     let mut needs_restart = Vec::new();
-    for row in &AT_START {
+    let mode_changes = current.auth.mode != written.auth.mode;
+    let with_mode = WITH_MODE.iter().filter(|_| mode_changes);
+    for row in AT_START.iter().chain(with_mode) {
         if !(row.is_same)(current, &written) {
             needs_restart.push(row.key);
             (row.keep)(&mut config, current);
         }
     }
+    let mut faults = Faults::default();
+    require_for_mode(&config, &raw, &mut faults);
+    if !faults.0.is_empty() {
+        return Err(faults);
+    }
     let mut applied: Vec<String> = KEYS
         .iter()
-        .filter(|key| !is_at_start(key.name) && differs(key, &raw, current))
+        .filter(|key| !needs_restart.contains(&key.name) && differs(key, &raw, current))
         .map(|key| key.name.to_owned())
         .collect();
     let auth = [
@@ -102,6 +153,7 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
     applied.extend(namespaces.iter().map(|name| format!("rooms.{name}")));
     Ok(Reload {
         config,
+        written,
         warnings,
         applied,
         needs_restart,

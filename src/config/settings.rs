@@ -207,11 +207,25 @@ pub(super) fn meaning(
     }
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);
-    if config.auth.mode == AuthMode::Open {
-        require_loopback(&config, raw, faults);
-        require_named_origins(&config, raw, faults);
-    }
+    require_for_mode(&config, raw, faults);
     config
+}
+
+/// Refuses what the mode makes dangerous, whether it was written or is in force from before.
+pub(super) fn require_for_mode(config: &Config, raw: &Raw, faults: &mut Faults) {
+    match config.auth.mode {
+        AuthMode::Open => {
+            require_loopback(config, raw, faults);
+            require_named_origins(config, raw, faults);
+        }
+        AuthMode::Token => {}
+    }
+}
+
+/// Where the value of `key` comes from.
+fn origin<'a>(key: &str, raw: &'a Raw) -> &'a str {
+    let written = raw.values.get(key);
+    written.map_or("in force since the start", |written| &written.origin)
 }
 
 fn apply<T>(key: &Key<T>, name: &str, written: &Written, target: &mut T, faults: &mut Faults) {
@@ -276,16 +290,14 @@ fn require_loopback(config: &Config, raw: &Raw, faults: &mut Faults) {
     if config.insecure {
         return;
     }
-    let Some(written) = raw.values.get("server.listen") else {
-        return;
-    };
+    let key = "server.listen";
     for address in &config.server.listen {
         if !address.ip().to_canonical().is_loopback() {
             let problem = format!(
                 "{address} can be reached from other machines; that needs auth (auth.mode is \
                  \"open\") or the flag --insecure"
             );
-            faults.add("server.listen", &written.origin, problem);
+            faults.add(key, origin(key, raw), problem);
         }
     }
 }
@@ -298,10 +310,10 @@ fn require_named_origins(config: &Config, raw: &Raw, faults: &mut Faults) {
         .allowed_origins
         .iter()
         .any(|origin| origin == "*");
-    if let Some(written) = raw.values.get(key).filter(|_| is_any) {
+    if is_any {
         let problem = "\"*\" would let every web page its visitor opens drive this server, as the \
                        open mode asks nobody who they are; list the origins";
-        faults.add(key, &written.origin, problem);
+        faults.add(key, origin(key, raw), problem);
     }
 }
 

@@ -166,11 +166,43 @@ fn a_new_secret_decides_about_those_who_come_and_leaves_those_who_are_here() {
     let said = running.hang_up();
     assert!(said.contains("applied=\"auth.keys\""), "{said}");
     assert_eq!(running.status(&new), 401);
+}
 
-    // The mode is for those who start the server to choose.
-    let said = running.reload("[server]\nlisten = \"127.0.0.1:0\"\n");
-    assert!(said.contains("needs_restart=\"auth.mode\""), "{said}");
-    assert_eq!(running.status(&new), 401);
+#[test]
+fn another_mode_waits_for_a_restart_with_all_that_belongs_to_it() {
+    const OPEN: &str = "[server]\nlisten = \"127.0.0.1:0\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let secret = secret(folder.path(), "secret", b'1');
+    let token = |key: &str| {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nallowed_origins = [\"*\"]\n\
+             [auth]\nmode = \"token\"\n[[auth.keys]]\nalgorithm = \"HS256\"\n{key}\n"
+        )
+    };
+    let good = token(&format!("secret_file = \"{secret}\""));
+    let status = |running: &Reloading, origin: &str| {
+        let mut connection = Connection::open(running.server.address());
+        let headers = [("Origin", origin)];
+        let answer = connection.request("GET", "/api/v1/ws/stats", &headers, b"");
+        answer.status()
+    };
+
+    let mut open = Reloading::start(OPEN);
+    let said = open.reload(&good);
+    let waits = "applied=\"\" needs_restart=\"auth.mode auth.keys server.allowed_origins\"";
+    assert!(said.contains(waits), "{said}");
+    assert_eq!(status(&open, "https://evil.example"), 403);
+    let said = open.reload(&token("secret = \"short\""));
+    assert!(said.contains("reload_refused"), "{said}");
+    assert!(said.contains("fault=\"auth.keys"), "{said}");
+
+    let mut asking = Reloading::start(&good);
+    let ada = asking.token();
+    assert_eq!(asking.status(&ada), 200);
+    let said = asking.reload(OPEN);
+    assert!(said.contains(waits), "{said}");
+    assert_eq!(asking.status(&ada), 200);
+    assert_eq!(status(&asking, "https://evil.example"), 401);
 }
 
 #[test]
