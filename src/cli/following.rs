@@ -9,7 +9,8 @@
 //! May not touch: when to connect. Invariants: per room, lines are in the order of offsets and none
 //! comes twice, whatever connection brought it; a position only moves past what was printed or said
 //! to be lost. A publication to several followed rooms is printed once while it is live, and what
-//! was missed once for each of them (its `uid` is the same), because each has its own stream.
+//! was missed once for each of them (its `uid` is the same), because each has its own stream. A room
+//! that the server took away is not asked for again.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -19,11 +20,11 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 
 use crate::cli::comeback::Ended;
-use crate::cli::output;
 use crate::cli::recovery::{Entry, print_history};
 use crate::cli::server::Server;
 use crate::cli::socket_client::{Received, Socket};
 use crate::cli::transport::{ANSWER_TIMEOUT, TransportFault};
+use crate::cli::{Failure, output};
 use crate::domain::command::Since;
 use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
@@ -150,7 +151,7 @@ pub(super) fn connect(server: &Server, rooms: &mut [Following]) -> Result<Socket
 pub(super) fn print_events(
     server: &Server,
     mut socket: Socket,
-    rooms: &mut [Following],
+    rooms: &mut Vec<Following>,
 ) -> Result<Infallible, Ended> {
     loop {
         match socket.receive()? {
@@ -228,7 +229,7 @@ struct ErrorData {
 
 fn take(
     text: &str,
-    rooms: &mut [Following],
+    rooms: &mut Vec<Following>,
     server: &Server,
     socket: &mut Socket,
 ) -> Result<(), Ended> {
@@ -237,6 +238,7 @@ fn take(
     let message: Message<'_> = serde_json::from_str(text).map_err(unknown)?;
     match &*message.kind {
         "connected" => return greet(&message, rooms, socket),
+        "unsubscribed" => return give_up(&message, rooms),
         "error" => {
             let error: ErrorMessage = serde_json::from_str(text).map_err(unknown)?;
             let ErrorData { code, message } = error.data;
@@ -281,6 +283,25 @@ fn greet(hello: &Message<'_>, rooms: &mut [Following], socket: &Socket) -> Resul
     // The server pings a silent connection; two of those missed, and it is gone.
     let timeout = interval.saturating_mul(2).saturating_add(ANSWER_TIMEOUT);
     Ok(socket.set_silence_timeout(timeout)?)
+}
+
+/// Ends with a room that an operator or a newer token took away, for good: asking for it again would
+/// undo what somebody decided.
+fn give_up(message: &Message<'_>, rooms: &mut Vec<Following>) -> Result<(), Ended> {
+    let lost = message.room.as_deref();
+    let place = rooms
+        .iter()
+        .position(|following| Some(following.room.as_str()) == lost);
+    let Some(place) = place else {
+        return Ok(());
+    };
+    let room = rooms.remove(place).room;
+    let what = format!("{room}: the server took this room away");
+    if rooms.is_empty() {
+        return Err(Failure::Failed(format!("{what}; no other is followed")).into());
+    }
+    output::warning(&format!("{what}; going on without it"));
+    Ok(())
 }
 
 fn find<'a>(rooms: &'a mut [Following], room: &str) -> Option<&'a mut Following> {

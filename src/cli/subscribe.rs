@@ -27,7 +27,8 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// growing, lest a server that throws everybody out is stormed.
 const STEADY: Duration = Duration::from_secs(10);
 
-/// Prints until the server says not to come back, which is a failure, or nobody reads.
+/// Prints until the server says not to come back or took every room away, which are failures, or
+/// nobody reads.
 pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     let mut rooms: Vec<Following> = Vec::with_capacity(asked.rooms.len());
     for room in asked.rooms {
@@ -48,7 +49,7 @@ pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     follow(&server, &mut rooms)
 }
 
-fn follow(server: &Server, rooms: &mut [Following]) -> Result<Exit, Failure> {
+fn follow(server: &Server, rooms: &mut Vec<Following>) -> Result<Exit, Failure> {
     let clock = Clock::start();
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
     let mut backoff = Backoff::new(FIRST_DELAY_MAX, DELAY_MAX);

@@ -86,6 +86,29 @@ fn an_error_on_the_socket_ends_unless_it_may_pass() {
 }
 
 #[test]
+fn a_room_that_is_taken_away_stays_away_and_the_last_one_ends_it() {
+    const CHAT: &str = r#"{"type":"unsubscribed","room":"chat","timestamp":"t"}"#;
+    const OTHER: &str = r#"{"type":"unsubscribed","room":"other","timestamp":"t"}"#;
+    check(
+        &[Step::Say(CHAT)],
+        &["error: chat: the server took this room away"],
+    );
+    // One that is not followed is none of ours.
+    check(&[Step::Say(OTHER), Step::Close(Some(4500))], &["4500"]);
+
+    let fake = Fake::start(&[Step::Say(CHAT), Step::Say(CHAT), Step::Say(OTHER)]);
+    let mut reader = subscribe(&fake.url, &["chat", "other"]);
+    let warning = reader.error();
+    let start = "warning: chat: the server took this room away; ";
+    assert!(warning.starts_with(start), "{warning}");
+    let targets = [(); 3].map(|()| fake.request().0);
+    let follows = |room: &str| targets.each_ref().map(|head| head.contains(room));
+    assert_eq!(follows("room=chat"), [true, false, false], "{targets:?}");
+    assert_eq!(follows("room=other"), [true; 3], "{targets:?}");
+    assert_eq!(reader.exit_code(), Some(1));
+}
+
+#[test]
 fn retry_after_is_waited_for() {
     let fake = Fake::start(&[Step::Cut, Step::Answer(BUSY), Step::Close(Some(4500))]);
     let mut reader = subscribe(&fake.url, &["chat"]);
