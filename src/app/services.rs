@@ -80,7 +80,7 @@ pub struct Services {
     pub listening: Vec<SocketAddr>,
     /// When the server started.
     pub started: Now,
-    /// One set of counters per shard, then one for the workers.
+    /// One set of counters per shard, then one for the workers, then those of others.
     counters: Vec<Arc<Counters>>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
@@ -115,6 +115,13 @@ impl Services {
             admission: Admission::default(),
             live: RwLock::new(Arc::new(live)),
         }
+    }
+
+    /// The same, with counters of what is no part of it in its sums.
+    #[must_use]
+    pub fn counting(mut self, others: Arc<Counters>) -> Self {
+        self.counters.push(others);
+        self
     }
 
     /// The configuration in force.
@@ -155,7 +162,9 @@ impl Services {
     /// The counters of all that is not a shard.
     #[must_use]
     pub fn counters_of_workers(&self) -> Arc<Counters> {
-        self.counters.last().map_or_else(Arc::default, Arc::clone)
+        self.counters
+            .get(self.mailboxes.len())
+            .map_or_else(Arc::default, Arc::clone)
     }
 
     /// The sum of one counter over all threads.

@@ -51,7 +51,8 @@ fn serve(
         .map(|key| key.name.clone())
         .collect();
     let live = Live::of(config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
-    let server = Server::start(live, reader).map_err(|fault| Failure::Failed(fault.to_string()))?;
+    let server = Server::start(live, reader, logging.counters())
+        .map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
         log::info!(
             "listening address={address} version={}",

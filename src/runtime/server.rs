@@ -18,6 +18,7 @@ use crate::base::limits;
 use crate::base::rng::{RandomUnavailable, Rng};
 use crate::bus::mailbox::Mailbox;
 use crate::config::Config;
+use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::{descriptor_limit, signals, socket};
 use crate::runtime::logging::Logging;
@@ -85,11 +86,16 @@ const REACTOR_DESCRIPTORS: usize = 4;
 
 impl Server {
     /// Raises the descriptor limit, listens, takes over the signals and starts the workers.
-    /// `reader` reads the configuration again when SIGHUP asks for it.
+    /// `reader` reads the configuration again when SIGHUP asks for it; `log_counters` are those of
+    /// the log ([`Logging::counters`]).
     ///
     /// # Errors
     /// When an address is taken or the operating system refuses something.
-    pub fn start(mut live: Live, reader: Reader) -> Result<Self, StartFault> {
+    pub fn start(
+        mut live: Live,
+        reader: Reader,
+        log_counters: Arc<Counters>,
+    ) -> Result<Self, StartFault> {
         let count = reactor_count(&live.config);
         let written = live.config.clone();
         let places = Places::of_descriptors(descriptor_limit::raise()?, count);
@@ -109,13 +115,9 @@ impl Server {
             .collect::<io::Result<_>>()?;
         let mailboxes = polls.iter().map(|(_, mailbox)| Arc::clone(mailbox));
         let workers_wanted = live.config.server.workers;
-        let services = Arc::new(Services::new(
-            live,
-            mailboxes.collect(),
-            listening,
-            rng.split(),
-            clock.now(),
-        ));
+        let mailboxes = mailboxes.collect();
+        let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
+        let services = Arc::new(services.counting(log_counters));
         let workers = Workers::start(workers_wanted, &services, clock)?;
         let reloads = Reloads::start(reader, written, places.connections, &services)?;
         let seats: Vec<Seat> = (0..)

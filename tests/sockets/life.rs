@@ -245,3 +245,17 @@ fn a_request_that_never_ends_does_not_hold_up_a_drain() {
         began.elapsed()
     );
 }
+
+#[test]
+fn lines_that_the_log_cannot_write_are_counted_with_everything_else() {
+    let settings = [
+        ("KINGLET_LOG__LEVEL", "trace"),
+        ("KINGLET_LOG__FILE", "/dev/full"),
+    ];
+    let server = start(&settings);
+    until("a line is lost", || {
+        // Each request has lines at this level, and those that do not fit the buffer are lost.
+        assert_eq!(get(server.address(), "/health").status(), 200);
+        server.counter("kinglet_log_lines_dropped_total") > 0
+    });
+}
