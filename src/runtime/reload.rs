@@ -75,6 +75,16 @@ impl Reloads {
     }
 }
 
+/// Promises no more connections than there are descriptors for, and says so if that is fewer.
+pub(super) fn limit_connections(live: &mut Live, most: usize) {
+    if live.limit_connections(most) {
+        log::warn!(
+            "connections_clamped limit={most} hint=\"raise the hard limit of open files (ulimit \
+             -Hn) for more\""
+        );
+    }
+}
+
 /// Reloads once; returns with the configuration as written if it is in force now.
 fn reload(
     reader: &Reader,
@@ -101,7 +111,7 @@ fn reload(
             return None;
         }
     };
-    live.limit_connections(connections_max);
+    limit_connections(&mut live, connections_max);
     log::set_max_level(live.config.log.level);
     services.replace(live);
     counters.increment(Counter::Reloads);

@@ -26,7 +26,7 @@ use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
-use crate::runtime::reload::{Reader, Reloads};
+use crate::runtime::reload::{Reader, Reloads, limit_connections};
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
 
@@ -99,13 +99,7 @@ impl Server {
         let count = reactor_count(&live.config);
         let written = live.config.clone();
         let places = Places::of_descriptors(descriptor_limit::raise()?, count);
-        if live.limit_connections(places.connections) {
-            log::warn!(
-                "connections_clamped limit={} hint=\"raise the hard limit of open files \
-                 (ulimit -Hn) for more\"",
-                places.connections
-            );
-        }
+        limit_connections(&mut live, places.connections);
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let (listeners, listening) = listen(&live.config.server.listen)?;

@@ -255,3 +255,15 @@ fn a_broken_configuration_changes_nothing_and_says_every_fault() {
         "subscribed"
     );
 }
+
+#[test]
+fn connections_that_there_are_no_descriptors_for_are_not_promised_by_a_reload_either() {
+    let mut running = Reloading {
+        folder: tempfile::tempdir().unwrap(),
+        server: Server::start_with_descriptors(BINARY, 200, &[]),
+        reloads: 0,
+    };
+    let said = running.hang_up();
+    assert!(said.contains("connections_clamped limit="), "{said}");
+    assert!(said.contains("reload_done applied=\"\""), "{said}");
+}
