@@ -245,3 +245,35 @@ fn in_open_mode_tokens_are_not_looked_at() {
     world.advance(600 * SECOND);
     assert_eq!(world.client(id).close_code(), None);
 }
+
+#[test]
+fn each_refusal_over_http_because_of_who_asked_is_counted_once() {
+    let mut world = world("");
+    let ada = token(&world, "ada").bearer();
+    let id = world.open();
+    let mut refused = 0;
+    let mut check = |method: &str, target: &str, bearer: Option<&str>, status: u16| {
+        let headers = bearer.map(|bearer| ("Authorization", bearer));
+        world
+            .client(id)
+            .request_with(method, target, headers.as_slice());
+        world.settle();
+        let answer = world.client(id).answers.pop_front().unwrap();
+        assert_eq!(answer.status, status, "{target}: {}", answer.body);
+        refused += u64::from(matches!(status, 401 | 403));
+        assert_eq!(
+            world.total(Counter::CredentialsRefused),
+            refused,
+            "{target}"
+        );
+    };
+    // By its route, by a room in the shard and in a worker, and by what it asks to be checked.
+    check("GET", "/api/v1/ws/stats", None, 401);
+    check("GET", "/api/v1/ws/stats", Some(&ada), 403);
+    check("GET", "/api/v1/rooms/secret", Some(&ada), 403);
+    check("GET", "/api/v1/rooms/secret/history", Some(&ada), 403);
+    check("POST", "/api/v1/tokens/check", Some("Bearer x.y.z"), 401);
+    check("POST", "/api/v1/tokens/check", None, 401);
+    check("POST", "/api/v1/tokens/check", Some(&ada), 200);
+    check("GET", "/nowhere", Some(&ada), 404);
+}
