@@ -146,7 +146,8 @@ allowed_origins = []
 mode = "token"
 
 # Tokens are JWTs that your application signs with this secret: docs/access.md shows how.
-# Replace it, and start kinglet again, to void all tokens.
+# With another one in its place, SIGHUP has kinglet refuse all earlier tokens; sessions that are
+# open stay until theirs expire, unless they are disconnected or kinglet is started again.
 [[auth.keys]]
 algorithm = "HS256"
 secret_file = {secret_file}
