@@ -214,9 +214,14 @@ impl Peer {
 
     /// Its session while both sides are open.
     pub(super) fn open_session(&mut self) -> Option<&mut Session> {
+        self.open_session_and_outbox().map(|(session, _)| session)
+    }
+
+    /// Its session while both sides are open, and what is to be sent to it.
+    pub(super) fn open_session_and_outbox(&mut self) -> Option<(&mut Session, &mut Outbox)> {
         match (&mut self.conversation, self.stage) {
             (Conversation::Socket(peer), Stage::Serving) if peer.socket.is_open() => {
-                Some(&mut peer.session)
+                Some((&mut peer.session, &mut self.outbox))
             }
             _ => None,
         }

@@ -38,6 +38,9 @@ const SHARED: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Refills {
     deliveries: BTreeMap<u64, Arc<Delivery>>,
+    /// The next refill panics.
+    #[cfg(test)]
+    pub(super) is_broken: bool,
 }
 
 impl Refills {
@@ -59,17 +62,17 @@ impl Refills {
 pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     let limits = hub.outbox_limits;
     let share = Remedy::FallBehind.share(limits);
-    let Some(session) = peer.open_session() else {
+    let Some((session, outbox)) = peer.open_session_and_outbox() else {
         return;
     };
     if session.behind.is_empty() {
         return;
     }
-    let (name, mut behind) = (session.id, std::mem::take(&mut session.behind));
+    // What it is behind with stays in the session: a panic here must not lose it uncounted.
     let mut refill = Refill {
-        session: name,
-        behind: &mut behind,
-        outbox: &mut peer.outbox,
+        session: session.id,
+        behind: &mut session.behind,
+        outbox,
         share,
         limits,
         hub,
@@ -77,9 +80,6 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     };
     refill.send_newest();
     let outcome = refill.send_missed();
-    if let Some(session) = peer.open_session() {
-        session.behind = behind;
-    }
     match outcome {
         Ok(()) => {}
         Err(Lost::Gone) => {
@@ -208,6 +208,11 @@ impl Refill<'_> {
     /// Queues a publication, unless the session was left out of it, and notes in the rooms of `set`
     /// that it is no longer missing.
     fn send(&mut self, delivery: &Delivery, set: RoomSet) -> Space {
+        #[cfg(test)]
+        assert!(
+            !std::mem::take(&mut self.hub.refills.is_broken),
+            "on purpose"
+        );
         let publication = delivery.publication();
         if !publication.except.contains(&self.session) {
             let frame = delivery.native_frame(set);
