@@ -194,8 +194,10 @@ impl Refill<'_> {
                     newest.is_some_and(|it| it.publication().sequence == publication.sequence)
                 }
                 Wants::After(position) => {
-                    waiting.lags = true;
-                    position.epoch == placement.epoch && position.offset < placement.offset
+                    let waits =
+                        position.epoch == placement.epoch && position.offset < placement.offset;
+                    waiting.lags |= waits;
+                    waits
                 }
             };
             if waits {
@@ -250,10 +252,10 @@ impl Refill<'_> {
     }
 }
 
-/// Where a session waits for a publication.
+/// The rooms in which a session waits for a publication.
 #[derive(Default)]
 struct Waiting {
     set: RoomSet,
-    /// In one of its rooms the session is behind and wants everything.
+    /// In one of these rooms it wants everything.
     lags: bool,
 }

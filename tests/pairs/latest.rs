@@ -185,3 +185,22 @@ fn one_who_is_behind_gets_what_was_let_through_last_and_then_the_next() {
     world.advance(SECOND);
     assert_eq!(said(&world.client(slow).take_json()), [1002]);
 }
+
+#[test]
+fn the_newest_waits_for_no_room_that_has_it_already() {
+    let mut world = world(POLICIES);
+    let (slow, _) = connect_slow(&mut world, &["lag:a", "latest:a"]);
+    let publisher = world.connect("/ws");
+    publish_all(&mut world, publisher, "lag:a", 0..30);
+    let both = json!({"type": "publish", "rooms": ["lag:a", "latest:a"], "event": "said",
+        "data": 1000});
+    ask(&mut world, publisher, both);
+    // It recovers the one room, so it waits for this publication in the other room alone.
+    let recover = json!({"type": "subscribe", "room": "lag:a", "since": 31});
+    ask(&mut world, slow, recover);
+    publish_all(&mut world, publisher, "lag:a", 31..60);
+    let heard = said(&read_on(&mut world, slow));
+    let place = |number: u64| heard.iter().position(|data| *data == number).unwrap();
+    assert!(place(1000) < place(31), "{heard:?}");
+    assert_eq!(heard[place(31)..], numbers(31..60));
+}
