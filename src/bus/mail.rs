@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::clock::Wall;
 use crate::base::ids::{PeerId, SessionId};
@@ -122,6 +122,17 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 /// knows then.
 #[must_use]
 pub fn ask_all<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) -> Option<Vec<T>> {
+    let answers = ask(mailboxes, mail)?;
+    let answers = mailboxes
+        .iter()
+        .map(|_| answers.recv_timeout(REPLY_TIMEOUT).ok());
+    answers.collect()
+}
+
+/// Puts mail that is answered into every mailbox; the answers come one by one. `None` if a shard
+/// has more mail than it can hold: nobody is asked then.
+#[must_use]
+pub fn ask<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) -> Option<Receiver<T>> {
     if !mailboxes.iter().all(|mailbox| mailbox.has_room()) {
         return None;
     }
@@ -129,8 +140,5 @@ pub fn ask_all<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) 
     for mailbox in mailboxes {
         mailbox.push(mail(reply.clone()));
     }
-    let answers = mailboxes
-        .iter()
-        .map(|_| answers.recv_timeout(REPLY_TIMEOUT).ok());
-    answers.collect()
+    Some(answers)
 }

@@ -86,7 +86,7 @@ pub(super) fn limit_connections(live: &mut Live, most: usize) {
 }
 
 /// Reloads once; returns with the configuration as written if it is in force now.
-fn reload(
+pub(crate) fn reload(
     reader: &Reader,
     written: &Config,
     connections_max: usize,

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use crate::app::services::Live;
 use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::base::network::client_key;
@@ -10,6 +12,7 @@ use crate::protocol::timers::Timer;
 use crate::shard::Shard;
 use crate::shard::behind::Behind;
 use crate::shard::deadlines::UNARMED;
+use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
 
 impl Shard {
@@ -19,6 +22,7 @@ impl Shard {
     /// When something does not hold.
     pub fn check_invariants(&self) {
         let hub = &self.hub;
+        assert_eq!(hub.outbox_limits, OutboxLimits::of(&hub.live.config.limits));
         let count = |is: fn(&Peer) -> bool| self.peers.iter().filter(|(_, peer)| is(peer)).count();
         let refusals = count(|peer| matches!(peer.conversation, Conversation::Refused));
         assert_eq!(hub.refusals, refusals);
@@ -35,6 +39,12 @@ impl Shard {
             }
         }
         self.check_rooms();
+    }
+
+    /// Whether a configuration is the one that this shard goes by.
+    #[must_use]
+    pub fn goes_by(&self, live: &Arc<Live>) -> bool {
+        Arc::ptr_eq(&self.hub.live, live)
     }
 
     /// Connections here that have not finished their first request.

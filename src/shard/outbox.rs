@@ -136,7 +136,7 @@ impl Queue {
 }
 
 /// How much an outbox may hold.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxLimits {
     /// Messages at most.
     pub messages: usize,

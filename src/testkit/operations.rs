@@ -8,83 +8,19 @@
 //! `simulation`. Invariants: any bytes make operations, each takes at least one; none depends on
 //! what happened before, so that a list of them can be printed, cut short and replayed.
 
+mod setup;
+mod speech;
+
+pub use setup::{
+    API_KEY, Aspect, Change, MEMBERS_ONLY, PER_CLIENT, ROOMS, SHIFTING, Settings, Setup,
+};
+pub use speech::{
+    Claims, Command, Flaw, Framing, Manner, Order, Request, Rights, Showing, Since, USERS, Whom,
+};
+
 use std::time::Duration;
 
 use crate::testkit::choices::Choices;
-use crate::testkit::link::Conditions;
-
-/// The rooms that operations are about. Sessions may publish to the last as its members only.
-pub const ROOMS: [&str; 5] = ["a", "b", "c:1", "project:2", MEMBERS_ONLY];
-
-/// The room whose namespace has `publish = "members"`.
-pub const MEMBERS_ONLY: &str = "members:m";
-
-/// Limits that a reader who keeps up never meets.
-const WIDE: &str = "[limits]\nmessages_per_second = 0\noutbox_messages = 32\n\
-    outbox_bytes = \"16KiB\"\n[rooms.default]\nhistory_count = 20\n\
-    [rooms.members]\npublish = \"members\"\n";
-
-/// Limits that everybody meets.
-const TIGHT: &str = "[limits]\nmessages_per_second = 20\nmessage_burst = 10\n\
-    outbox_messages = 8\noutbox_bytes = \"4KiB\"\nmessage_bytes = \"1KiB\"\nfragments = 2\n\
-    rooms = 4\nrooms_per_session = 2\nhandshake_timeout = \"1s\"\nwrite_timeout = \"1s\"\n\
-    [heartbeat]\nping_interval = \"2s\"\npong_timeout = \"1s\"\nidle_timeout = \"5s\"\n\
-    [rooms.default]\nhistory_count = 5\nhistory_age = \"10s\"\n\
-    [rooms.members]\npublish = \"members\"\n";
-
-/// The server and the network that operations happen to.
-#[derive(Clone, Copy, Debug)]
-pub struct Setup {
-    /// The config file's text.
-    pub config: &'static str,
-    /// Whether the config's limits are tight enough to end peers who do nothing wrong.
-    pub is_tight: bool,
-    /// How many shards, 1 to 3.
-    pub shards: u16,
-    /// Pieces of mail that a mailbox holds.
-    pub mailbox: usize,
-    /// What chance follows in links, ids and jobs.
-    pub seed: u64,
-    /// How links behave.
-    pub conditions: Conditions,
-    /// Turns that a job may take.
-    pub job_turns_max: u64,
-    /// Of a hundred jobs, so many find the queue full.
-    pub jobs_refused_percent: u64,
-}
-
-impl Setup {
-    /// The setup that `choices` begin with.
-    pub fn choose(choices: &mut Choices<'_>) -> Self {
-        let is_tight = choices.one_in(4);
-        let is_fast = choices.one_in(4);
-        let slow = Conditions {
-            capacity: choices.one_of(&[8000, 900]),
-            piece_max: choices.one_of(&[None, Some(300), Some(80)]),
-            delay: Duration::from_millis(u64::from(choices.byte() % 5)),
-        };
-        Self {
-            config: if is_tight { TIGHT } else { WIDE },
-            is_tight,
-            shards: u16::from(choices.byte() % 3) + 1,
-            mailbox: choices.one_of(&[200, 20]),
-            seed: u64::from(choices.byte()),
-            conditions: if is_fast { Conditions::default() } else { slow },
-            job_turns_max: u64::from(choices.byte() % 4),
-            jobs_refused_percent: u64::from(choices.byte() % 3) * 30,
-        }
-    }
-
-    /// Whether the server has no reason to end anybody who reads and writes as it should.
-    #[must_use]
-    pub fn is_easy(&self) -> bool {
-        let links = &self.conditions;
-        !self.is_tight
-            && links.piece_max.is_none()
-            && links.delay.is_zero()
-            && links.capacity > 8000
-    }
-}
 
 /// Whom an operation is about: a number that is reduced to those who are present.
 pub type Who = u8;
@@ -92,11 +28,8 @@ pub type Who = u8;
 /// One thing that happens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Somebody connects and asks for a WebSocket in `room`.
-    Come {
-        /// The first room.
-        room: &'static str,
-    },
+    /// Somebody connects and asks for a WebSocket.
+    Come(Visit),
     /// A client sends a command.
     Say {
         /// Which.
@@ -106,6 +39,23 @@ pub enum Operation {
         /// How it frames the message.
         framing: Framing,
     },
+    /// A client sends a token.
+    Show(Who, Claims),
+    /// A backend publishes past all sockets.
+    Backend {
+        /// The rooms.
+        rooms: Vec<&'static str>,
+        /// How often.
+        times: usize,
+        /// Bytes of filling in each.
+        filling: u8,
+        /// The session that shall not hear it.
+        except: Option<Who>,
+    },
+    /// An operator wants something of sessions.
+    Manage(Whom, Order),
+    /// The operator changes the configuration.
+    Reload(Change),
     /// A client sends a WebSocket Ping.
     PingFrame(Who),
     /// A client sends bytes that are no frame of it.
@@ -130,86 +80,34 @@ pub enum Operation {
     Drain(Duration),
 }
 
-/// A command on a socket.
+/// Who connects, from where, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// `subscribe` to these rooms.
-    Subscribe(Vec<&'static str>, Since),
-    /// `unsubscribe` from these rooms.
-    Unsubscribe(Vec<&'static str>),
-    /// So many `publish` into these rooms.
-    Publish {
-        /// The rooms.
-        rooms: Vec<&'static str>,
-        /// How often.
-        times: usize,
-        /// Bytes of filling in each.
-        filling: u8,
-        /// Whether it names an idempotency key, or leaves its own session out.
-        manner: Manner,
-    },
-    /// The last `publish` with an idempotency key once more, whoever sent it.
-    PublishAgain,
-    /// `history` of this room.
-    History {
-        /// The room.
-        room: &'static str,
-        /// The page's size.
-        limit: u64,
-        /// Newest first.
-        reverse: bool,
-    },
-    /// `ping`.
-    Ping,
+pub struct Visit {
+    /// The first rooms.
+    pub rooms: Vec<&'static str>,
+    /// The number of the user, below [`USERS`].
+    pub user: u8,
+    /// From where.
+    pub entrance: Entrance,
+    /// How the token is shown, where one is asked for.
+    pub showing: Showing,
+    /// The token.
+    pub claims: Claims,
 }
 
-/// What a publish says beside rooms, event and data.
+/// From where somebody connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
-    /// Nothing.
-    Plain,
-    /// An idempotency key of its own.
-    Keyed,
-    /// `except` with the publisher's session.
-    Quiet,
+pub enum Entrance {
+    /// This machine, which is exempt from limits.
+    Here,
+    /// One of [`ADDRESSES`].
+    Address(u8),
+    /// One of [`ADDRESSES`], by a proxy on this machine.
+    Proxy(u8),
 }
 
-/// From where a subscriber recovers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
-    /// It does not.
-    Now,
-    /// From where it left the room.
-    Left,
-    /// From the beginning of what is retained.
-    Beginning,
-}
-
-/// How a message is framed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// One text frame.
-    Text,
-    /// One binary frame.
-    Binary,
-    /// Two fragments.
-    Fragments,
-    /// One text frame, of which the second half waits until the client sends something else.
-    Halted,
-}
-
-/// A request over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// POST a publication into these rooms.
-    Publish(Vec<&'static str>),
-    /// GET the history of this room.
-    History(&'static str),
-    /// DELETE the history of this room.
-    Clear(&'static str),
-    /// These bytes, whatever they are.
-    Garbage(Vec<u8>),
-}
+/// Clients of other machines; the first two are one, which has a /64.
+pub const ADDRESSES: [&str; 3] = ["2001:db8:0:1::1", "2001:db8:0:1::2", "192.0.2.1"];
 
 /// How a client goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,31 +124,33 @@ impl Operation {
     /// The next operation; the numbers are weights of 256.
     pub fn choose(choices: &mut Choices<'_>) -> Self {
         match choices.byte() {
-            0..=9 => Self::Come {
-                room: room(choices),
-            },
-            10..=136 => Self::Say {
+            0..=10 => Self::Come(Visit::choose(choices)),
+            11..=104 => Self::Say {
                 who: choices.byte(),
                 command: Command::choose(choices),
-                framing: match choices.byte() {
-                    0..=199 => Framing::Text,
-                    200..=219 => Framing::Binary,
-                    220..=239 => Framing::Fragments,
-                    240..=255 => Framing::Halted,
-                },
+                framing: Framing::choose(choices),
             },
-            137..=142 => Self::PingFrame(choices.byte()),
-            143..=145 => Self::Garbage(choices.byte(), garbage(choices)),
-            146..=158 => Self::Request(Request::choose(choices)),
-            159..=168 => Self::ReadSlowly(choices.byte(), choices.below(256)),
-            169..=180 => Self::ReadAll(choices.byte()),
-            181..=185 => {
+            105..=114 => Self::Show(choices.byte(), Claims::choose(choices)),
+            115..=133 => Self::Backend {
+                rooms: rooms(choices),
+                times: 1 + choices.below(16),
+                filling: choices.byte() % 160,
+                except: choices.one_in(4).then(|| choices.byte()),
+            },
+            134..=138 => Self::Manage(Whom::choose(choices), Order::choose(choices)),
+            139..=143 => Self::Reload(Change::choose(choices)),
+            144..=147 => Self::PingFrame(choices.byte()),
+            148..=149 => Self::Garbage(choices.byte(), speech::garbage(choices)),
+            150..=160 => Self::Request(Request::choose(choices)),
+            161..=172 => Self::ReadSlowly(choices.byte(), choices.one_of(&[0, 20, 60, 200])),
+            173..=184 => Self::ReadAll(choices.byte()),
+            185..=189 => {
                 let how = [Farewell::Cut, Farewell::Finish, Farewell::Close];
                 Self::Leave(choices.byte(), choices.one_of(&how))
             }
-            186..=187 => Self::HoldJobs(true),
-            188..=191 => Self::HoldJobs(false),
-            192..=228 => Self::Turn,
+            190 => Self::HoldJobs(true),
+            191..=193 => Self::HoldJobs(false),
+            194..=228 => Self::Turn,
             229..=249 => Self::Pass(Duration::from_millis(2 * u64::from(choices.byte()))),
             250..=254 => Self::Wait(Duration::from_millis(100 * u64::from(choices.byte()))),
             255 if choices.one_in(8) => {
@@ -261,42 +161,39 @@ impl Operation {
     }
 }
 
-impl Command {
+impl Visit {
+    /// Somebody of this machine who is in `rooms` for good.
+    #[must_use]
+    pub fn resident(rooms: &[&'static str]) -> Self {
+        Self {
+            rooms: rooms.to_vec(),
+            user: 0,
+            entrance: Entrance::Here,
+            showing: Showing::Subprotocol,
+            claims: Claims::GOOD,
+        }
+    }
+
     fn choose(choices: &mut Choices<'_>) -> Self {
-        match choices.byte() {
-            0..=39 => {
-                let since = [Since::Now, Since::Now, Since::Left, Since::Beginning];
-                Self::Subscribe(rooms(choices), choices.one_of(&since))
-            }
-            40..=64 => Self::Unsubscribe(rooms(choices)),
-            65..=214 => Self::Publish {
-                rooms: rooms(choices),
-                times: 1 + choices.below(5),
-                filling: choices.byte() % 160,
-                manner: match choices.byte() {
-                    0..=199 => Manner::Plain,
-                    200..=229 => Manner::Keyed,
-                    230..=255 => Manner::Quiet,
-                },
+        Self {
+            rooms: rooms(choices),
+            user: choices.byte() % USERS,
+            entrance: match choices.byte() {
+                0..=99 => Entrance::Here,
+                100..=179 => Entrance::Address(choices.byte()),
+                180..=255 => Entrance::Proxy(choices.byte()),
             },
-            215..=224 => Self::PublishAgain,
-            225..=244 => Self::History {
-                room: room(choices),
-                limit: 1 + u64::from(choices.byte() % 25),
-                reverse: choices.one_in(2),
-            },
-            245..=255 => Self::Ping,
+            showing: Showing::choose(choices),
+            claims: Claims::choose(choices),
         }
     }
 }
 
-impl Request {
+impl Whom {
     fn choose(choices: &mut Choices<'_>) -> Self {
         match choices.byte() {
-            0..=127 => Self::Publish(rooms(choices)),
-            128..=191 => Self::History(room(choices)),
-            192..=209 => Self::Clear(room(choices)),
-            210..=255 => Self::Garbage(garbage(choices)),
+            0..=127 => Self::Session(choices.byte()),
+            128..=255 => Self::User(choices.byte() % USERS),
         }
     }
 }
@@ -308,15 +205,9 @@ fn room(choices: &mut Choices<'_>) -> &'static str {
 /// One room, or two that differ.
 fn rooms(choices: &mut Choices<'_>) -> Vec<&'static str> {
     let first = room(choices);
-    let second = choices.one_in(4).then(|| room(choices));
+    let second = choices.one_in(3).then(|| room(choices));
     let others = second.filter(|second| *second != first);
     [first].into_iter().chain(others).collect()
-}
-
-/// A few bytes, too few for the message that panics on purpose.
-fn garbage(choices: &mut Choices<'_>) -> Vec<u8> {
-    let count = choices.below(20);
-    choices.take(count).to_vec()
 }
 
 #[cfg(test)]
@@ -334,7 +225,7 @@ mod tests {
                 kinds.insert(name.split(['(', ' ']).next().map(str::to_owned));
             }
         }
-        assert_eq!(kinds.len(), 13, "{kinds:?}");
+        assert_eq!(kinds.len(), 17, "{kinds:?}");
     }
 
     #[test]

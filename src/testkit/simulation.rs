@@ -6,15 +6,21 @@
 //!
 //! The same operations come from a fuzzer's bytes and from the bytes of a seed; see [`play`]. What
 //! must hold: every member that stays hears every publication of its rooms once and in the order of
-//! their offsets; whoever tells of a publication tells the same; commands are answered in order; the
-//! server ends nobody without a reason; a drained shard holds nothing. The shards' own invariants
-//! are checked by the world, after every turn.
+//! their offsets, or as much of it as the room's policy promises; whoever tells of a publication
+//! tells the same; commands are answered in order, and as the sender's token says; operators' wishes
+//! come true; the server ends nobody without a reason; a drained server holds nothing. The shards'
+//! own invariants are checked by the world, after every turn.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod arrival;
+mod expected;
 mod finish;
 mod ledger;
+mod operator;
 mod person;
+mod policies;
+mod rights;
 mod speech;
 
 use std::collections::BTreeSet;
@@ -24,34 +30,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::Value;
 
 use crate::base::clock::Mono;
+use crate::metrics::names::{COUNTERS, Counter};
 use crate::testkit::choices::Choices;
-use crate::testkit::operations::{Farewell, Operation, Request, Setup, Who};
+use crate::testkit::operations::{
+    Aspect, Farewell, Operation, Request, Settings, Setup, Visit, Who,
+};
 use crate::testkit::simulation::ledger::Ledger;
 use crate::testkit::simulation::person::{Person, Rules};
-use crate::testkit::world::{Answer, ClientId, Options, World};
+use crate::testkit::simulation::policies::Policies;
+use crate::testkit::simulation::rights::Desk;
+use crate::testkit::world::{ClientId, Message, Options, World};
 use crate::wire::websocket::frame::{Opcode, masked_frame};
 
 /// Operations of one play; enough for anything to meet anything, few enough to read.
 const OPERATIONS_MAX: usize = 400;
 
-/// Clients that are there at a time.
-const PEOPLE_MAX: usize = 16;
-
 /// Any mask will do.
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
-/// Plays the setup and the operations that `input` chooses, to the end. The same input returns the
-/// same digest of everything that was written.
+/// What a play came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Played {
+    /// A digest of everything that was written; the same input makes the same.
+    pub trace: u64,
+    /// What the server has counted, in the order of [`COUNTERS`].
+    pub counts: Vec<u64>,
+}
+
+/// Plays the setup and the operations that `input` chooses, to the end.
 ///
 /// # Panics
 /// If something does not hold that must; says after which operations, and that `replay` shows it
 /// again.
-pub fn play(input: &[u8], replay: &str) -> u64 {
+pub fn play(input: &[u8], replay: &str) -> Played {
     let mut choices = Choices::new(input);
     let setup = Setup::choose(&mut choices);
     let mut played = Vec::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let mut simulation = Simulation::new(setup);
+        let mut simulation = Simulation::new(setup.clone());
         while !choices.is_over() && played.len() < OPERATIONS_MAX {
             let operation = Operation::choose(&mut choices);
             played.push(operation.clone());
@@ -72,14 +88,24 @@ pub fn play(input: &[u8], replay: &str) -> u64 {
 #[derive(Debug)]
 pub struct Simulation {
     setup: Setup,
+    /// The configuration in force.
+    settings: Settings,
+    /// What was ever tight.
+    tight: BTreeSet<Aspect>,
+    /// Connections were limited by address at some time.
+    limited_clients: bool,
     world: World,
+    desk: Desk,
     people: Vec<Person>,
     callers: Vec<Caller>,
     ledger: Ledger,
+    policies: Policies,
     last_id: u64,
     keyed: Option<Keyed>,
     /// Publications that were sent more than once.
     repeated: BTreeSet<u64>,
+    /// Rooms whose history somebody wanted to delete.
+    cleared: BTreeSet<&'static str>,
     is_draining: bool,
 }
 
@@ -96,16 +122,18 @@ struct Caller {
 struct Keyed {
     number: u64,
     command: Value,
-    for_members: bool,
+    rooms: Vec<&'static str>,
+    /// Who may repeat it.
+    owner: String,
     at: Mono,
 }
 
 impl Simulation {
-    /// A server with three people in its rooms.
+    /// A server with a few people in its rooms.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let mut world = World::new(Options {
-            config: setup.config,
+            config: &setup.settings.text(),
             shards: setup.shards,
             mailbox: setup.mailbox,
             seed: setup.seed,
@@ -113,19 +141,27 @@ impl Simulation {
         world.conditions = setup.conditions;
         world.jobs.delay_turns_max = setup.job_turns_max;
         world.jobs.refused_percent = setup.jobs_refused_percent;
+        let settings = setup.settings.clone();
         let mut simulation = Self {
+            tight: settings.tight.clone(),
+            limited_clients: settings.limits_clients,
+            settings,
             setup,
+            desk: Desk::new(&world.services.live().config.auth),
             world,
             people: Vec::new(),
             callers: Vec::new(),
             ledger: Ledger::default(),
+            policies: Policies::default(),
             last_id: 0,
             keyed: None,
             repeated: BTreeSet::new(),
+            cleared: BTreeSet::new(),
             is_draining: false,
         };
-        for room in ["a", "a", "b"] {
-            simulation.come(room);
+        simulation.note_policy();
+        for rooms in [&["a", "lag:1"][..], &["a", "shift:1"], &["b", "lag:1"]] {
+            simulation.come(Visit::resident(rooms));
         }
         simulation
     }
@@ -136,7 +172,7 @@ impl Simulation {
     /// If it is not what must be.
     pub fn apply(&mut self, operation: Operation) {
         match operation {
-            Operation::Come { room } => self.come(room),
+            Operation::Come(visit) => self.come(visit),
             Operation::Say {
                 who,
                 command,
@@ -146,6 +182,24 @@ impl Simulation {
                     self.say(index, command, framing);
                 }
             }
+            Operation::Show(who, claims) => {
+                if let Some(index) = self.present(who) {
+                    self.show(index, claims);
+                }
+            }
+            Operation::Backend {
+                rooms,
+                times,
+                filling,
+                except,
+            } => {
+                let except = except.and_then(|who| self.present(who));
+                for _ in 0..times {
+                    self.backend(&rooms, filling, except);
+                }
+            }
+            Operation::Manage(whom, order) => self.manage(whom, order),
+            Operation::Reload(change) => self.reload(change),
             Operation::PingFrame(who) => self.with(who, |person, world| {
                 person.send(world, &masked_frame(Opcode::Ping, b"ping", MASK));
             }),
@@ -185,18 +239,6 @@ impl Simulation {
         self.listen();
     }
 
-    fn come(&mut self, room: &str) {
-        let world = &mut self.world;
-        let here = self.people.iter().filter(|person| person.stays(world));
-        if here.count() >= PEOPLE_MAX {
-            return;
-        }
-        let client = self.world.open();
-        let target = format!("/ws?room={room}");
-        self.world.client(client).upgrade(&target, "kinglet.v1");
-        self.people.push(Person::new(client));
-    }
-
     /// One of those who are present.
     fn present(&mut self, who: Who) -> Option<usize> {
         let world = &mut self.world;
@@ -215,37 +257,46 @@ impl Simulation {
 
     /// Takes in what everybody has received.
     fn listen(&mut self) {
-        let live = self.world.services.live();
+        self.note_policy();
+        self.hear_answers();
         let rules = Rules {
-            limits_rooms: self.setup.is_tight,
-            namespaces: &live.config.rooms,
+            tight: &self.tight,
+            policies: &self.policies,
+            now: self.world.now().wall,
         };
         for person in &mut self.people {
             let client = self.world.client(person.client);
-            let answers: Vec<Answer> = client.answers.drain(..).collect();
-            for answer in answers.iter().filter(|_| person.session.is_none()) {
-                let is_refusal = match answer.status {
-                    101 => false,
-                    429 => self.setup.is_tight,
-                    408 => !self.setup.is_easy(),
-                    503 => self.is_draining,
-                    400 => person.is_gone,
-                    _ => panic!("{answer:?}"),
-                };
-                person.is_gone |= is_refusal;
-                assert!(is_refusal || answer.status == 101, "{answer:?}");
-            }
-            for message in self.world.client(person.client).take_json() {
+            for message in client.take_json() {
                 person.hear(&message, &mut self.ledger, rules);
             }
+            let close = client.inbox.iter().find_map(|message| match message {
+                Message::Close(code, reason) => Some((*code, reason.clone(), rules.now)),
+                Message::Text(_) | Message::Binary(_) | Message::Ping | Message::Pong(_) => None,
+            });
+            person.closed = person.closed.take().or(close);
         }
         for caller in &mut self.callers {
             let client = self.world.client(caller.client);
             if let Some(answer) = client.answers.pop_front()
                 && let Some(request) = caller.request.take()
             {
-                speech::answered(&request, caller.number, &answer, &mut self.ledger);
+                let is_open = self.desk.is_open();
+                speech::answered(&request, caller.number, &answer, is_open, &mut self.ledger);
             }
         }
+    }
+
+    /// What came of it.
+    fn played(&self) -> Played {
+        let total = |row: &(Counter, &str, &str)| self.world.total(row.0);
+        Played {
+            trace: self.world.trace(),
+            counts: COUNTERS.iter().map(total).collect(),
+        }
+    }
+
+    /// Whether the server has no reason to end anybody who reads and writes as it should.
+    fn is_easy(&self) -> bool {
+        self.tight.is_empty() && self.setup.has_easy_links()
     }
 }

@@ -13,7 +13,7 @@ mod client;
 mod jobs;
 mod reactor;
 
-pub use client::{Answer, Client, End, HOST, Message};
+pub use client::{Answer, Client, End, HOST, KEY, Message};
 pub use jobs::Jobs;
 
 use std::collections::HashMap;
@@ -265,6 +265,10 @@ impl World {
             self.services.connections(),
             (self.connections() - refusals) as u64
         );
+        let live = self.services.live();
+        let is_over = |shard: &Shard| shard.drain_report().is_some() && shard.is_empty();
+        let is_current = |shard: &Shard| is_over(shard) || shard.goes_by(&live);
+        assert!(self.shards().all(is_current), "a reload is lost");
     }
 
     /// Lets time pass, with a turn whenever something is due.

@@ -2,35 +2,45 @@
 
 use std::time::Duration;
 
+use crate::base::limits::TOKEN_GRACE;
+use crate::config::SlowConsumer;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::Shard;
-use crate::testkit::simulation::Simulation;
+use crate::testkit::operations::Aspect;
+use crate::testkit::simulation::expected::Verb;
 use crate::testkit::simulation::person::Person;
-use crate::testkit::world::{Message, World};
+use crate::testkit::simulation::rights::Standing;
+use crate::testkit::simulation::{Played, Simulation};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A peer that sends as fast as it may gets its answers, or is closed for it, within this.
 const ANSWERED_WITHIN: u32 = 60;
 
+/// What everybody needs to read on when nothing keeps them from it.
+const READING: Duration = Duration::from_secs(3);
+
 impl Simulation {
     /// Lets everybody read to the end, expects that those who stayed were told everything, shuts
-    /// the server down and expects that nothing is left. Returns a digest of all that was written.
+    /// the server down and expects that nothing is left.
     ///
     /// # Panics
     /// If it is not so.
-    pub fn finish(mut self) -> u64 {
+    pub fn finish(mut self) -> Played {
         self.world.jobs.hold = false;
         for person in self.people.iter_mut().filter(|person| !person.is_gone) {
             self.world.client(person.client).appetite = None;
             person.send(&mut self.world, b"");
         }
-        self.world.advance(3 * SECOND);
+        self.world.advance(READING);
         self.listen();
         for _ in 0..ANSWERED_WITHIN {
             let world = &mut self.world;
-            let waits = |person: &Person| !person.awaited.is_empty() && person.stays(world);
+            let waits = |person: &Person| {
+                let is_somebody = person.standing != Standing::Pending;
+                is_somebody && !person.awaited.is_empty() && person.stays(world)
+            };
             if !self.people.iter().any(waits) {
                 break;
             }
@@ -40,6 +50,7 @@ impl Simulation {
         for index in 0..self.people.len() {
             self.check_person(index);
         }
+        self.publish_last();
         self.ledger.finish(&self.repeated);
         if !self.is_draining {
             self.world.begin_drain(30 * SECOND);
@@ -47,7 +58,7 @@ impl Simulation {
         self.world.advance(31 * SECOND);
         self.listen();
         self.check_empty();
-        self.world.trace()
+        self.played()
     }
 
     /// Expects that the person was told everything, or ended for a reason.
@@ -55,19 +66,73 @@ impl Simulation {
         if !self.people[index].stays(&mut self.world) {
             return self.check_end(index);
         }
-        let person = &mut self.people[index];
+        let now = self.world.now();
+        let person = &self.people[index];
         if person.session.is_none() && self.is_draining {
             // A shard that has drained accepts nobody.
             return;
         }
+        if person.standing == Standing::Pending {
+            let live = self.world.services.live();
+            let latest = person.came + live.config.limits.handshake_timeout + 2 * READING;
+            assert!(now.mono < latest, "it has shown no token: {person:?}");
+            return;
+        }
         assert!(person.session.is_some(), "{person:?}");
         assert!(person.is_rude || person.awaited.is_empty(), "{person:?}");
+        let expires = person.standing.expires();
+        let has_expired = expires.is_some_and(|expires| {
+            let latest = expires.as_millis() + millis(TOKEN_GRACE + SECOND);
+            now.wall.as_millis() > latest
+        });
+        assert!(!has_expired, "its token has ended: {person:?}");
+        let mut wishes = person.wishes.iter();
+        let missed = wishes.find(|wish| wish.is_certain && wish.verb.is_told());
+        assert!(missed.is_none(), "{missed:?} {person:?}");
+        self.check_rooms(index, false);
+    }
+
+    /// Expects that the person, who reads and rests, has heard what the policies of its rooms
+    /// promise: everything if publications are `live` again for everybody.
+    fn check_rooms(&mut self, index: usize, live: bool) {
+        let person = &self.people[index];
         let rooms: Vec<String> = person.rooms.keys().cloned().collect();
         for room in rooms {
             let name = RoomName::parse(&room).expect("the name of a room");
             let summary = self.world.services.rooms.summary(&name);
-            let end = summary.map(|summary| summary.position.offset);
-            person.assert_heard_all(&room, end);
+            let end = summary.expect("a room with a member").position.offset;
+            let heard = person.heard_up_to(&room, end);
+            let promises_end = match self.policies.at(&room, end) {
+                Some(SlowConsumer::Close | SlowConsumer::Lag) => true,
+                // Who is left out of the newest goes without the one before, too.
+                Some(SlowConsumer::Latest) => !person.is_left_out(&room, end),
+                Some(SlowConsumer::DropOldest) | None => false,
+            };
+            assert!(heard <= end, "{room}: {end} {person:?}");
+            if promises_end || live {
+                assert_eq!(heard, end, "{room}: {person:?}");
+            }
+        }
+    }
+
+    /// Publishes once more into each room: everybody who is there has read on and hears it.
+    fn publish_last(&mut self) {
+        let world = &mut self.world;
+        let present = self.people.iter().filter(|person| person.stays(world));
+        let rooms: std::collections::BTreeSet<String> = present
+            .flat_map(|person| person.rooms.keys().cloned())
+            .collect();
+        for room in &rooms {
+            self.backend(&[room], 0, None);
+            // Longer than any interval.
+            self.world.advance(2 * SECOND);
+            self.listen();
+        }
+        for index in 0..self.people.len() {
+            let person = &self.people[index];
+            if person.session.is_some() && person.stays(&mut self.world) {
+                self.check_rooms(index, true);
+            }
         }
     }
 
@@ -77,18 +142,41 @@ impl Simulation {
         if person.is_gone || person.is_rude {
             return;
         }
-        let keeps_up = self.setup.is_easy() && !person.is_slow;
-        let inbox = &self.world.client(person.client).inbox;
-        let close = inbox.iter().find_map(|message| match message {
-            Message::Close(code, _) => Some(*code),
-            Message::Text(_) | Message::Binary(_) | Message::Ping | Message::Pong(_) => None,
-        });
+        let keeps_up = self.is_easy() && !person.is_slow;
+        let visited = person.visited_perhaps();
+        let was_in = |policy| self.policies.has_any(&visited, policy);
+        let close = person.closed.as_ref();
+        let close = close.map(|(code, reason, at)| (*code, reason.as_str(), *at));
         let has_reason = match close {
-            Some(1001) if person.was_halted || person.rooms.is_empty() => true,
-            Some(1001) => self.is_draining || self.setup.is_tight,
-            Some(4003) => self.setup.is_tight,
-            Some(4503) => person.errors >= 10,
-            Some(4000) => !keeps_up,
+            Some((code, "an operator", _)) => {
+                let mut wishes = person.wishes.iter();
+                wishes.any(|wish| wish.verb == Verb::Closed(code))
+            }
+            Some((1001, ..)) if person.was_halted || person.rooms.is_empty() => true,
+            // The Ping waits behind all that is on the way to a slow reader.
+            Some((1001, "no pong", _)) if person.is_slow => true,
+            Some((1001, ..)) => self.is_draining || self.tight.contains(&Aspect::Heartbeat),
+            Some((1013, ..)) => person.session.is_none() && self.tight.contains(&Aspect::Rooms),
+            Some((1009, ..)) => self.tight.contains(&Aspect::Messages),
+            Some((4003, ..)) => self.tight.contains(&Aspect::Messages),
+            Some((4503, ..)) => person.errors >= 10,
+            Some((4000, "too far behind", _)) => !keeps_up && was_in(SlowConsumer::Lag),
+            Some((4000, ..)) => !keeps_up && was_in(SlowConsumer::Close),
+            Some((4002, ..)) => {
+                let mut cleared = self.cleared.iter();
+                let was_there = cleared.any(|room| visited.contains(*room));
+                !keeps_up && was_in(SlowConsumer::Lag) && was_there
+            }
+            Some((4001, _, at)) => person
+                .standing
+                .expires()
+                .is_some_and(|expires| expires.as_millis() + millis(TOKEN_GRACE) <= at.as_millis()),
+            Some((4500, ..)) => person.standing == Standing::Pending,
+            Some((4502, ..)) => {
+                let mut rooms = person.visit.rooms.iter();
+                person.session.is_none()
+                    && rooms.any(|room| !person.may(super::rights::Deed::Subscribe, room))
+            }
             None => !keeps_up || self.is_draining,
             Some(_) => false,
         };
@@ -98,6 +186,8 @@ impl Simulation {
     fn check_empty(&mut self) {
         assert_eq!(self.world.connections(), 0);
         assert!(self.world.shards().all(Shard::is_empty));
+        assert!(self.world.services.counted_clients().is_empty());
+        assert_eq!(self.world.services.handshakes(), 0);
         // Histories age out in five minutes, unused rooms in another five.
         for _ in 0..3 {
             self.world.pass(301 * SECOND);
@@ -110,10 +200,6 @@ impl Simulation {
     }
 }
 
-impl Person {
-    /// Whether it neither went nor was ended or asked to go.
-    pub(super) fn stays(&self, world: &mut World) -> bool {
-        let client = world.client(self.client);
-        !self.is_gone && client.end.is_none() && client.close_code().is_none()
-    }
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -56,23 +56,24 @@ impl Ledger {
 
     /// A publisher was told the `results` of publication `number`; says where it stands.
     pub(super) fn accept(&mut self, number: u64, results: &Value) -> Vec<(String, u64)> {
-        self.accepted.insert(number);
         let results = results.as_array().expect("results are a list");
         let places = results.iter().map(|result| {
-            let room = text(result, "room");
-            let offset = offset(result);
-            let epoch = text(result, "epoch");
-            self.tell(
-                number,
-                Place {
-                    room,
-                    epoch,
-                    offset,
-                },
-            );
+            let (room, offset) = (text(result, "room"), offset(result));
+            self.accept_at(number, room, text(result, "epoch"), offset);
             (room.to_owned(), offset)
         });
         places.collect()
+    }
+
+    /// Publication `number` was accepted and stands at `offset` of `room`.
+    pub(super) fn accept_at(&mut self, number: u64, room: &str, epoch: &str, offset: u64) {
+        self.accepted.insert(number);
+        let place = Place {
+            room,
+            epoch,
+            offset,
+        };
+        self.tell(number, place);
     }
 
     /// A publisher was told that publication `number` was refused.
@@ -96,8 +97,36 @@ impl Ledger {
         offsets.collect()
     }
 
+    /// Whether a room's stream began anew from the first offset: two stand at the same one.
+    fn has_restarted(&self) -> bool {
+        let mut numbers: BTreeMap<(&str, u64), u64> = BTreeMap::new();
+        self.taken.iter().any(|((room, _, offset), number)| {
+            let before = numbers.insert((room, *offset), *number);
+            before.is_some_and(|before| before != *number)
+        })
+    }
+
+    /// Expects that two publications have the same order in all rooms they share.
+    ///
+    fn check_order(&self) {
+        let several = self.places.values().filter(|places| places.len() > 1);
+        let several: Vec<_> = several.collect();
+        for (index, first) in several.iter().enumerate() {
+            for second in several.iter().skip(index + 1) {
+                let shared = first
+                    .iter()
+                    .filter_map(|(room, offset)| Some(offset.cmp(second.get(room)?)));
+                let orders: BTreeSet<_> = shared.collect();
+                assert!(orders.len() < 2, "{first:?} and {second:?}");
+            }
+        }
+    }
+
     /// Expects that nothing is left open, `repeated` being those that were sent more than once.
     pub(super) fn finish(&self, repeated: &BTreeSet<u64>) {
+        if !self.has_restarted() {
+            self.check_order();
+        }
         for number in self.refused.difference(repeated) {
             let places = self.places.get(number);
             assert_eq!(places, None, "{number} was refused and is there");

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::testkit::operations::{Command, Framing, MEMBERS_ONLY, Manner, Request, Since};
+use crate::testkit::operations::{API_KEY, Command, Framing, Manner, Request, Since};
+use crate::testkit::simulation::expected::{Asked, Awaited};
 use crate::testkit::simulation::ledger::{Ledger, text};
-use crate::testkit::simulation::person::{Asked, Awaited, Person};
+use crate::testkit::simulation::person::Person;
 use crate::testkit::simulation::{Caller, Keyed, MASK, Simulation};
-use crate::testkit::world::{Answer, World};
+use crate::testkit::world::{Answer, HOST, World};
+use crate::wire::http::client::encode_request;
 use crate::wire::websocket::frame::{Opcode, masked_frame};
 
 /// Sooner than an idempotency key is forgotten.
@@ -75,7 +77,7 @@ impl Simulation {
     fn publish(
         &mut self,
         index: usize,
-        rooms: &[&str],
+        rooms: &[&'static str],
         filling: u8,
         manner: Manner,
         framing: Framing,
@@ -84,7 +86,7 @@ impl Simulation {
         let mut command = publication(number, rooms, filling);
         command["type"] = json!("publish");
         let session = self.people[index].session.clone();
-        let for_members = rooms.contains(&MEMBERS_ONLY);
+        let rooms = rooms.to_vec();
         let mut is_quiet = false;
         match (manner, session) {
             (Manner::Plain, _) | (Manner::Quiet, None) => {}
@@ -97,7 +99,8 @@ impl Simulation {
                 self.keyed = Some(Keyed {
                     number,
                     command: command.clone(),
-                    for_members,
+                    rooms: rooms.clone(),
+                    owner: self.people[index].owner.clone(),
                     at: self.world.now().mono,
                 });
             }
@@ -105,22 +108,24 @@ impl Simulation {
         let asked = Asked::Publish {
             number,
             is_quiet,
-            for_members,
+            rooms,
         };
         self.command(index, command, vec![asked], framing);
     }
 
     fn publish_again(&mut self, index: usize, framing: Framing) {
         let now = self.world.now().mono;
-        let recent = |keyed: &&Keyed| now.since(keyed.at) < REPEATED_WITHIN;
-        let Some(keyed) = self.keyed.as_ref().filter(recent) else {
+        let owner = &self.people[index].owner;
+        let may_repeat =
+            |keyed: &&Keyed| now.since(keyed.at) < REPEATED_WITHIN && keyed.owner == *owner;
+        let Some(keyed) = self.keyed.as_ref().filter(may_repeat) else {
             return;
         };
         self.repeated.insert(keyed.number);
         let asked = Asked::Publish {
             number: keyed.number,
             is_quiet: false,
-            for_members: keyed.for_members,
+            rooms: keyed.rooms.clone(),
         };
         self.command(index, keyed.command.clone(), vec![asked], framing);
     }
@@ -139,20 +144,25 @@ impl Simulation {
     pub(super) fn request(&mut self, request: Request) {
         let client = self.world.open();
         let number = self.ledger.next_number();
-        let caller = self.world.client(client);
-        match &request {
+        let request_of = |method: &str, target: &str, body: &str| {
+            let headers = [("X-API-Key", API_KEY)];
+            encode_request(method, target, HOST, &headers, body.as_bytes())
+        };
+        let history = |room: &str| format!("/api/v1/rooms/{room}/history");
+        let bytes = match &request {
             Request::Publish(rooms) => {
                 let body = publication(number, rooms, 9).to_string();
-                caller.request("POST", "/api/v1/publish", &body);
+                request_of("POST", "/api/v1/publish", &body)
             }
-            Request::History(room) => {
-                caller.request("GET", &format!("/api/v1/rooms/{room}/history"), "");
-            }
+            Request::History(room) => request_of("GET", &history(room), ""),
             Request::Clear(room) => {
-                caller.request("DELETE", &format!("/api/v1/rooms/{room}/history"), "");
+                self.cleared.insert(*room);
+                request_of("DELETE", &history(room), "")
             }
-            Request::Garbage(bytes) => caller.send(bytes),
-        }
+            Request::Nameless => encode_request("GET", &history("a"), HOST, &[], b""),
+            Request::Garbage(bytes) => bytes.clone(),
+        };
+        self.world.client(client).send(&bytes);
         self.callers.push(Caller {
             client,
             request: Some(request),
@@ -186,6 +196,11 @@ impl Person {
         }
     }
 
+    /// Sends a message in one frame.
+    pub(super) fn send_text(&mut self, world: &mut World, message: &Value) {
+        self.send_message(world, message.to_string().as_bytes(), Framing::Text);
+    }
+
     /// Sends bytes, after what it still owes of an earlier message.
     pub(super) fn send(&mut self, world: &mut World, bytes: &[u8]) {
         let client = world.client(self.client);
@@ -211,14 +226,23 @@ fn publication(number: u64, rooms: &[&str], filling: u8) -> Value {
     }
 }
 
-/// Expects that `answer` is one to `request`, which published `number` if it did.
-pub(super) fn answered(request: &Request, number: u64, answer: &Answer, ledger: &mut Ledger) {
+/// Expects that `answer` is one to `request`, which published `number` if it did; `is_open` if
+/// nobody needs a credential.
+pub(super) fn answered(
+    request: &Request,
+    number: u64,
+    answer: &Answer,
+    is_open: bool,
+    ledger: &mut Ledger,
+) {
     if matches!(request, Request::Garbage(_)) {
         assert!((400..600).contains(&answer.status), "{answer:?}");
         return;
     }
+    let is_nameless = *request == Request::Nameless && !is_open;
     match answer.status {
-        200 => {}
+        200 => assert!(!is_nameless, "{answer:?}"),
+        401 => return assert!(is_nameless, "{answer:?}"),
         // Too many rooms, too late, a full mailbox or a drain, no such room.
         404 | 408 | 429 | 503 => {
             if matches!(request, Request::Publish(_)) {
@@ -235,6 +259,6 @@ pub(super) fn answered(request: &Request, number: u64, answer: &Answer, ledger: 
             let epoch = text(&body, "epoch");
             ledger.tell_page(room, epoch, &body["publications"]);
         }
-        Request::Clear(_) | Request::Garbage(_) => {}
+        Request::Clear(_) | Request::Nameless | Request::Garbage(_) => {}
     }
 }

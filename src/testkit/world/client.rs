@@ -20,7 +20,7 @@ use crate::wire::websocket::frame::{Opcode, Role, masked_frame};
 use crate::wire::websocket::handshake::{check_switching, client_request};
 
 /// The handshake's key; nothing secret rests on it.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// Any mask will do.
 const MASK: [u8; 4] = [7, 77, 177, 3];
 /// The name in Host; the world serves it.
