@@ -8,5 +8,6 @@ pub mod clock;
 pub mod ids;
 pub mod limits;
 pub mod network;
+pub mod one_line;
 pub mod rng;
 pub mod slab;

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 
+use crate::base::one_line::on_one_line;
 use crate::cli::Failure;
 
 /// Writes one line of results.
@@ -48,21 +49,9 @@ pub(super) fn shell_word(text: &str) -> String {
 }
 
 fn complain(kind: &str, text: &str) {
-    let line = format!("{kind}: {}\n", without_controls(text));
+    let line = format!("{kind}: {}\n", on_one_line(text));
     // There is nowhere left to say that this failed.
     let _ = io::stderr().lock().write_all(line.as_bytes());
-}
-
-fn without_controls(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() {
-            clean.extend(letter.escape_default());
-        } else {
-            clean.push(letter);
-        }
-    }
-    clean
 }
 
 /// `json` on one line: outside of strings a line break is only space, inside there is none.
@@ -72,11 +61,10 @@ pub(super) fn one_line(json: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{one_line, without_controls};
+    use super::one_line;
 
     #[test]
-    fn a_peer_cannot_forge_lines_or_command_the_terminal() {
-        assert_eq!(without_controls("a\n\u{1b}[2Jé"), "a\\n\\u{1b}[2Jé");
+    fn json_of_several_lines_becomes_one() {
         assert_eq!(one_line("{\r\n\"a\":1\n}\n"), "{  \"a\":1 }");
     }
 }

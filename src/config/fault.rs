@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::base::one_line::on_one_line;
+
 /// One thing that keeps the configuration from being used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -29,7 +31,7 @@ impl Faults {
         self.0.push(Fault {
             // A quoted TOML key can hold a line break.
             place: format!("{} ({})", key.escape_debug(), on_one_line(origin)),
-            problem: on_one_line(&problem.into()),
+            problem: on_one_line(&problem.into()).into_owned(),
         });
     }
 
@@ -37,22 +39,9 @@ impl Faults {
     pub(super) fn add_syntax(&mut self, path: &str, line: usize, message: &str) {
         self.0.push(Fault {
             place: format!("{}:{line}", on_one_line(path)),
-            problem: on_one_line(&message.trim().replace('\n', "; ")),
+            problem: on_one_line(&message.trim().replace('\n', "; ")).into_owned(),
         });
     }
-}
-
-/// What can hold line breaks, too: a path, a variable's name, a text that quotes a key.
-fn on_one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            line.extend(character.escape_debug());
-        } else {
-            line.push(character);
-        }
-    }
-    line
 }
 
 impl fmt::Display for Faults {

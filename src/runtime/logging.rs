@@ -9,6 +9,7 @@
 //! a peer's text cannot forge a line; the thread starts in [`Logging::start`] only. Records of
 //! other crates are left out, because theirs may hold payloads.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use log::{LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
 use crate::base::clock::Mono;
+use crate::base::one_line::on_one_line;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::runtime::logging::drain::{Drain, Message, Output, QUEUE_LINES, Wanted, open};
@@ -158,18 +160,10 @@ fn one_line(mut message: String) -> String {
         message.truncate(end.unwrap_or(0));
         message.push('…');
     }
-    if !message.contains(char::is_control) {
-        return message;
+    match on_one_line(&message) {
+        Cow::Borrowed(_) => message,
+        Cow::Owned(line) => line,
     }
-    let mut clean = String::with_capacity(message.len() + 16);
-    for letter in message.chars() {
-        if letter.is_control() {
-            clean.extend(letter.escape_default());
-        } else {
-            clean.push(letter);
-        }
-    }
-    clean
 }
 
 /// Gathers simplelog's small writes into a line and queues it.
