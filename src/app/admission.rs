@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::app::http::error_response;
 use crate::app::services::{Context, Services};
 use crate::base::limits;
+use crate::base::locks::lock;
 use crate::base::network::client_key;
 use crate::domain::client_address;
 use crate::domain::fault::Code;
@@ -238,9 +239,4 @@ impl Services {
     pub fn counted_clients(&self) -> HashMap<IpAddr, usize> {
         lock(&self.admission.clients).open.clone()
     }
-}
-
-/// No step of ours leaves the tables half changed, so a poisoned lock is taken.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use crate::app::admission::Admission;
 use crate::app::publish::Receipt;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
+use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
@@ -127,7 +128,7 @@ impl Services {
     /// The configuration in force.
     #[must_use]
     pub fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.live))
     }
 
     /// Goes by another configuration from now on: rooms at once, shards between two pieces of
@@ -136,7 +137,7 @@ impl Services {
         let config = &live.config;
         self.rooms
             .reconfigure(config.rooms.clone(), config.limits.rooms);
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        *write(&self.live) = Arc::new(live);
         self.tell_shards(|| Mail::Reconfigure);
     }
 
@@ -214,6 +215,6 @@ impl Services {
 
     /// The answers given to publishes with an idempotency key.
     pub(super) fn receipts(&self) -> MutexGuard<'_, IdempotencyTable<Arc<Receipt>>> {
-        self.receipts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.receipts)
     }
 }

@@ -3,10 +3,11 @@
 //! Only [`Rooms`](crate::bus::rooms::Rooms) changes it. Invariant: whoever finds a room dropped
 //! after taking its lock must look it up again.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::Mono;
 use crate::base::limits;
+use crate::base::locks::{lock, read, write};
 use crate::config::NamespaceOptions;
 use crate::dialect::publication::Publication;
 use crate::domain::command::Since;
@@ -83,11 +84,11 @@ impl Room {
     /// Its namespace's options, which a reload may replace.
     #[must_use]
     pub fn options(&self) -> Arc<NamespaceOptions> {
-        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.options))
     }
 
     pub(super) fn set_options(&self, options: Arc<NamespaceOptions>) {
-        *self.options.write().unwrap_or_else(PoisonError::into_inner) = options;
+        *write(&self.options) = options;
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, RoomState> {
@@ -143,10 +144,4 @@ pub(super) fn retention(options: &NamespaceOptions) -> Retention {
         bytes: options.history_bytes,
         age: options.history_age,
     }
-}
-
-/// A panic while a lock is held leaves the state as it was between two steps, each of which is
-/// valid by itself, so a poisoned lock is taken.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -15,14 +15,15 @@ mod reading;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::ShardId;
+use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Room, RoomState, lock, retention};
+use crate::bus::room::{Room, RoomState, retention};
 use crate::config::Namespaces;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
@@ -144,7 +145,7 @@ impl Rooms {
             rooms_max,
         });
         // Whoever makes a room reads the rules under its stripe, so none is missed below.
-        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&rules);
+        *write(&self.rules) = Arc::clone(&rules);
         for stripe in &self.stripes {
             for room in lock(stripe).values() {
                 if let Some(options) = rules.namespaces.options_of_room(room.name.as_str()) {
@@ -429,7 +430,7 @@ impl Rooms {
     }
 
     fn rules(&self) -> Arc<Rules> {
-        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&read(&self.rules))
     }
 
     fn rng(&self) -> MutexGuard<'_, Rng> {

@@ -6,8 +6,9 @@
 //! somebody still has to get them; what rooms retain is the [`Publication`] alone.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
+use crate::base::locks::lock;
 use crate::dialect::frame::Frame;
 use crate::dialect::native::encode;
 use crate::dialect::publication::{Publication, RoomSet};
@@ -52,7 +53,7 @@ impl Delivery {
         if self.publication.placements.len() == 1 {
             return Arc::clone(self.single.get_or_init(encode));
         }
-        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sets = lock(&self.sets);
         Arc::clone(sets.entry(set).or_insert_with(encode))
     }
 }

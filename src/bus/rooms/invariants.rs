@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::ShardId;
-use crate::bus::room::lock;
+use crate::base::locks::lock;
 use crate::bus::rooms::Rooms;
 
 impl Rooms {

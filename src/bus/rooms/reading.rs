@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::clock::Mono;
-use crate::bus::room::{Lost, Room, RoomSummary, lock, retention};
+use crate::base::locks::lock;
+use crate::bus::room::{Lost, Room, RoomSummary, retention};
 use crate::bus::rooms::Rooms;
 use crate::dialect::publication::Publication;
 use crate::domain::position::Position;
@@ -67,8 +68,8 @@ impl Rooms {
         Some(self.find(name)?.summary())
     }
 
-    /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after `after`, by name, and
-    /// whether there are more. Looks at every room: for workers, not for shards.
+    /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after
+    /// `after`, by name, and whether there are more. Looks at every room: for workers, not for shards.
     #[must_use]
     pub fn list(
         &self,

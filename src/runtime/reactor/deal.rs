@@ -4,8 +4,9 @@
 //! are on their way is bounded by the budget for handshakes in progress, which an accepted
 //! connection enters before it is dealt.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use crate::base::locks::lock;
 use crate::bus::mailbox::Mailbox;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
@@ -33,7 +34,7 @@ impl Inbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
-        self.arrivals.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.arrivals)
     }
 }
 
