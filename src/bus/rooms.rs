@@ -1,12 +1,16 @@
 //! Every room's stream, and the lock under which its publications get their order.
 //!
-//! Publishing takes the locks of all rooms named, in byte order of the names, assigns the offsets,
-//! keeps the publication in each ring and puts one piece of mail into the mailbox of every shard
-//! that has members; nothing else happens under the locks, and nothing is encoded there. Joining
-//! notes the membership at position N under the same lock; reading what came before N is the
-//! caller's business. Invariants: mail of one room enters each mailbox in the order of offsets; a
-//! room named here exists from its first member or publication until [`Rooms::sweep`] finds it
-//! empty and without history.
+//! Publishing takes the locks of all rooms named, assigns the offsets, keeps the publication in each
+//! stream and puts one piece of mail into the mailbox of every shard that has members; nothing is
+//! encoded there. Joining notes the membership under the same lock, and reads there what the member
+//! missed up to that position.
+//!
+//! Order of the locks: a stripe of the table, then rooms in byte order of their names, then one of
+//! `left`, `rules`, `rng`, a room's options and the mailboxes, under which no other is taken.
+//!
+//! Invariants: mail of one room enters each mailbox in the order of offsets; a room is in the table
+//! from its first member or publication until it has neither members nor history and
+//! [`Rooms::sweep`] or the want of a place for another room drops it.
 
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
@@ -17,14 +21,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
-use crate::base::clock::{Mono, Now};
+use crate::base::clock::{Mono, Now, Wall};
 use crate::base::ids::ShardId;
 use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Room, RoomState, retention};
-use crate::config::Namespaces;
+use crate::bus::room::{Missed, Room, RoomState, retention};
+use crate::config::{NamespaceOptions, Namespaces};
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
 use crate::domain::command::{Publish, Since};
@@ -110,7 +114,7 @@ pub struct Joined {
     /// A publication with a greater sequence is live for the new member.
     pub sequence: u64,
     /// What the member missed, if it asked and all of it is still there.
-    pub missed: Option<Vec<(u64, Arc<Publication>)>>,
+    pub missed: Missed,
 }
 
 impl Rooms {
@@ -174,76 +178,62 @@ impl Rooms {
     /// mailbox.
     pub fn publish(&self, publish: Publish, now: Now) -> Result<Arc<Publication>, RoomFault> {
         loop {
-            let mut rooms = Vec::with_capacity(publish.rooms.len());
-            for name in &publish.rooms {
-                rooms.push(self.find_or_make(name)?);
-            }
-            // Locks are taken in byte order of the names, so that two publications cannot wait
-            // for each other and have the same order in every room they share.
-            let mut order: Vec<usize> = (0..rooms.len()).collect();
-            order.sort_by(|a, b| publish.rooms.get(*a).cmp(&publish.rooms.get(*b)));
-            let mut states: Vec<(usize, MutexGuard<'_, RoomState>)> = order
-                .iter()
-                .filter_map(|index| Some((*index, rooms.get(*index)?.state())))
-                .collect();
-            if states.iter().any(|(_, state)| state.dropped) {
+            let rooms = publish.rooms.iter().map(|name| self.find_or_make(name));
+            let rooms = rooms.collect::<Result<Vec<_>, _>>()?;
+            let mut locked = lock_all(&rooms);
+            if locked.iter().any(|room| room.state.dropped) {
                 continue;
             }
-            states.sort_by_key(|(index, _)| *index);
-            let targets: Vec<&Arc<Mailbox>> = self
-                .mailboxes
-                .iter()
-                .enumerate()
-                .filter(|(shard, _)| {
-                    states
-                        .iter()
-                        .any(|(_, state)| state.members.get(*shard) > Some(&0))
-                })
-                .map(|(_, mailbox)| mailbox)
-                .collect();
+            let targets = self.targets(&locked);
             if !targets.iter().all(|mailbox| mailbox.has_room()) {
                 return Err(RoomFault::Busy);
             }
-            let uid = self.rng().next_u128();
-            let placements = rooms
-                .iter()
-                .zip(&states)
-                .map(|(room, (_, state))| Placement {
-                    room: room.name.clone(),
-                    offset: state.stream.next_offset(),
-                    epoch: *state.stream.epoch(),
-                    slow_consumer: room.options().slow_consumer,
-                })
-                .collect();
-            let Publish {
-                event,
-                payload,
-                source,
-                except,
-                ..
-            } = publish;
-            let publication = Arc::new(Publication {
-                event,
-                payload,
-                source,
-                timestamp: now.wall,
-                uid,
-                placements,
-                sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
-                except: except.into(),
-            });
+            let publication = Arc::new(self.number(publish, &locked, now.wall));
             let bytes = publication.retained_bytes();
-            for (room, (_, state)) in rooms.iter().zip(&mut states) {
-                let retention = retention(&room.options());
+            for Locked { options, state, .. } in &mut locked {
+                let (publication, retention) = (Arc::clone(&publication), retention(options));
                 state
                     .stream
-                    .append(Arc::clone(&publication), bytes, &retention, now.mono);
+                    .append(publication, bytes, &retention, now.mono);
             }
             let delivery = Arc::new(Delivery::new(Arc::clone(&publication)));
             for mailbox in targets {
                 mailbox.push(Mail::Deliver(Arc::clone(&delivery)));
             }
             return Ok(publication);
+        }
+    }
+
+    /// The mailboxes of the shards that have members in some room.
+    fn targets(&self, rooms: &[Locked<'_>]) -> Vec<&Arc<Mailbox>> {
+        let has_members = |shard: usize| {
+            let counts = rooms.iter().map(|room| room.state.members.get(shard));
+            counts.flatten().any(|count| *count > 0)
+        };
+        let mailboxes = self.mailboxes.iter().enumerate();
+        mailboxes
+            .filter(|(shard, _)| has_members(*shard))
+            .map(|(_, mailbox)| mailbox)
+            .collect()
+    }
+
+    /// Gives what is published its places: a number among all publications, an offset in each room.
+    fn number(&self, publish: Publish, rooms: &[Locked<'_>], now: Wall) -> Publication {
+        let placements = rooms.iter().map(|locked| Placement {
+            room: locked.room.name.clone(),
+            offset: locked.state.stream.next_offset(),
+            epoch: *locked.state.stream.epoch(),
+            slow_consumer: locked.options.slow_consumer,
+        });
+        Publication {
+            event: publish.event,
+            payload: publish.payload,
+            source: publish.source,
+            timestamp: now,
+            uid: self.rng().next_u128(),
+            placements: placements.collect(),
+            sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
+            except: publish.except.into(),
         }
     }
 
@@ -436,6 +426,33 @@ impl Rooms {
     fn rng(&self) -> MutexGuard<'_, Rng> {
         lock(&self.rng)
     }
+}
+
+/// A room that is being published to.
+struct Locked<'a> {
+    /// Its place among the rooms of the publication.
+    place: usize,
+    room: &'a Room,
+    options: Arc<NamespaceOptions>,
+    state: MutexGuard<'a, RoomState>,
+}
+
+/// Locks rooms, no two of which are the same, and returns them in the order given.
+///
+/// They are locked in byte order of their names, so that two publications cannot wait for each
+/// other and have the same order in every room they share.
+fn lock_all(rooms: &[Arc<Room>]) -> Vec<Locked<'_>> {
+    let mut by_name: Vec<(usize, &Arc<Room>)> = rooms.iter().enumerate().collect();
+    by_name.sort_unstable_by_key(|&(_, room)| &room.name);
+    let locked = by_name.into_iter().map(|(place, room)| Locked {
+        place,
+        room,
+        state: room.state(),
+        options: room.options(),
+    });
+    let mut locked: Vec<Locked<'_>> = locked.collect();
+    locked.sort_unstable_by_key(|room| room.place);
+    locked
 }
 
 #[cfg(test)]
