@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::app::admission::Refusal;
 use crate::app::credentials;
-use crate::app::http::admit::{Admission, admit};
-use crate::app::http::{call, fault_response, protocol_fault_response, routes};
+use crate::app::http::admit::{Destination, admit};
+use crate::app::http::routes::{self, Access};
+use crate::app::http::{call, error_response, fault_response, protocol_fault_response};
 use crate::app::opening;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
@@ -15,7 +16,7 @@ use crate::bus::job::{HttpCall, Job, Work};
 use crate::dialect::native::decode::Place;
 use crate::domain::access::Identity;
 use crate::domain::client_address;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
@@ -137,37 +138,71 @@ fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Ver
         debug_assert!(false, "a verdict needs a head");
         return Verdict::Admitted;
     };
-    let (cors_origin, admission) = admit(head, http.proxy.is_some(), &hub.live, &hub.services);
+    let (cors_origin, destination) = admit(head, http.proxy.is_some(), &hub.live, &hub.services);
     http.cors_origin = cors_origin;
-    match admission {
-        Ok(Admission::Upgrade(_)) if http.is_reserved => reserved(hub),
-        Ok(Admission::Api { route, .. }) if http.is_reserved && !routes::is_essential(route) => {
-            reserved(hub)
-        }
-        Ok(Admission::Api { route, .. })
-            if routes::is_metered(route)
-                && !http.is_reserved
-                && let Err(wait) = hub.services.charge_request(address, hub.context(now)) =>
-        {
-            Verdict::Refused(Box::new(too_many_requests(wait)))
-        }
-        Ok(Admission::Api { route, parameters }) => match who_asks(head, route, hub, now) {
-            Ok(identity) => {
-                http.admitted = Some(Admitted {
-                    route,
-                    parameters,
-                    identity,
-                });
-                Verdict::Admitted
-            }
-            Err(fault) => {
-                hub.counters.increment(Counter::CredentialsRefused);
-                Verdict::Refused(Box::new(fault_response(&fault)))
-            }
-        },
-        Ok(Admission::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
+    let refused = |response| Verdict::Refused(Box::new(response));
+    match destination {
         Err(response) => Verdict::Refused(response),
+        Ok(destination) if http.is_reserved && !destination.is_essential() => {
+            // The last places are for those who look after a full server.
+            hub.counters.increment(Counter::ReservedRefused);
+            refused(Refusal::Full.response())
+        }
+        Ok(Destination::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
+        Ok(Destination::Api { route, parameters }) => {
+            // Whoever looks after a full server is not held up by the rate of its address.
+            let payer = (!http.is_reserved).then_some(address);
+            match who_asks(head, route, payer, hub, now) {
+                Ok(identity) => {
+                    http.admitted = Some(Admitted {
+                        route,
+                        parameters,
+                        identity,
+                    });
+                    Verdict::Admitted
+                }
+                Err(response) => refused(response),
+            }
+        }
     }
+}
+
+/// On whose behalf a request is, if they may call its route now; `payer` is charged for it.
+fn who_asks(
+    head: &Head,
+    route: usize,
+    payer: Option<IpAddr>,
+    hub: &Hub,
+    now: Now,
+) -> Result<Identity, Response> {
+    let Some(api) = routes::api(route) else {
+        debug_assert!(false, "only a route of the API has a caller");
+        return Err(Response::empty(Status::INTERNAL_SERVER_ERROR));
+    };
+    if let Some(payer) = payer.filter(|_| api.is_metered) {
+        let charged = hub.services.charge_request(payer, hub.context(now));
+        charged.map_err(too_many_requests)?;
+    }
+    identify(head, api.access, hub, now).map_err(|fault| {
+        hub.counters.increment(Counter::CredentialsRefused);
+        fault_response(&fault)
+    })
+}
+
+fn identify(head: &Head, access: Access, hub: &Hub, now: Now) -> Result<Identity, Fault> {
+    if access == Access::Public {
+        return Ok(Identity::Anonymous);
+    }
+    let identity = credentials::of_request(head, &hub.live, now.wall)?;
+    access.check(&identity, &hub.live.config)?;
+    Ok(identity)
+}
+
+fn too_many_requests(wait: Duration) -> Response {
+    let message = "too many requests from this address (limits.api_requests_per_second)";
+    let seconds = wait.as_secs() + 1;
+    error_response(Status::TOO_MANY_REQUESTS, Code::RateLimited, message)
+        .header("Retry-After", seconds.to_string())
 }
 
 /// A whole request: answered here if its route cannot block, by a worker otherwise.
@@ -202,7 +237,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         address,
         identity,
     });
-    match routes::place(route) {
+    match routes::api(route).map_or(Place::Shard, |api| api.place) {
         Place::Shard => {
             let response = call(&http_call, hub.context(now));
             answer(peer, response, hub, now);
@@ -217,34 +252,6 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
             });
         }
     }
-}
-
-/// On whose behalf a request is, if they may call its route.
-fn who_asks(head: &Head, route: usize, hub: &Hub, now: Now) -> Result<Identity, Fault> {
-    let access = routes::access(route);
-    if access == routes::Access::Public {
-        return Ok(Identity::Anonymous);
-    }
-    let identity = credentials::of_request(head, &hub.live, now.wall)?;
-    access.check(&identity, &hub.live.config)?;
-    Ok(identity)
-}
-
-/// The last places are for those who look after a full server.
-fn reserved(hub: &Hub) -> Verdict {
-    hub.counters.increment(Counter::ReservedRefused);
-    Verdict::Refused(Box::new(Refusal::Full.response()))
-}
-
-fn too_many_requests(wait: Duration) -> Response {
-    let seconds = wait.as_secs() + 1;
-    Response::error(
-        Status::TOO_MANY_REQUESTS,
-        "RATE_LIMITED",
-        "too many requests from this address (limits.api_requests_per_second)",
-        None,
-    )
-    .header("Retry-After", seconds.to_string())
 }
 
 /// Answers the current request; the connection goes on if both sides want it to.

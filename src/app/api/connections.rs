@@ -3,13 +3,11 @@
 
 use serde::Deserialize;
 
-use crate::app::api::{body_or_empty, invalid, number, parameter};
+use crate::app::api::{body_or_empty, invalid, page_limit, parameter, segment};
 use crate::app::http::Call;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
-use crate::base::limits;
 use crate::bus::mail::{Mail, Manage, Managed, SessionPage, SessionSummary, Who, ask_all};
-use crate::dialect::native::members;
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array, string};
@@ -25,8 +23,7 @@ const REASON_BYTES: usize = 123;
 /// VALIDATION_FAILED; SERVER_BUSY when a shard does not answer in time.
 pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let query = call.http.head.query();
-    let limit = members::page_limit(number(query, "limit")?)
-        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
+    let limit = page_limit(query)?;
     let after = match parameter(query, "after") {
         Some(spelt) => Some(session_id(&spelt)?),
         None => None,
@@ -85,7 +82,7 @@ fn entry(session: &SessionSummary, out: &mut Vec<u8>) {
 /// # Errors
 /// VALIDATION_FAILED; NOT_FOUND; SERVER_BUSY when a shard does not answer in time.
 pub fn disconnect(call: &Call<'_>) -> Result<Response, Fault> {
-    let spelt = call.http.parameters.first().map_or("", String::as_str);
+    let spelt = segment(call);
     let who = Who::Session(session_id(spelt)?);
     let what = disconnection(call)?;
     match manage(call, &who, &what)?.done {

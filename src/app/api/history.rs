@@ -1,9 +1,8 @@
 //! GET and DELETE /api/v1/rooms/{room}/history.
 
-use crate::app::api::{invalid, number, parameter};
+use crate::app::api::{invalid, number, page_limit, parameter, segment};
 use crate::app::commands;
 use crate::app::http::Call;
-use crate::base::limits;
 use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
 use crate::domain::command::HistoryQuery;
@@ -21,15 +20,14 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
         Some(spelt) => Some(members::epoch(&spelt)?),
         None => None,
     };
-    let limit = members::page_limit(number(query, "limit")?)
-        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
+    let limit = page_limit(query)?;
     let reverse = match parameter(query, "reverse").as_deref() {
         None | Some("false" | "0") => false,
         Some("true" | "1" | "") => true,
         Some(_) => return Err(invalid("reverse must be true or false")),
     };
     let asked = HistoryQuery {
-        room: members::room(call.http.parameters.first().map_or("", String::as_str))?,
+        room: members::room(segment(call))?,
         epoch,
         since: number(query, "since")?,
         limit,
@@ -46,7 +44,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// VALIDATION_FAILED or NOT_FOUND.
 pub fn clear(call: &Call<'_>) -> Result<Response, Fault> {
-    let room = members::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let room = members::room(segment(call))?;
     let position = call
         .context
         .services

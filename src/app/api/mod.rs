@@ -11,6 +11,9 @@ pub mod users;
 
 use serde::Deserialize;
 
+use crate::app::http::Call;
+use crate::base::limits;
+use crate::dialect::native::members;
 use crate::domain::fault::{Code, Fault};
 use crate::wire::http::query::pairs;
 
@@ -30,6 +33,17 @@ fn number(query: &str, name: &str) -> Result<Option<u64>, Fault> {
             .map_err(|_| invalid(format!("{name} must be a whole number from 0"))),
         None => Ok(None),
     }
+}
+
+/// How many entries a page may have, as `?limit=` says.
+fn page_limit(query: &str) -> Result<usize, Fault> {
+    members::page_limit(number(query, "limit")?)
+        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))
+}
+
+/// The one open segment of the path, decoded.
+fn segment<'a>(call: &Call<'a>) -> &'a str {
+    call.http.parameters.first().map_or("", String::as_str)
 }
 
 /// A JSON object of the body.

@@ -1,9 +1,8 @@
 //! GET /api/v1/rooms and /api/v1/rooms/{room}.
 
-use crate::app::api::{invalid, number, parameter};
+use crate::app::api::{page_limit, parameter, segment};
 use crate::app::commands::no_room;
 use crate::app::http::Call;
-use crate::base::limits;
 use crate::bus::room::RoomSummary;
 use crate::config::PublishPolicy;
 use crate::dialect::native::members;
@@ -13,7 +12,8 @@ use crate::domain::room::RoomName;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array};
 
-/// The rooms by name, those that the caller may see: `?prefix=` narrows, `?limit=` and `?after=` page.
+/// The rooms by name, those that the caller may see: `?prefix=` narrows, `?limit=` and `?after=`
+/// page.
 ///
 /// # Errors
 /// VALIDATION_FAILED for a limit out of bounds.
@@ -21,8 +21,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
     let query = call.http.head.query();
     let prefix = parameter(query, "prefix").unwrap_or_default();
     let after = parameter(query, "after").unwrap_or_default();
-    let limit = members::page_limit(number(query, "limit")?)
-        .ok_or_else(|| invalid(format!("limit must be from 1 to {}", limits::PAGE)))?;
+    let limit = page_limit(query)?;
     let may_see = |room: &RoomName| may_see(room, call);
     let (rooms, more) = call
         .context
@@ -44,7 +43,7 @@ pub fn list(call: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// VALIDATION_FAILED for a bad name, NOT_FOUND if the room does not exist now.
 pub fn one(call: &Call<'_>) -> Result<Response, Fault> {
-    let name = members::room(call.http.parameters.first().map_or("", String::as_str))?;
+    let name = members::room(segment(call))?;
     check(&name, call)?;
     let found = call
         .context

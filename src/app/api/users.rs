@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 
-use crate::app::api::{body, connections, invalid};
+use crate::app::api::{body, connections, invalid, segment};
 use crate::app::http::Call;
 use crate::app::publish::options;
 use crate::bus::mail::{Manage, Who};
@@ -54,7 +54,7 @@ fn room(call: &Call<'_>) -> Result<RoomName, Fault> {
 }
 
 fn manage(call: &Call<'_>, what: &Manage) -> Result<Response, Fault> {
-    let spelt = call.http.parameters.first().map_or("", String::as_str);
+    let spelt = segment(call);
     let user = UserId::parse(spelt).map_err(|fault| invalid(fault.to_string()))?;
     let managed = connections::manage(call, &Who::User(user.as_str().into()), what)?;
     let mut out = Vec::new();

@@ -4,7 +4,7 @@
 //! DNS rebinding), the Origin it comes from, preflights, the route.
 
 use crate::app::http::error_response;
-use crate::app::http::routes::{Kind, NoRoute, ROUTES, resolve};
+use crate::app::http::routes::{Kind, NoRoute, ROUTES, api, resolve};
 use crate::app::opening::Endpoint;
 use crate::app::services::{Live, Services};
 use crate::dialect::native::members::shorten;
@@ -19,7 +19,7 @@ const NOTHING_HERE: &str = "nothing is here; the README lists the paths, and wha
 
 /// What a welcome request leads to.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum Destination {
     /// The API route of this index.
     Api {
         /// Index into [`ROUTES`].
@@ -31,6 +31,17 @@ pub enum Admission {
     Upgrade(Endpoint),
 }
 
+impl Destination {
+    /// Whether it is for those who look after a full server.
+    #[must_use]
+    pub fn is_essential(&self) -> bool {
+        match self {
+            Self::Api { route, .. } => api(*route).is_some_and(|api| api.is_essential),
+            Self::Upgrade(_) => false,
+        }
+    }
+}
+
 /// Decides on a head; `is_proxied` if a trusted proxy sent it. The first value is the origin that
 /// CORS headers are due to, whatever the answer.
 pub fn admit(
@@ -38,7 +49,7 @@ pub fn admit(
     is_proxied: bool,
     live: &Live,
     services: &Services,
-) -> (Option<Box<str>>, Result<Admission, Box<Response>>) {
+) -> (Option<Box<str>>, Result<Destination, Box<Response>>) {
     let server = &live.config.server;
     let is_health = head.path() == "/health" || head.path().starts_with("/health/");
     let mode = live.config.auth.mode;
@@ -87,7 +98,7 @@ pub fn admit(
     (cors_origin, route(head, is_cors, live))
 }
 
-fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Admission, Box<Response>> {
+fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Response>> {
     if head.method() == Method::Options {
         return Err(Box::new(options(head, is_cors)));
     }
@@ -96,8 +107,8 @@ fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Admission, Box<Respo
             Some(Kind::Upgrade(Endpoint::Echo)) if !live.config.debug_echo => {
                 return Err(Box::new(not_found("/ws/echo needs debug.echo = true")));
             }
-            Some(Kind::Upgrade(endpoint)) => Admission::Upgrade(*endpoint),
-            Some(Kind::Api { .. }) | None => Admission::Api {
+            Some(Kind::Upgrade(endpoint)) => Destination::Upgrade(*endpoint),
+            Some(Kind::Api(_)) | None => Destination::Api {
                 route: index,
                 parameters,
             },

@@ -23,8 +23,7 @@ pub struct Call<'a> {
 /// Answers a request whose route is an API route.
 #[must_use]
 pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
-    let Some(routes::Kind::Api { run, .. }) = routes::ROUTES.get(http.route).map(|r| &r.kind)
-    else {
+    let Some(api) = routes::api(http.route) else {
         return error_response(
             Status::INTERNAL_SERVER_ERROR,
             Code::InternalError,
@@ -34,7 +33,7 @@ pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
     let name = routes::ROUTES
         .get(http.route)
         .map_or("", |route| route.path);
-    let outcome = chain::guard(name, http.address, || run(&Call { http, context }));
+    let outcome = chain::guard(name, http.address, || (api.run)(&Call { http, context }));
     outcome.unwrap_or_else(|fault| {
         match fault.code {
             Code::InternalError => context.counters.increment(Counter::HandlerPanics),

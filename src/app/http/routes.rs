@@ -27,21 +27,28 @@ pub struct Route {
 #[derive(Debug)]
 pub enum Kind {
     /// A handler that answers.
-    Api {
-        /// Who may call it.
-        access: Access,
-        /// Where it runs.
-        place: Place,
-        /// Whether the address's API rate is charged for it.
-        is_metered: bool,
-        /// Whether it is served on the places kept for health checks and administration.
-        is_essential: bool,
-        /// The handler.
-        run: fn(&Call<'_>) -> Result<Response, Fault>,
-    },
+    Api(Api),
     /// A WebSocket.
     Upgrade(Endpoint),
 }
+
+/// A handler, and what must hold before it is called.
+#[derive(Debug)]
+pub struct Api {
+    /// Who may call it.
+    pub access: Access,
+    /// Where it runs.
+    pub place: Place,
+    /// Whether the address's API rate is charged for it.
+    pub is_metered: bool,
+    /// Whether it is served on the places kept for health checks and administration.
+    pub is_essential: bool,
+    /// The handler.
+    pub run: Handler,
+}
+
+/// What answers a request.
+pub type Handler = fn(&Call<'_>) -> Result<Response, Fault>;
 
 /// Who may call a route; open mode asks nobody who they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,45 +94,45 @@ impl Access {
     }
 }
 
-const fn inline(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
-    Kind::Api {
+const fn inline(access: Access, run: Handler) -> Kind {
+    Kind::Api(Api {
         access,
         place: Place::Shard,
         is_metered: true,
         is_essential: false,
         run,
-    }
+    })
 }
 
-const fn worker(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
-    Kind::Api {
+const fn worker(access: Access, run: Handler) -> Kind {
+    Kind::Api(Api {
         access,
         place: Place::Worker,
         is_metered: true,
         is_essential: false,
         run,
-    }
+    })
 }
 
 /// For those who look after the server, also when it is full.
-const fn essential(access: Access, run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
-    Kind::Api {
+const fn essential(access: Access, run: Handler) -> Kind {
+    Kind::Api(Api {
         access,
         place: Place::Worker,
         is_metered: true,
         is_essential: true,
         run,
-    }
+    })
 }
 
-const fn health(run: fn(&Call<'_>) -> Result<Response, Fault>) -> Kind {
-    Kind::Api {
+const fn health(run: Handler) -> Kind {
+    Kind::Api(Api {
         access: Access::Public,
         place: Place::Shard,
         is_metered: false,
         is_essential: true,
         run,
-    }
+    })
 }
 
 /// Every route. Publishing to memory rooms cannot block and stays in the shard; what looks at
@@ -229,49 +236,22 @@ pub static ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/",
-        kind: Kind::Api {
+        kind: Kind::Api(Api {
             access: Access::Public,
             place: Place::Shard,
             is_metered: false,
             is_essential: false,
             run: health::root,
-        },
+        }),
     },
 ];
 
-/// Where the handler of the route at `index` runs.
+/// The handler of the route at `index`; `None` for a WebSocket.
 #[must_use]
-pub fn place(index: usize) -> Place {
-    match ROUTES.get(index).map(|route| &route.kind) {
-        Some(Kind::Api { place, .. }) => *place,
-        Some(Kind::Upgrade(_)) | None => Place::Shard,
-    }
-}
-
-/// Who may call the route at `index`.
-#[must_use]
-pub fn access(index: usize) -> Access {
-    match ROUTES.get(index).map(|route| &route.kind) {
-        Some(Kind::Api { access, .. }) => *access,
-        Some(Kind::Upgrade(_)) | None => Access::Public,
-    }
-}
-
-/// Whether a request to the route at `index` is charged to its address.
-#[must_use]
-pub fn is_metered(index: usize) -> bool {
-    match ROUTES.get(index).map(|route| &route.kind) {
-        Some(Kind::Api { is_metered, .. }) => *is_metered,
-        Some(Kind::Upgrade(_)) | None => false,
-    }
-}
-
-/// Whether the route at `index` is for those who look after a full server.
-#[must_use]
-pub fn is_essential(index: usize) -> bool {
-    match ROUTES.get(index).map(|route| &route.kind) {
-        Some(Kind::Api { is_essential, .. }) => *is_essential,
-        Some(Kind::Upgrade(_)) | None => false,
+pub fn api(index: usize) -> Option<&'static Api> {
+    match &ROUTES.get(index)?.kind {
+        Kind::Api(api) => Some(api),
+        Kind::Upgrade(_) => None,
     }
 }
 
@@ -297,7 +277,7 @@ pub fn resolve(method: Method, path: &str) -> Result<(usize, Vec<String>), NoRou
             continue;
         };
         // A WebSocket begins with GET only (RFC 6455 section 4.1).
-        let serves_head = route.method == Method::Get && matches!(route.kind, Kind::Api { .. });
+        let serves_head = route.method == Method::Get && matches!(route.kind, Kind::Api(_));
         if route.method == method || (serves_head && method == Method::Head) {
             let decoded: Option<Vec<String>> = open.into_iter().map(decode_segment).collect();
             return decoded
