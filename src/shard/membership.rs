@@ -23,9 +23,10 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
+use crate::protocol::timers::Timer;
 use crate::shard::peer::{Peer, Session};
 use crate::shard::rooms::Membership;
-use crate::shard::{Hub, websocket};
+use crate::shard::{Hub, slow, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
 ///
@@ -147,17 +148,15 @@ pub(super) fn take_out(
     hub: &mut Hub,
     now: Now,
 ) -> bool {
-    let Some(session) = peer.open_session() else {
-        return false;
-    };
-    if !leave(room, session, hub) {
-        return false;
+    let left = peer
+        .open_session()
+        .is_some_and(|session| leave(room, session, hub));
+    if left {
+        tell(peer, id, hub, now, |out| {
+            encode::unsubscribed(&Correlation::default(), room, now.wall, out);
+        });
     }
-    websocket::push_text(&mut peer.outbox, |out| {
-        encode::unsubscribed(&Correlation::default(), room, now.wall, out);
-    });
-    hub.touch(peer, id);
-    true
+    left
 }
 
 /// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms,
@@ -169,12 +168,10 @@ pub(super) fn put_in(
     hub: &mut Hub,
     now: Now,
 ) -> bool {
-    let Some(session) = peer.open_session() else {
+    let session = peer.open_session();
+    let Some(session) = session.filter(|session| session.dialect != Dialect::Echo) else {
         return false;
     };
-    if session.dialect == Dialect::Echo {
-        return false;
-    }
     let Ok((position, _)) = enter(room, None, session, id, hub, now.mono) else {
         return false;
     };
@@ -182,12 +179,21 @@ pub(super) fn put_in(
     if !asides.placed.contains(room) {
         asides.placed.push(room.clone());
     }
-    websocket::push_text(&mut peer.outbox, |out| {
+    tell(peer, id, hub, now, |out| {
         let to = Correlation::default();
         encode::subscribed(&to, room, &position, &Recovery::NotAsked, now.wall, out);
     });
-    hub.touch(peer, id);
     true
+}
+
+/// Tells a session what it did not ask for. It is closed if it does not read what it is told.
+fn tell(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now, write: impl FnOnce(&mut Vec<u8>)) {
+    let has_left_over = peer.timers.is_set(Timer::Stall);
+    if has_left_over && !peer.outbox.takes(0, &hub.outbox_limits) {
+        slow::give_up(peer, id, hub, now);
+    } else {
+        websocket::push_text(&mut peer.outbox, write);
+    }
 }
 
 /// Makes a session a member of a room. Being one already is no error: its position is told again.

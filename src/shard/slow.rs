@@ -88,10 +88,7 @@ pub(super) fn overflow(
         return;
     }
     match remedy {
-        Remedy::Close => {
-            hub.counters.increment(Counter::SlowConsumersClosed);
-            close(peer, id, code::SLOW_CONSUMER, "slow consumer", hub, now);
-        }
+        Remedy::Close => give_up(peer, id, hub, now),
         Remedy::Drop => hub.counters.increment(Counter::OldestDropped),
         Remedy::FallBehind => {
             for placement in delivery.publication().placements_in(set) {
@@ -150,6 +147,12 @@ fn fall_behind(peer: &mut Peer, placement: &Placement, delivery: &Arc<Delivery>,
         session.behind.add(behind);
         hub.counters.increment(Counter::FellBehind);
     }
+}
+
+/// Ends a session whose queue is full of what must be sent.
+pub(super) fn give_up(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    hub.counters.increment(Counter::SlowConsumersClosed);
+    close(peer, id, code::SLOW_CONSUMER, "slow consumer", hub, now);
 }
 
 /// Ends a session that has too much before it: what it has not begun to read is dropped and it is

@@ -1,5 +1,7 @@
 //! What the shard as a whole promises and no outside client can bring about.
 
+#![allow(clippy::panic, clippy::unwrap_used)]
+
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use super::Shard;
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::rng::Rng;
+use crate::bus::mail::{Manage, Who};
 use crate::domain::command::{Payload, Publish};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
@@ -14,7 +17,6 @@ use crate::testkit::world::{HOST, Options, World};
 use crate::wire::websocket::handshake::client_request;
 
 #[test]
-#[allow(clippy::panic, clippy::unwrap_used)]
 fn a_panic_in_any_step_of_a_conversation_ends_that_peer_alone() {
     let world = World::new(Options::default());
     let mut shard = Shard::new(ShardId(0), Arc::clone(&world.services), Rng::from_seed(1));
@@ -46,7 +48,6 @@ struct Hand {
     shard: Shard,
 }
 
-#[allow(clippy::unwrap_used)]
 impl Hand {
     fn new(config: &str) -> Self {
         let world = World::new(Options {
@@ -116,5 +117,26 @@ fn a_panic_in_a_refill_leaves_nobody_counted_as_behind() {
     let mut ended = Vec::new();
     hand.shard.take_ended(&mut ended);
     assert_eq!(ended, [slow]);
+    hand.shard.check_invariants();
+}
+
+#[test]
+fn what_operators_do_with_a_session_that_does_not_read_fills_no_memory() {
+    let mut hand = Hand::new("[limits]\noutbox_messages = 10\n");
+    let now = hand.world.services.started;
+    let slow = hand.join("/ws");
+    let session = hand.shard.peers.get_mut(slow).unwrap().open_session();
+    let who = Who::Session(session.unwrap().id);
+    let room = RoomName::parse("project:1").unwrap();
+    let commands = [Manage::Subscribe(room.clone()), Manage::Unsubscribe(room)];
+    let mut done = 0;
+    for _ in 0..100 {
+        for command in &commands {
+            done += hand.shard.manage(&who, command, now).done;
+            hand.shard.wrote(slow, 0, now);
+        }
+    }
+    assert_eq!(done, 11, "the last one ends it");
+    assert_eq!(hand.world.total(Counter::SlowConsumersClosed), 1);
     hand.shard.check_invariants();
 }
