@@ -1,7 +1,8 @@
 //! The binary as operators and scripts meet it: lines, exit codes, signals.
 //!
 //! Every server listens on a port that the system chose and is found by its first line. Nothing
-//! sleeps: lines are waited for with a deadline, and memberships are asked for until they are there.
+//! sleeps: lines are waited for with a deadline, and memberships are asked for until they are
+//! there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "cli/process.rs"]

@@ -1,7 +1,7 @@
 //! The commands of a session that need nothing of the session but its name.
 //!
-//! Subscribe, unsubscribe and auth change the session and are the shard's; all others are answered here,
-//! in the shard or by a worker.
+//! Subscribe, unsubscribe and auth change the session and are the shard's; all others are answered
+//! here, in the shard or by a worker.
 
 use std::net::IpAddr;
 

@@ -13,7 +13,8 @@ pub const READ_BYTES_PER_TURN: usize = 64 * 1024;
 /// larger because one writev gathers shared frames without a copy).
 pub const WRITE_BYTES_PER_TURN: usize = 256 * 1024;
 
-/// Pieces gathered into one writev, of which a peer may get several a turn (IOV_MAX is 1,024 on Linux and macOS; 64 fit on the stack).
+/// Pieces gathered into one writev, of which a peer may get several a turn (IOV_MAX is 1,024 on
+/// Linux and macOS; 64 fit on the stack).
 pub const WRITE_PIECES: usize = 64;
 
 /// Bytes that the kernel queues for a peer whose window is full, beyond what is on its way.
@@ -83,7 +84,8 @@ pub const FIRST_MESSAGE_BYTES: usize = 8 * 1024 + 256;
 /// How long a session may stay after its token has expired, for a newer one to arrive.
 pub const TOKEN_GRACE: Duration = Duration::from_secs(25);
 
-/// Depth of arrays and objects in published data (serde_json reads values 127 deep, and ours stand one level inside a message).
+/// Depth of arrays and objects in published data (serde_json reads values 127 deep, and ours stand
+/// one level inside a message).
 pub const JSON_DEPTH: usize = 126;
 
 /// Errors in a row after which a session is closed with 4503.

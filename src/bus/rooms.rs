@@ -1,9 +1,9 @@
 //! Every room's stream, and the lock under which its publications get their order.
 //!
-//! Publishing takes the locks of all rooms named, assigns the offsets, keeps the publication in each
-//! stream and puts one piece of mail into the mailbox of every shard that has members; nothing is
-//! encoded there. Joining notes the membership under the same lock, and reads there what the member
-//! missed up to that position.
+//! Publishing takes the locks of all rooms named, assigns the offsets, keeps the publication in
+//! each stream and puts one piece of mail into the mailbox of every shard that has members; nothing
+//! is encoded there. Joining notes the membership under the same lock, and reads there what the
+//! member missed up to that position.
 //!
 //! Order of the locks: a stripe of the table, then rooms in byte order of their names, then one of
 //! `left`, `rules`, `rng`, a room's options and the mailboxes, under which no other is taken.

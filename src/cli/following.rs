@@ -9,8 +9,8 @@
 //! May not touch: when to connect. Invariants: per room, lines are in the order of offsets and none
 //! comes twice, whatever connection brought it; a position only moves past what was printed or said
 //! to be lost. A publication to several followed rooms is printed once while it is live, and what
-//! was missed once for each of them (its `uid` is the same), because each has its own stream. A room
-//! that the server took away is not asked for again.
+//! was missed once for each of them (its `uid` is the same), because each has its own stream. A
+//! room that the server took away is not asked for again.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -285,8 +285,8 @@ fn greet(hello: &Message<'_>, rooms: &mut [Following], socket: &Socket) -> Resul
     Ok(socket.set_silence_timeout(timeout)?)
 }
 
-/// Ends with a room that an operator or a newer token took away, for good: asking for it again would
-/// undo what somebody decided.
+/// Ends with a room that an operator or a newer token took away, for good: asking for it again
+/// would undo what somebody decided.
 fn give_up(message: &Message<'_>, rooms: &mut Vec<Following>) -> Result<(), Ended> {
     let lost = message.room.as_deref();
     let place = rooms

@@ -1,4 +1,4 @@
-//! `subscribe`: the events of rooms as lines, what was missed first if asked for, until interrupted.
+//! `subscribe`: the events of rooms as lines until interrupted; what was missed first if asked for.
 //!
 //! May not touch: signals; an interrupt ends the process at any point, waiting included, because
 //! nothing catches it. Invariant: attempts after the first connection are apart by delays that grow

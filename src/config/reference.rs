@@ -23,8 +23,8 @@ const SECTIONS: [(&str, &str); 8] = [
          name if it has none. What a namespace does not set it takes from `[rooms.default]`, \
          which also serves rooms of no known namespace. `global`, `user`, `project`, `board`, \
          `agent`, `metrics` and `system` always exist; `metrics` starts from \
-         `history_count = 1`, `publish = \"server\"` and `slow_consumer = \"latest\"`. A namespace is called by 1 to 64 of \
-         `A-Z a-z 0-9 _ . -`; in variables it is lower case.",
+         `history_count = 1`, `publish = \"server\"` and `slow_consumer = \"latest\"`. A namespace \
+         is called by 1 to 64 of `A-Z a-z 0-9 _ . -`; in variables it is lower case.",
     ),
     ("backplane", "How several servers become one."),
     ("log", "What is logged, and where to."),

@@ -56,7 +56,8 @@ fn what_guards_memory_cannot_be_lifted() {
     }
 }
 
-/// A key refuses 0 exactly if its row says why, so that the reference knows and an operator is told.
+/// A key refuses 0 exactly if its row says why, so that the reference knows and an operator is
+/// told.
 fn check_zero<T: Default>(keys: &[Key<T>]) {
     for key in keys {
         let is_number = match key.kind {

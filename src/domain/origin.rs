@@ -91,9 +91,9 @@ fn beginning(text: &str) -> Box<str> {
 /// A server that listens on a wildcard address listens on every address of its machine, which it
 /// does not know; then any address will do. Names are what DNS rebinding needs, addresses are not.
 ///
-/// An entry of `allowed_hosts` without a port allows any port. A malformed `host` is false. In token
-/// mode any `host` is true unless there are `allowed_hosts`: a page under another name has no token
-/// of ours to send.
+/// An entry of `allowed_hosts` without a port allows any port. A malformed `host` is false. In
+/// token mode any `host` is true unless there are `allowed_hosts`: a page under another name has no
+/// token of ours to send.
 #[must_use]
 pub fn check_host(
     host: &str,

@@ -1,7 +1,8 @@
 //! Token buckets: how often somebody may do something.
 //!
 //! A bucket keeps what was spent, in such fractions of a token that one nanosecond earns a whole
-//! number of them: nothing is rounded and nothing drifts, and the default is a full bucket. May not touch: the reaction to a refusal (pausing, 429), which is the caller's.
+//! number of them: nothing is rounded and nothing drifts, and the default is a full bucket. May not
+//! touch: the reaction to a refusal (pausing, 429), which is the caller's.
 
 use std::hash::Hash;
 use std::time::Duration;

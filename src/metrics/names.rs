@@ -73,7 +73,8 @@ pub enum Counter {
     MessagesDropped,
     /// Publications dropped unsent by the policy drop_oldest, once per session.
     OldestDropped,
-    /// Publications not sent by the policy latest because a newer one replaced them, once per session.
+    /// Publications not sent by the policy latest because a newer one replaced them, once per
+    /// session.
     LatestReplaced,
     /// Times a session fell behind in a room whose policy is lag or latest.
     FellBehind,
@@ -306,7 +307,8 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
     (
         Counter::LatestReplaced,
         "kinglet_latest_replaced_total",
-        "Publications not sent by the policy latest because a newer one replaced them, once per session.",
+        "Publications not sent by the policy latest because a newer one replaced them, once per \
+         session.",
     ),
     (
         Counter::FellBehind,

@@ -2,8 +2,8 @@
 //!
 //! Two reasons to wait, both only in such rooms: a member is behind and gets the newest when it has
 //! read on, or the room's `min_interval` has not passed. A publication takes the place of the one
-//! that waits, for everybody, also for those it is not sent to. Invariant: `newest` is there exactly
-//! while a member is behind.
+//! that waits, for everybody, also for those it is not sent to. Invariant: `newest` is there
+//! exactly while a member is behind.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Decisions read from bytes, so that a fuzzer and a seed steer the same tests.
 //!
-//! A fuzzer brings the bytes; a seed is stretched into some by [`seeded`]. Invariants: the same bytes
-//! make the same decisions, and every input makes some: past its end all bytes are zeros.
+//! A fuzzer brings the bytes; a seed is stretched into some by [`seeded`]. Invariants: the same
+//! bytes make the same decisions, and every input makes some: past its end all bytes are zeros.
 
 use crate::base::rng::Rng;
 

@@ -1,4 +1,4 @@
-//! The real binary on a port of the system's choice, and clients of it, on the library's own codecs.
+//! The real binary on a port of the system's choice, and its clients, on the library's own codecs.
 //!
 //! Invariant: nothing here waits longer than [`DEADLINE`], and a server ends with its value.
 
@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::document::{Request, Transcript};
 
-/// Below the earliest ping of a server, so that a message that does not come is not mistaken for one.
+/// Below the earliest ping of a server, so that a message that does not come is not mistaken for
+/// one.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 const ANSWER: ResponseLimits = ResponseLimits {

@@ -69,7 +69,8 @@ impl Rooms {
     }
 
     /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after
-    /// `after`, by name, and whether there are more. Looks at every room: for workers, not for shards.
+    /// `after`, by name, and whether there are more. Looks at every room: for workers, not for
+    /// shards.
     #[must_use]
     pub fn list(
         &self,

@@ -1,7 +1,7 @@
 //! `fanout`: one publishes, many get it.
 //!
-//! Every publication carries its number and the moment it was sent (see `stamp`), so latency, losses
-//! and order come from what arrives. Invariant: a delivery counts once, and only in order.
+//! Every publication carries its number and the moment it was sent (see `stamp`), so latency,
+//! losses and order come from what arrives. Invariant: a delivery counts once, and only in order.
 
 use std::time::{Duration, Instant};
 

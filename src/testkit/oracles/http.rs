@@ -20,8 +20,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// For every input: read whole, byte by byte, or in pieces as long as its own bytes say, it gives
 /// the same requests and the same fault; a request that is accepted has exactly one framing in any
-/// reading of its head, and one body in any reading of its chunks, ends with the byte that completes
-/// it, and takes memory only for bytes that have arrived.
+/// reading of its head, and one body in any reading of its chunks, ends with the byte that
+/// completes it, and takes memory only for bytes that have arrived.
 ///
 /// # Panics
 /// If that does not hold.

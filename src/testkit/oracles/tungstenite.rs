@@ -56,8 +56,8 @@ pub(super) fn assert_agrees(stream: &[u8], limits: &AssemblerLimits) {
     assert_same(&shortest, &ours, accepted, limits);
 }
 
-/// Reads `stream` with our assembler, and says how many bytes are right: all, or those up to the end
-/// of the Close, or those before the byte that shows the fault.
+/// Reads `stream` with our assembler, and says how many bytes are right: all, or those up to the
+/// end of the Close, or those before the byte that shows the fault.
 fn read_to_fault(stream: &[u8], limits: &AssemblerLimits) -> (Reading, usize) {
     let read_first = |bytes: usize| read(&stream[..bytes], iter::once(bytes), limits);
     let (reading, accepted) = read_first(stream.len());

@@ -1,8 +1,8 @@
 //! Published data stays the text that was sent: checked for depth, put on one line, never rebuilt.
 //!
 //! `serde_json` reads a `RawValue` with a loop and without its recursion limit, so a megabyte of
-//! `[` closed by as many `]` passes it; the depth is checked here. Invariant: nothing here recurses,
-//! and the work is linear in the text.
+//! `[` closed by as many `]` passes it; the depth is checked here. Invariant: nothing here
+//! recurses, and the work is linear in the text.
 
 use std::borrow::Cow;
 
