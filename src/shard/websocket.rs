@@ -7,8 +7,9 @@ use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
-use crate::base::limits::FIRST_MESSAGE_BYTES;
+use crate::base::limits::{ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
 use crate::bus::job::{Job, Reply, Work};
+use crate::config::Limits;
 use crate::dialect::Dialect;
 use crate::dialect::native::decode::{Correlation, Decoded, Place};
 use crate::dialect::native::encode;
@@ -24,11 +25,13 @@ use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::behind::BehindIn;
 use crate::shard::dispatch::Flow;
 use crate::shard::membership::Asked;
+use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
 use crate::shard::{Hub, credentials, http, membership, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
 use crate::wire::websocket::close::{self as code, close_payload};
+use crate::wire::websocket::fault::WebSocketFault;
 use crate::wire::websocket::frame::{Opcode, write_header};
 use crate::wire::websocket::handshake::switching_protocols;
 
@@ -137,16 +140,7 @@ pub(super) fn receive(
     if !input.is_empty() {
         peer.timers.clear(Timer::Pong);
     }
-    let config = &hub.live.config.limits;
-    let fragments = config.fragments.and_then(|most| u32::try_from(most).ok());
-    let message_bytes = match session.identity {
-        Identity::Pending => config.message_bytes.min(FIRST_MESSAGE_BYTES),
-        Identity::Anonymous | Identity::User(_) | Identity::Key(_) => config.message_bytes,
-    };
-    let limits = AssemblerLimits {
-        message_bytes,
-        fragments: fragments.unwrap_or(u32::MAX),
-    };
+    let limits = assembler_limits(session, &hub.live.config.limits);
     let (taken, step) = socket.next(input, &limits);
     let decoded = match step {
         Step::More => return (taken, Flow::Wait),
@@ -157,22 +151,16 @@ pub(super) fn receive(
         }
         Step::Text(text) => {
             note_message(&mut peer.timers, hub, now);
-            if session.dialect == Dialect::Echo {
-                push_frame(&mut peer.outbox, Opcode::Text, text.as_bytes());
-                None
-            } else {
-                Some(chain::validate(text, session.id))
-            }
+            let is_echoed = echo(session, Opcode::Text, text.as_bytes(), &mut peer.outbox);
+            (!is_echoed).then(|| chain::validate(text, session.id))
         }
         Step::Binary(bytes) => {
             note_message(&mut peer.timers, hub, now);
-            if session.dialect == Dialect::Echo {
-                push_frame(&mut peer.outbox, Opcode::Binary, bytes);
-                None
-            } else {
+            let is_echoed = echo(session, Opcode::Binary, bytes, &mut peer.outbox);
+            (!is_echoed).then(|| {
                 let text = simdutf8::basic::from_utf8(bytes);
-                Some(text.map_or_else(|_| not_text(), |text| chain::validate(text, session.id)))
-            }
+                text.map_or_else(|_| not_text(), |text| chain::validate(text, session.id))
+            })
         }
         Step::Closing(code) => {
             push_close(&mut peer.outbox, code, "");
@@ -185,13 +173,7 @@ pub(super) fn receive(
             None
         }
         Step::Fault(fault) => {
-            hub.counters
-                .increment(if fault.close_code() == code::MESSAGE_TOO_BIG {
-                    Counter::MessagesTooLarge
-                } else {
-                    Counter::ProtocolFaults
-                });
-            log::debug!("websocket_fault session={} fault={fault:?}", session.id);
+            note_fault(fault, session, hub);
             push_close(&mut peer.outbox, fault.close_code(), fault.reason());
             hub.leave_all(session);
             peer.stage = Stage::FlushingThenLingering;
@@ -204,11 +186,42 @@ pub(super) fn receive(
     (taken, Flow::Continue)
 }
 
+/// What a session may send: little until it has shown a token.
+fn assembler_limits(session: &Session, limits: &Limits) -> AssemblerLimits {
+    let fragments = limits.fragments.and_then(|most| u32::try_from(most).ok());
+    let message_bytes = match session.identity {
+        Identity::Pending => limits.message_bytes.min(FIRST_MESSAGE_BYTES),
+        Identity::Anonymous | Identity::User(_) | Identity::Key(_) => limits.message_bytes,
+    };
+    AssemblerLimits {
+        message_bytes,
+        fragments: fragments.unwrap_or(u32::MAX),
+    }
+}
+
+/// Sends a message back if that is all that the session does with messages; false if it is not.
+fn echo(session: &Session, opcode: Opcode, payload: &[u8], outbox: &mut Outbox) -> bool {
+    let is_echoed = session.dialect == Dialect::Echo;
+    if is_echoed {
+        push_frame(outbox, opcode, payload);
+    }
+    is_echoed
+}
+
 /// Counts a message, which also shows that the session is not idle.
 fn note_message(timers: &mut Timers, hub: &Hub, now: Now) {
     hub.counters.increment(Counter::MessagesReceived);
     let timeout = hub.live.config.heartbeat.idle_timeout;
     timers.set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
+}
+
+/// Counts and logs that a peer broke the protocol.
+fn note_fault(fault: WebSocketFault, session: &Session, hub: &Hub) {
+    hub.counters.increment(match fault.close_code() {
+        code::MESSAGE_TOO_BIG => Counter::MessagesTooLarge,
+        _ => Counter::ProtocolFaults,
+    });
+    log::debug!("websocket_fault session={} fault={fault:?}", session.id);
 }
 
 fn not_text() -> Decoded {
@@ -241,25 +254,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
     }
     match command {
         Ok((kind, command)) if kind.place == Place::Worker => {
-            let Some(session) = peer.open_session() else {
-                return;
-            };
-            let (session, identity) = (session.id, session.identity.clone());
-            let address = peer.address;
-            let work = Work::Command {
-                name: kind.name,
-                correlation,
-                command: Box::new(command),
-                session,
-                identity,
-                address,
-            };
-            hub.jobs.push(Job {
-                shard: hub.shard,
-                peer: id,
-                work,
-            });
-            peer.pause = Some(Pause::Job);
+            offer_job(peer, id, kind.name, correlation, command, hub);
         }
         Ok((kind, Command::Subscribe { rooms, since })) => {
             let (name, to) = (kind.name, &correlation);
@@ -276,24 +271,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
             membership::unsubscribe(peer, id, Asked { name, to, rooms }, hub, now);
         }
         Ok((kind, command)) => {
-            let address = peer.address;
-            let Some(session) = peer.open_session() else {
-                return;
-            };
-            let memberships = &session.memberships;
-            let is_member = |room: &RoomName| {
-                let memberships = memberships.iter().copied();
-                hub.rooms.position(room, memberships).is_some()
-            };
-            let asker = Asker {
-                session: session.id,
-                identity: &session.identity,
-                address,
-                is_member: Some(&is_member),
-            };
-            let answered =
-                commands::answer(kind.name, &correlation, command, &asker, hub.context(now));
-            reply(peer, id, &answered, hub, now);
+            answer(peer, id, kind.name, &correlation, command, hub, now);
         }
         Err(fault) => {
             let answered = commands::fault_reply(&correlation, &fault, now.wall);
@@ -301,6 +279,64 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         }
     }
     spend_token(peer, hub, now);
+}
+
+/// Leaves a command to the workers. What comes behind it is not read until its reply is there.
+fn offer_job(
+    peer: &mut Peer,
+    id: PeerId,
+    name: &'static str,
+    correlation: Correlation,
+    command: Command,
+    hub: &mut Hub,
+) {
+    let address = peer.address;
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    let work = Work::Command {
+        name,
+        correlation,
+        command: Box::new(command),
+        session: session.id,
+        identity: session.identity.clone(),
+        address,
+    };
+    hub.jobs.push(Job {
+        shard: hub.shard,
+        peer: id,
+        work,
+    });
+    peer.pause = Some(Pause::Job);
+}
+
+/// Carries a command out that needs no worker and leaves the session as it is.
+fn answer(
+    peer: &mut Peer,
+    id: PeerId,
+    name: &str,
+    to: &Correlation,
+    command: Command,
+    hub: &mut Hub,
+    now: Now,
+) {
+    let address = peer.address;
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    let memberships = &session.memberships;
+    let is_member = |room: &RoomName| {
+        let memberships = memberships.iter().copied();
+        hub.rooms.position(room, memberships).is_some()
+    };
+    let asker = Asker {
+        session: session.id,
+        identity: &session.identity,
+        address,
+        is_member: Some(&is_member),
+    };
+    let answered = commands::answer(name, to, command, &asker, hub.context(now));
+    reply(peer, id, &answered, hub, now);
 }
 
 /// Queues a reply and counts errors in a row.
@@ -317,7 +353,7 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
     push_frame(&mut peer.outbox, Opcode::Text, &reply.json);
     if reply.is_error {
         hub.counters.increment(Counter::CommandErrors);
-        if errors >= crate::base::limits::ERRORS_IN_A_ROW {
+        if errors >= ERRORS_IN_A_ROW {
             hub.counters.increment(Counter::SessionsClosedForErrors);
             close(
                 peer,
@@ -412,11 +448,11 @@ pub(super) fn ping_frame(out: &mut Vec<u8>) {
     write_header(true, Opcode::Ping, 0, None, out);
 }
 
-fn push_close(outbox: &mut crate::shard::outbox::Outbox, code: u16, reason: &str) {
+fn push_close(outbox: &mut Outbox, code: u16, reason: &str) {
     push_frame(outbox, Opcode::Close, &close_payload(code, reason));
 }
 
-fn push_frame(outbox: &mut crate::shard::outbox::Outbox, opcode: Opcode, payload: &[u8]) {
+fn push_frame(outbox: &mut Outbox, opcode: Opcode, payload: &[u8]) {
     outbox.push_own(|out| {
         write_header(true, opcode, payload.len() as u64, None, out);
         out.extend_from_slice(payload);
@@ -424,10 +460,7 @@ fn push_frame(outbox: &mut crate::shard::outbox::Outbox, opcode: Opcode, payload
 }
 
 /// Queues a text message that `write` composes.
-pub(super) fn push_text(
-    outbox: &mut crate::shard::outbox::Outbox,
-    write: impl FnOnce(&mut Vec<u8>),
-) {
+pub(super) fn push_text(outbox: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
     let mut json = Vec::new();
     write(&mut json);
     push_frame(outbox, Opcode::Text, &json);
