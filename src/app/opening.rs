@@ -90,12 +90,7 @@ pub fn open(
             "offer the subprotocol kinglet.v1 beside bearer.<token>; it is the one selected",
         )));
     }
-    let identity = credentials::of_upgrade(head, &accepted.offered, live, now)
-        .and_then(|identity| match (endpoint, identity) {
-            // Nothing but echoes can be said there, so no token can be shown later.
-            (Endpoint::Echo, Identity::Pending) => Err(credentials::nothing_shown()),
-            (_, identity) => Ok(identity),
-        })
+    let identity = identify(endpoint, head, &accepted.offered, live, now)
         .map_err(|fault| Box::new(fault_response(&fault)))?;
     let speaks_v1 = endpoint == Endpoint::Native && accepted.offered.contains(&KINGLET_V1);
     let dialect = match endpoint {
@@ -119,6 +114,22 @@ pub fn open(
         rooms,
         identity,
     })
+}
+
+/// On whose behalf a session would be that offers these subprotocols.
+fn identify(
+    endpoint: Endpoint,
+    head: &Head,
+    offered: &[&str],
+    live: &Live,
+    now: Wall,
+) -> Result<Identity, Fault> {
+    let identity = credentials::of_upgrade(head, offered, live, now)?;
+    if endpoint == Endpoint::Echo && identity == Identity::Pending {
+        // Nothing but echoes can be said there, so no token can be shown later.
+        return Err(credentials::nothing_shown());
+    }
+    Ok(identity)
 }
 
 /// The rooms named by `?project_id=`, `?board_id=` and `?room=`, each repeatable; `global` if none
