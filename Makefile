@@ -76,6 +76,7 @@ endef
 .PHONY: lint
 lint: cargo ## Check format, lints and the documentation.
 	cargo fmt --check
+	cargo clippy --locked -- -D warnings
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --all-features
 

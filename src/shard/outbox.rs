@@ -172,7 +172,7 @@ impl Outbox {
     }
 
     /// Bytes the socket has not taken.
-    #[must_use]
+    #[cfg(any(test, feature = "testkit"))]
     pub fn bytes(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.all.bytes)
     }

@@ -415,6 +415,16 @@ fn strict_rooms_know_only_configured_namespaces() {
     let refused = Socket::handshake(Connection::open(server.address()), "/ws?room=x", &[], &[]);
     assert_eq!(refused.unwrap_err().status(), 400);
     socket.hears_nothing();
+    // Nobody is put into an unknown room; out of one that became unknown by a reload, they are.
+    for (what, status) in [("subscribe", 400), ("unsubscribe", 200)] {
+        let target = format!("/api/v1/users/ada/{what}");
+        let body = json!({"room": "chats:1"});
+        assert_eq!(
+            post(server.address(), &target, &body).status(),
+            status,
+            "{what}"
+        );
+    }
 }
 
 #[test]

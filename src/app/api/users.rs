@@ -29,10 +29,13 @@ pub fn disconnect(call: &Call<'_>) -> Result<Response, Fault> {
 /// # Errors
 /// VALIDATION_FAILED; SERVER_BUSY when a shard does not answer in time.
 pub fn subscribe(call: &Call<'_>) -> Result<Response, Fault> {
-    manage(call, &Manage::Subscribe(room(call)?))
+    let room = room(call)?;
+    options(&room, call.context.live, call.context.counters)?;
+    manage(call, &Manage::Subscribe(room))
 }
 
-/// Takes all sessions of a user out of the room of the body `{room}`.
+/// Takes all sessions of a user out of the room of the body `{room}`, also when its namespace is
+/// no longer one of the configuration's.
 ///
 /// # Errors
 /// VALIDATION_FAILED; SERVER_BUSY when a shard does not answer in time.
@@ -48,9 +51,7 @@ struct RoomBody {
 
 fn room(call: &Call<'_>) -> Result<RoomName, Fault> {
     let asked: RoomBody = body(&call.http.body)?;
-    let room = members::room(&asked.room)?;
-    options(&room, call.context.live, call.context.counters)?;
-    Ok(room)
+    members::room(&asked.room)
 }
 
 fn manage(call: &Call<'_>, what: &Manage) -> Result<Response, Fault> {
