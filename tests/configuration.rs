@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Auth, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy, Server,
-    SlowConsumer, Sources, Warning, load, no_files, reference,
+    Auth, Compression, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy,
+    Server, SlowConsumer, Sources, Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -105,6 +105,10 @@ fn every_key_reaches_its_own_field() {
         idle_timeout = "18s"
         [backplane]
         kind = "memory"
+        [compression]
+        enabled = false
+        min_bytes = 17
+        takeover = true
         [log]
         level = "trace"
         file = "/var/log/kinglet"
@@ -150,6 +154,11 @@ fn every_key_reaches_its_own_field() {
             ping_interval: seconds(16),
             pong_timeout: seconds(17),
             idle_timeout: Some(seconds(18)),
+        },
+        compression: Compression {
+            enabled: false,
+            min_bytes: 17,
+            takeover: true,
         },
         rooms: found.rooms.clone(),
         log: Log {

@@ -13,6 +13,7 @@ use crate::wire::http::fields::{BodyFraming, Version};
 use crate::wire::http::head::{Head, Method};
 use crate::wire::http::query::strict_pairs;
 use crate::wire::http::response::{Response, Status};
+use crate::wire::websocket::extension::{Agreement, MalformedExtensions, negotiate};
 use crate::wire::websocket::handshake::{HandshakeFault, HandshakeRequest, check};
 
 /// A path that WebSockets connect to.
@@ -40,6 +41,8 @@ pub struct Opening {
     pub rooms: Vec<RoomName>,
     /// On whose behalf it is.
     pub identity: Identity,
+    /// What of the offered compression is agreed on.
+    pub compression: Option<Agreement>,
 }
 
 /// Checks an upgrade request.
@@ -92,6 +95,12 @@ pub fn open(
     }
     let identity = identify(endpoint, head, &accepted.offered, live, now)
         .map_err(|fault| Box::new(fault_response(&fault)))?;
+    let extensions = head.header_values("sec-websocket-extensions");
+    let configured = &live.config.compression;
+    // Inflating is work that only those get done who have said who they are.
+    let compression = negotiate(extensions, configured.takeover)
+        .map_err(|fault| Box::new(malformed(&fault)))?
+        .filter(|_| configured.enabled && identity != Identity::Pending);
     let speaks_v1 = endpoint == Endpoint::Native && accepted.offered.contains(&KINGLET_V1);
     let dialect = match endpoint {
         Endpoint::Echo => Dialect::Echo,
@@ -113,6 +122,7 @@ pub fn open(
         dialect,
         rooms,
         identity,
+        compression,
     })
 }
 
@@ -168,6 +178,14 @@ fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
         rooms.push(members::room("global")?);
     }
     Ok(rooms)
+}
+
+fn malformed(fault: &MalformedExtensions) -> Response {
+    error_response(
+        Status::BAD_REQUEST,
+        Code::WebsocketError,
+        &fault.to_string(),
+    )
 }
 
 fn refusal(fault: &HandshakeFault) -> Response {

@@ -122,5 +122,9 @@ pub const REFUSALS: usize = 256;
 /// How long accepting waits for handshakes in progress on other shards, which wake nobody.
 pub const HANDSHAKES_RECHECK: Duration = Duration::from_millis(10);
 
+/// Sessions of one shard that may have compression contexts of their own, which take some 350 KiB
+/// each; those after them are served without.
+pub const SESSIONS_WITH_CONTEXTS: usize = 1000;
+
 /// How long drained shutdown closes are spread: at least this many sessions a second.
 pub const DRAIN_CLOSES_PER_SECOND: u32 = 1000;

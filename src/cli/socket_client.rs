@@ -131,8 +131,8 @@ impl Socket {
                     let _ = self.write(Opcode::Close, &payload);
                     return Ok(Received::Closed { code, reason });
                 }
-                // Our server sends text only, and we send no pings.
-                Some(Event::Binary(_) | Event::Pong(_)) | None => {}
+                // Our server sends text only, and we send no pings and offer no compression.
+                Some(Event::Binary(_) | Event::Compressed(..) | Event::Pong(_)) | None => {}
             }
         }
     }

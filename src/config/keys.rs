@@ -310,6 +310,30 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "When a session that is in no room and sends nothing is closed.",
     ),
     key(
+        "compression.enabled",
+        Kind::Flag(|c, v| c.compression.enabled = v),
+        "true",
+        "Whether messages are compressed for clients that offer it (permessage-deflate), both ways. \
+         In token mode only for those who show their token at the upgrade.",
+    ),
+    never_zero(
+        "an empty message cannot be compressed",
+        key(
+            "compression.min_bytes",
+            Kind::Size(1, 16 * MIB, |c, v| c.compression.min_bytes = v),
+            "1KiB",
+            "Smaller messages are sent as they are; a packet less is saved by none of them.",
+        ),
+    ),
+    key(
+        "compression.takeover",
+        Kind::Flag(|c, v| c.compression.takeover = v),
+        "false",
+        "Whether a message may refer to earlier ones of its connection. That saves more bytes, and \
+         costs some 350 KiB of memory for each connection and its own compression of every \
+         publication, which is shared otherwise; 1,000 connections of each reactor at most.",
+    ),
+    key(
         "backplane.kind",
         Kind::Choice(&[choice("memory", |_| ()), later("redis")]),
         "memory",
@@ -417,7 +441,6 @@ pub(super) const LATER: &[&str] = &[
     "limits.memory_mb",
     "limits.threads",
     "backplane.url",
-    "compression",
     "store",
     "projects",
     "agents",

@@ -36,7 +36,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;
 pub use reload::{Reload, reload};
-pub use settings::{Config, Heartbeat, Limits, Log, Server};
+pub use settings::{Compression, Config, Heartbeat, Limits, Log, Server};
 
 use raw::Raw;
 

@@ -9,7 +9,7 @@ use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace, variable};
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 8] = [
+const SECTIONS: [(&str, &str); 9] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -17,6 +17,10 @@ const SECTIONS: [(&str, &str); 8] = [
         "How much of everything there may be; each is counted when it is hit.",
     ),
     ("heartbeat", "How dead and idle peers are noticed."),
+    (
+        "compression",
+        "Whether and how messages are compressed, see [protocol.md](protocol.md#compression).",
+    ),
     (
         ROOMS,
         "The options of rooms, by the part of their name before the first `:`, or their whole \

@@ -34,6 +34,8 @@ pub struct Config {
     pub limits: Limits,
     /// `[heartbeat]`
     pub heartbeat: Heartbeat,
+    /// `[compression]`
+    pub compression: Compression,
     /// `[rooms.<namespace>]`, and `strict_rooms` of `[server]`.
     pub rooms: Namespaces,
     /// `[log]`
@@ -166,6 +168,27 @@ impl Default for Heartbeat {
             ping_interval: Duration::from_secs(25),
             pong_timeout: Duration::from_secs(20),
             idle_timeout: Some(Duration::from_secs(5 * 60)),
+        }
+    }
+}
+
+/// Whether and how messages are compressed (RFC 7692).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compression {
+    /// Whether it is agreed on with clients that offer it.
+    pub enabled: bool,
+    /// Messages of fewer bytes are sent as they are, 1 to 16 MiB.
+    pub min_bytes: usize,
+    /// Whether messages may refer to earlier ones, which costs memory for each connection.
+    pub takeover: bool,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            min_bytes: KIB,
+            takeover: false,
         }
     }
 }

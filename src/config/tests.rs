@@ -338,7 +338,6 @@ fn a_key_of_a_later_version_says_so() {
         "limits.runs",
         "limits.memory_mb",
         "limits.threads",
-        "compression.enabled",
         "store.durability",
         "projects.roots",
         "agents.claude",
@@ -369,8 +368,8 @@ fn a_key_of_a_later_version_says_so() {
         );
     }
     check(
-        "[compression]",
-        &["compression (kinglet.toml): not in this version yet"],
+        "[store]",
+        &["store (kinglet.toml): not in this version yet"],
     );
     check(
         "[[agents]]",

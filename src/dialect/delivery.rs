@@ -2,8 +2,9 @@
 //!
 //! Encoded when the first recipient of a form needs it and never again: once per dialect, and, if
 //! it went to several rooms, once per distinct set of rooms that a session is in (a session in
-//! several of them gets one message that names them). Invariant: the forms live only as long as
-//! somebody still has to get them; what rooms retain is the [`Publication`] alone.
+//! several of them gets one message that names them). So is each of these compressed: once for each
+//! window that recipients agreed on. Invariant: the forms live only as long as somebody still has to
+//! get them; what rooms retain is the [`Publication`] alone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -12,6 +13,7 @@ use crate::base::locks::lock;
 use crate::dialect::frame::Frame;
 use crate::dialect::native::encode;
 use crate::dialect::publication::{Publication, RoomSet};
+use crate::wire::websocket::extension::WindowBits;
 
 /// A publication and the frames made of it so far.
 #[derive(Debug)]
@@ -21,17 +23,19 @@ pub struct Delivery {
     single: OnceLock<Arc<Frame>>,
     /// The frames of a publication that has several, by the rooms they name.
     sets: Mutex<BTreeMap<RoomSet, Arc<Frame>>>,
+    /// The compressed frames, by the rooms they name and the window.
+    compressed: Mutex<BTreeMap<(RoomSet, WindowBits), Arc<Frame>>>,
 }
 
 impl Delivery {
     /// A delivery of which nothing is encoded yet.
     #[must_use]
     pub fn new(publication: Arc<Publication>) -> Self {
-        let (single, sets) = (OnceLock::new(), Mutex::default());
         Self {
             publication,
-            single,
-            sets,
+            single: OnceLock::new(),
+            sets: Mutex::default(),
+            compressed: Mutex::default(),
         }
     }
 
@@ -55,5 +59,19 @@ impl Delivery {
         }
         let mut sets = lock(&self.sets);
         Arc::clone(sets.entry(set).or_insert_with(encode))
+    }
+
+    /// What `compress` made of [`Delivery::native_frame`] for the first who asked with this set and
+    /// window. Ask once for both: it takes a lock that the other shards take, too.
+    pub fn compressed_frame(
+        &self,
+        set: RoomSet,
+        window: WindowBits,
+        compress: impl FnOnce(Arc<Frame>) -> Arc<Frame>,
+    ) -> Arc<Frame> {
+        let plain = self.native_frame(set);
+        let mut frames = lock(&self.compressed);
+        let frame = frames.entry((set, window));
+        Arc::clone(frame.or_insert_with(|| compress(plain)))
     }
 }

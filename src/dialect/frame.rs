@@ -6,7 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::wire::websocket::frame::{Opcode, frame};
+use crate::wire::websocket::frame::{Opcode, Role, frame, parse_header, write_compressed_header};
+
+/// Bytes of most headers: two, and a length of 16 bits.
+const HEADER_BYTES: usize = 4;
 
 /// A whole WebSocket frame (RFC 6455 section 5.2), unmasked as servers send it.
 #[derive(PartialEq, Eq)]
@@ -17,6 +20,25 @@ impl Frame {
     #[must_use]
     pub fn text(json: &[u8]) -> Arc<Self> {
         Arc::new(Self(frame(Opcode::Text, json).into_boxed_slice()))
+    }
+
+    /// A text frame around what a [`Deflater`](crate::wire::websocket::deflate::Deflater) made of
+    /// some JSON.
+    #[must_use]
+    pub fn compressed_text(deflated: &[u8]) -> Arc<Self> {
+        let mut bytes = Vec::with_capacity(HEADER_BYTES + deflated.len());
+        let length = deflated.len() as u64;
+        write_compressed_header(true, Opcode::Text, length, None, &mut bytes);
+        bytes.extend_from_slice(deflated);
+        Arc::new(Self(bytes.into_boxed_slice()))
+    }
+
+    /// What is framed, as long as it is not compressed.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        let header = parse_header(&self.0, Role::Client).ok().flatten();
+        let start = header.map_or(0, |header| header.header_bytes);
+        self.0.get(start..).unwrap_or_default()
     }
 
     /// The bytes to write.

@@ -94,6 +94,28 @@ pub enum Counter {
     CommandErrors,
     /// Sessions closed with 4503 after too many errors in a row.
     SessionsClosedForErrors,
+    /// Sessions opened with compression agreed on.
+    SessionsCompressed,
+    /// Compressed messages received from sessions.
+    MessagesInflated,
+    /// Bytes of compressed messages received.
+    InflatedBytesBefore,
+    /// Bytes of the same messages once inflated.
+    InflatedBytesAfter,
+    /// Sessions closed with 1009 because a compressed message was too large once inflated.
+    InflatedTooLarge,
+    /// Messages compressed: publications once for all who agreed on the same window.
+    MessagesDeflated,
+    /// Bytes of messages before they were compressed.
+    DeflatedBytesBefore,
+    /// Bytes of the same messages as sent: uncompressed if that is smaller.
+    DeflatedBytesAfter,
+    /// Compression contexts made for one connection; less those freed, they are in use.
+    ContextsMade,
+    /// Compression contexts freed because their connection ended.
+    ContextsFreed,
+    /// Sessions served without compression contexts because too many had some.
+    ContextsRefused,
     /// Times reading from a session paused because it was over its message rate.
     RatePaused,
     /// Sessions closed with 4003 because they stayed over their message rate.
@@ -354,6 +376,62 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::SessionsClosedForErrors,
         "kinglet_sessions_closed_for_errors_total",
         "Sessions closed with 4503 after too many errors in a row.",
+    ),
+    // Compression.
+    (
+        Counter::SessionsCompressed,
+        "kinglet_sessions_compressed_total",
+        "Sessions opened with compression agreed on.",
+    ),
+    (
+        Counter::MessagesInflated,
+        "kinglet_messages_inflated_total",
+        "Compressed messages received from sessions.",
+    ),
+    (
+        Counter::InflatedBytesBefore,
+        "kinglet_inflated_bytes_before_total",
+        "Bytes of compressed messages received.",
+    ),
+    (
+        Counter::InflatedBytesAfter,
+        "kinglet_inflated_bytes_after_total",
+        "Bytes of the same messages once inflated.",
+    ),
+    (
+        Counter::InflatedTooLarge,
+        "kinglet_inflated_too_large_total",
+        "Sessions closed with 1009 because a compressed message was too large once inflated.",
+    ),
+    (
+        Counter::MessagesDeflated,
+        "kinglet_messages_deflated_total",
+        "Messages compressed: publications once for all who agreed on the same window.",
+    ),
+    (
+        Counter::DeflatedBytesBefore,
+        "kinglet_deflated_bytes_before_total",
+        "Bytes of messages before they were compressed.",
+    ),
+    (
+        Counter::DeflatedBytesAfter,
+        "kinglet_deflated_bytes_after_total",
+        "Bytes of the same messages as sent: uncompressed if that is smaller.",
+    ),
+    (
+        Counter::ContextsMade,
+        "kinglet_contexts_made_total",
+        "Compression contexts made for one connection; less those freed, they are in use.",
+    ),
+    (
+        Counter::ContextsFreed,
+        "kinglet_contexts_freed_total",
+        "Compression contexts freed because their connection ended.",
+    ),
+    (
+        Counter::ContextsRefused,
+        "kinglet_contexts_refused_total",
+        "Sessions served without compression contexts because too many had some.",
     ),
     // Rates.
     (

@@ -5,7 +5,7 @@
 //! most one Close is ever asked to be sent; after it, messages of the peer are read and dropped
 //! (RFC 6455 section 5.5.1); an idle conversation owns no buffer.
 
-use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
+use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event, MessageKind};
 use crate::wire::websocket::close;
 use crate::wire::websocket::fault::WebSocketFault;
 use crate::wire::websocket::frame::Role;
@@ -37,6 +37,9 @@ pub enum Step<'a> {
     Text(&'a str),
     /// A binary message.
     Binary(&'a [u8]),
+    /// A compressed message: inflate it, and go on with what it is; if it cannot be inflated, that
+    /// is a fault to be told with [`WebSocket::fail`].
+    Compressed(MessageKind, &'a [u8]),
     /// A Ping: send a Pong with this payload.
     Ping(&'a [u8]),
     /// A Pong, or a message after our Close: nothing to do but note that the peer lives.
@@ -57,6 +60,19 @@ impl WebSocket {
             assembler: Assembler::new(Role::Server),
             phase: Phase::Open,
         }
+    }
+
+    /// Takes compressed messages, too, because that was agreed on.
+    #[must_use]
+    pub fn with_compression(mut self) -> Self {
+        self.assembler = self.assembler.with_compression();
+        self
+    }
+
+    /// Ends the conversation for a fault in a message that it gave out, as if it had given
+    /// [`Step::Fault`] instead.
+    pub fn fail(&mut self) {
+        self.phase = Phase::Closed;
     }
 
     /// Whether neither side has said Close.
@@ -102,10 +118,13 @@ impl WebSocket {
                 let step = match event {
                     Event::Text(text) if open => Step::Text(text),
                     Event::Binary(bytes) if open => Step::Binary(bytes),
+                    Event::Compressed(kind, bytes) if open => Step::Compressed(kind, bytes),
                     Event::Ping(payload) if open => Step::Ping(payload),
-                    Event::Text(_) | Event::Binary(_) | Event::Ping(_) | Event::Pong(_) => {
-                        Step::Heard
-                    }
+                    Event::Text(_)
+                    | Event::Binary(_)
+                    | Event::Compressed(..)
+                    | Event::Ping(_)
+                    | Event::Pong(_) => Step::Heard,
                     Event::Close(reason) => {
                         *phase = Phase::Closed;
                         if open {

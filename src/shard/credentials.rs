@@ -138,7 +138,7 @@ fn enter(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     session.asides = None;
     match membership::join_first(&rooms, session, id, hub, now.mono) {
         Ok(joined) if session.dialect == Dialect::NativeV1 => {
-            websocket::hello(peer, &joined, hub, now);
+            websocket::hello(peer, id, &joined, hub, now);
         }
         Ok(_) => {}
         Err(fault) => {

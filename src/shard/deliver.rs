@@ -15,10 +15,12 @@ use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Placement, RoomSet};
 use crate::protocol::timers::Timer;
 use crate::shard::Hub;
+use crate::shard::compression::{Compressing, Party};
 use crate::shard::outbox::{Keep, OutboxLimits};
 use crate::shard::peer::Peer;
 use crate::shard::rooms::{LocalRooms, Member};
 use crate::shard::slow::{self, Places, Remedy};
+use crate::wire::websocket::extension::Agreement;
 
 pub(super) fn deliver(
     delivery: &Arc<Delivery>,
@@ -32,6 +34,7 @@ pub(super) fn deliver(
         sequence: publication.sequence,
         except: &publication.except,
         limits: hub.outbox_limits,
+        compressing: &mut hub.compressing,
         dirty: &mut hub.dirty,
         slow: Vec::new(),
     };
@@ -56,6 +59,7 @@ struct Round<'a> {
     sequence: u64,
     except: &'a [SessionId],
     limits: OutboxLimits,
+    compressing: &'a mut Compressing,
     dirty: &'a mut Vec<PeerId>,
     /// Members for whom it does not fit, with the rooms that they are in.
     slow: Vec<(PeerId, Places)>,
@@ -65,6 +69,8 @@ struct Round<'a> {
 struct Offer {
     set: RoomSet,
     frame: Arc<Frame>,
+    /// The same for those who agreed on compression, each as soon as somebody gets it.
+    compressed: Vec<(Agreement, Arc<Frame>)>,
     /// What an outbox may hold that takes it without a further look.
     limits: OutboxLimits,
     keep: Keep,
@@ -131,9 +137,22 @@ impl Round<'_> {
         Offer {
             set,
             frame: self.delivery.native_frame(set),
+            compressed: Vec::new(),
             limits: remedy.share(self.limits),
             keep: remedy.keep(),
         }
+    }
+
+    /// The frame for those who agreed on this.
+    fn compressed(&mut self, agreement: Agreement, offer: &mut Offer) -> Arc<Frame> {
+        let mut known = offer.compressed.iter();
+        if let Some((_, frame)) = known.find(|(known, _)| *known == agreement) {
+            return Arc::clone(frame);
+        }
+        let compressing = &mut self.compressing;
+        let frame = compressing.shared_frame(self.delivery, offer.set, Some(agreement));
+        offer.compressed.push((agreement, Arc::clone(&frame)));
+        frame
     }
 
     fn is_for(&self, peer: &mut Peer) -> bool {
@@ -141,20 +160,31 @@ impl Round<'_> {
         session.is_some_and(|session| !self.except.contains(&session.id))
     }
 
-    fn offer(&mut self, peer: &mut Peer, id: PeerId, offer: &Offer) {
+    fn offer(&mut self, peer: &mut Peer, id: PeerId, offer: &mut Offer) {
         if !self.is_for(peer) {
             return;
         }
+        let frame = match peer.compression {
+            None => Arc::clone(&offer.frame),
+            Some(agreement) => self.compressed(agreement, offer),
+        };
         // Only whose socket has left something over can be too slow: until then a full queue shows
         // no more than that much happened in one turn, and that is bounded by its mail.
         let is_slow = peer.timers.is_set(Timer::Stall);
-        if is_slow && !peer.outbox.fits(offer.frame.bytes().len(), &offer.limits) {
+        if is_slow && !peer.outbox.fits(frame.bytes().len(), &offer.limits) {
             let (set, is_behind) = (offer.set, false);
             self.slow.push((id, Places { set, is_behind }));
             return;
         }
-        peer.outbox
-            .push_shared(Arc::clone(&offer.frame), offer.keep);
+        match peer.party(id) {
+            Party {
+                agreement: None, ..
+            } => peer.outbox.push_shared(frame, offer.keep),
+            to => {
+                let outbox = &mut peer.outbox;
+                self.compressing.push_shared(outbox, to, frame, offer.keep);
+            }
+        }
         if !peer.dirty {
             peer.dirty = true;
             self.dirty.push(id);

@@ -39,6 +39,9 @@ impl Shard {
             }
         }
         self.check_rooms();
+        let parties: Vec<_> = self.peers.iter().map(|(id, peer)| peer.party(id)).collect();
+        hub.compressing.check_invariants(&parties);
+        hub.inflating.check_invariants(&parties);
     }
 
     /// Whether a configuration is the one that this shard goes by.

@@ -192,7 +192,9 @@ fn tell(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now, write: impl FnOnce
     if has_left_over && !peer.outbox.takes(0, &hub.outbox_limits) {
         slow::give_up(peer, id, hub, now);
     } else {
-        websocket::push_text(&mut peer.outbox, write);
+        let mut json = Vec::new();
+        write(&mut json);
+        websocket::push_text(peer, id, &json, hub);
     }
 }
 

@@ -14,6 +14,7 @@
 //! turn; every peer with something to send stands in `dirty` once or waits for its socket.
 
 mod behind;
+mod compression;
 mod credentials;
 mod deadlines;
 mod deliver;
@@ -52,6 +53,7 @@ use crate::bus::mail::Mail;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
+use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
 use crate::shard::jobs::Jobs;
@@ -92,6 +94,8 @@ struct Hub {
     draining: bool,
     outbox_limits: OutboxLimits,
     refills: Refills,
+    compressing: Compressing,
+    inflating: Inflating,
 }
 
 /// What the shell does after a write.
@@ -116,6 +120,11 @@ impl Shard {
             hub: Hub {
                 shard: id,
                 rooms: LocalRooms::new(Arc::clone(&counters)),
+                compressing: Compressing::new(
+                    live.config.compression.min_bytes,
+                    Arc::clone(&counters),
+                ),
+                inflating: Inflating::new(Arc::clone(&counters)),
                 counters,
                 deadlines: Deadlines::default(),
                 rng,
@@ -280,6 +289,7 @@ impl Shard {
     fn reconfigure(&mut self, now: Now) {
         self.hub.live = self.hub.services.live();
         self.hub.outbox_limits = OutboxLimits::of(&self.hub.live.config.limits);
+        self.hub.compressing.min_bytes = self.hub.live.config.compression.min_bytes;
         let Some(idle) = self.hub.live.config.heartbeat.idle_timeout else {
             return;
         };
@@ -398,7 +408,7 @@ impl Shard {
         let mut ended = std::mem::take(&mut self.hub.ended);
         for id in ended.drain(..) {
             if let Some(mut peer) = self.peers.remove(id) {
-                self.hub.retire(&mut peer);
+                self.hub.retire(&mut peer, id);
                 into.push(id);
             }
         }
@@ -453,7 +463,9 @@ impl Hub {
     }
 
     /// Lets go of all that a removed peer had.
-    fn retire(&mut self, peer: &mut Peer) {
+    fn retire(&mut self, peer: &mut Peer, id: PeerId) {
+        self.compressing.close(peer.party(id));
+        self.inflating.close(peer.party(id));
         if peer.is_counted {
             self.services.release(peer.address);
         }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::base::clock::{Mono, Wall};
-use crate::base::ids::SessionId;
+use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
 use crate::domain::access::Identity;
 use crate::domain::rate_limit::TokenBucket;
@@ -16,9 +16,11 @@ use crate::protocol::http_exchange::HttpExchange;
 use crate::protocol::timers::{Tick, Timers};
 use crate::protocol::websocket::WebSocket;
 use crate::shard::behind::BehindIn;
+use crate::shard::compression::Party;
 use crate::shard::deadlines::Armed;
 use crate::shard::outbox::Outbox;
 use crate::shard::rooms::Membership;
+use crate::wire::websocket::extension::Agreement;
 
 /// One connection.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(super) struct Peer {
     pub(super) dirty: bool,
     /// The peer has closed its sending side.
     pub(super) eof: bool,
+    /// What was agreed on about compression.
+    pub(super) compression: Option<Agreement>,
     /// Where its entries among the deadlines stand.
     pub(super) armed: Armed,
     pub(super) timers: Timers,
@@ -177,12 +181,19 @@ impl Peer {
             pause: None,
             dirty: false,
             eof: false,
+            compression: None,
             armed: Armed::default(),
             timers: Timers::default(),
             outbox: Outbox::default(),
             tail: Vec::new(),
             conversation,
         }
+    }
+
+    /// The connection as the one to compress for, or to inflate from.
+    pub(super) fn party(&self, peer: PeerId) -> Party {
+        let agreement = self.compression;
+        Party { peer, agreement }
     }
 
     /// Whether its input shall be read from the socket.

@@ -22,6 +22,7 @@ use crate::dialect::publication::{Publication, RoomSet};
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
 use crate::shard::behind::{BehindIn, Wants};
+use crate::shard::compression::Party;
 use crate::shard::outbox::{Keep, Outbox, OutboxLimits};
 use crate::shard::peer::Peer;
 use crate::shard::slow::{self, Remedy};
@@ -62,6 +63,7 @@ impl Refills {
 pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     let limits = hub.outbox_limits;
     let share = Remedy::FallBehind.share(limits);
+    let to = peer.party(id);
     let Some((session, outbox)) = peer.open_session_and_outbox() else {
         return;
     };
@@ -71,6 +73,7 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     // What it is behind with stays in the session: a panic here must not lose it uncounted.
     let mut refill = Refill {
         session: session.id,
+        to,
         behind: &mut session.behind,
         outbox,
         share,
@@ -97,6 +100,7 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
 /// One session on its way to catching up.
 struct Refill<'a> {
     session: SessionId,
+    to: Party,
     behind: &'a mut BehindIn,
     outbox: &'a mut Outbox,
     /// How much may have to be sent.
@@ -217,14 +221,16 @@ impl Refill<'_> {
         );
         let publication = delivery.publication();
         if !publication.except.contains(&self.session) {
-            let frame = delivery.native_frame(set);
+            let compressing = &mut self.hub.compressing;
+            let frame = compressing.shared_frame(delivery, set, self.to.agreement);
             let bytes = frame.bytes().len();
             let Some(dropped) = self.outbox.make_room(bytes, &self.share, &self.limits) else {
                 return Space::Full;
             };
             let counters = &self.hub.counters;
             counters.add(Counter::OldestDropped, dropped as u64);
-            self.outbox.push_shared(frame, Keep::Always);
+            let compressing = &mut self.hub.compressing;
+            compressing.push_shared(self.outbox, self.to, frame, Keep::Always);
             counters.increment(Counter::Refilled);
         }
         for placement in publication.placements_in(set) {

@@ -107,14 +107,16 @@ fn make_room(
     remedy: Remedy,
     hub: &mut Hub,
 ) -> bool {
-    let frame = delivery.native_frame(set);
+    let to = peer.party(id);
+    let frame = hub.compressing.shared_frame(delivery, set, to.agreement);
     let (share, limits) = (remedy.share(hub.outbox_limits), hub.outbox_limits);
     let made = peer.outbox.make_room(frame.bytes().len(), &share, &limits);
     let Some(dropped) = made else {
         return false;
     };
     hub.counters.add(Counter::OldestDropped, dropped as u64);
-    peer.outbox.push_shared(frame, remedy.keep());
+    let compressing = &mut hub.compressing;
+    compressing.push_shared(&mut peer.outbox, to, frame, remedy.keep());
     hub.touch(peer, id);
     true
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::app::chain;
 use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
+use crate::app::services::Live;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits::{ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
@@ -19,10 +20,12 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
 use crate::domain::rate_limit::{Rate, TokenBucket};
 use crate::domain::room::RoomName;
+use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::behind::BehindIn;
+use crate::shard::compression::{Compressing, Party};
 use crate::shard::dispatch::Flow;
 use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
@@ -74,8 +77,10 @@ pub(super) fn open(
         }
     };
     http::end_handshake(peer, hub);
+    peer.compression = opening.compression.map(|offer| hub.compressing.open(offer));
+    let (protocol, extension) = (opening.subprotocol, peer.compression);
     peer.outbox
-        .push_own(|out| switching_protocols(&opening.accept, opening.subprotocol, out));
+        .push_own(|out| switching_protocols(&opening.accept, protocol, extension, out));
     let heartbeat = &hub.live.config.heartbeat;
     peer.timers.clear_all();
     let first_ping = timeouts::first_ping(heartbeat.ping_interval, hub.rng.next_u64());
@@ -94,27 +99,34 @@ pub(super) fn open(
         peer.address
     );
     let says_hello = session.dialect == Dialect::NativeV1 && session.identity != Identity::Pending;
-    peer.conversation = Conversation::Socket(SocketPeer {
-        socket: WebSocket::server(),
-        session,
-    });
+    let socket = match peer.compression {
+        Some(_) => WebSocket::server().with_compression(),
+        None => WebSocket::server(),
+    };
+    peer.conversation = Conversation::Socket(SocketPeer { socket, session });
     if says_hello {
-        hello(peer, &joined, hub, now);
+        hello(peer, id, &joined, hub, now);
     }
     Ok(())
 }
 
 /// Tells the session who it is and where it is.
-pub(super) fn hello(peer: &mut Peer, joined: &[(RoomName, Position)], hub: &Hub, now: Now) {
+pub(super) fn hello(
+    peer: &mut Peer,
+    id: PeerId,
+    joined: &[(RoomName, Position)],
+    hub: &mut Hub,
+    now: Now,
+) {
     let interval = hub.live.config.heartbeat.ping_interval;
     let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     let Conversation::Socket(SocketPeer { session, .. }) = &peer.conversation else {
         return;
     };
     let user = session.identity.user_id();
-    push_text(&mut peer.outbox, |out| {
-        encode::hello(session.id, user, interval, joined, now.wall, out);
-    });
+    let mut json = Vec::new();
+    encode::hello(session.id, user, interval, joined, now.wall, &mut json);
+    push_text(peer, id, &json, hub);
 }
 
 /// Works on input of a WebSocket; see [`crate::shard::dispatch`].
@@ -128,6 +140,7 @@ pub(super) fn receive(
     if !pay_owed_token(peer, id, hub, now) {
         return (0, Flow::Wait);
     }
+    let party = peer.party(id);
     let Conversation::Socket(SocketPeer { socket, session }) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
@@ -142,21 +155,30 @@ pub(super) fn receive(
     }
     let limits = assembler_limits(session, &hub.live.config.limits);
     let (taken, step) = socket.next(input, &limits);
+    let step = match step {
+        Step::Compressed(kind, bytes) => {
+            hub.inflating.read(party, kind, bytes, limits.message_bytes)
+        }
+        step => step,
+    };
     let decoded = match step {
         Step::More => return (taken, Flow::Wait),
-        Step::Heard => None,
+        Step::Heard | Step::Compressed(..) => None,
         Step::Ping(payload) => {
             push_frame(&mut peer.outbox, Opcode::Pong, payload);
             None
         }
         Step::Text(text) => {
-            note_message(&mut peer.timers, hub, now);
-            let is_echoed = echo(session, Opcode::Text, text.as_bytes(), &mut peer.outbox);
+            note_message(&mut peer.timers, &hub.live, &hub.counters, now);
+            let (outbox, compressing) = (&mut peer.outbox, &mut hub.compressing);
+            let payload = text.as_bytes();
+            let is_echoed = echo(session, Opcode::Text, payload, outbox, party, compressing);
             (!is_echoed).then(|| chain::validate(text, session.id))
         }
         Step::Binary(bytes) => {
-            note_message(&mut peer.timers, hub, now);
-            let is_echoed = echo(session, Opcode::Binary, bytes, &mut peer.outbox);
+            note_message(&mut peer.timers, &hub.live, &hub.counters, now);
+            let (outbox, compressing) = (&mut peer.outbox, &mut hub.compressing);
+            let is_echoed = echo(session, Opcode::Binary, bytes, outbox, party, compressing);
             (!is_echoed).then(|| {
                 let text = simdutf8::basic::from_utf8(bytes);
                 text.map_or_else(|_| not_text(), |text| chain::validate(text, session.id))
@@ -173,6 +195,7 @@ pub(super) fn receive(
             None
         }
         Step::Fault(fault) => {
+            socket.fail();
             note_fault(fault, session, hub);
             push_close(&mut peer.outbox, fault.close_code(), fault.reason());
             hub.leave_all(session);
@@ -200,26 +223,34 @@ fn assembler_limits(session: &Session, limits: &Limits) -> AssemblerLimits {
 }
 
 /// Sends a message back if that is all that the session does with messages; false if it is not.
-fn echo(session: &Session, opcode: Opcode, payload: &[u8], outbox: &mut Outbox) -> bool {
+fn echo(
+    session: &Session,
+    opcode: Opcode,
+    payload: &[u8],
+    outbox: &mut Outbox,
+    to: Party,
+    compressing: &mut Compressing,
+) -> bool {
     let is_echoed = session.dialect == Dialect::Echo;
     if is_echoed {
-        push_frame(outbox, opcode, payload);
+        compressing.push(outbox, to, opcode, payload);
     }
     is_echoed
 }
 
 /// Counts a message, which also shows that the session is not idle.
-fn note_message(timers: &mut Timers, hub: &Hub, now: Now) {
-    hub.counters.increment(Counter::MessagesReceived);
-    let timeout = hub.live.config.heartbeat.idle_timeout;
+fn note_message(timers: &mut Timers, live: &Live, counters: &Counters, now: Now) {
+    counters.increment(Counter::MessagesReceived);
+    let timeout = live.config.heartbeat.idle_timeout;
     timers.set(Timer::Idle, timeout.unwrap_or_default(), now.mono);
 }
 
 /// Counts and logs that a peer broke the protocol.
 fn note_fault(fault: WebSocketFault, session: &Session, hub: &Hub) {
-    hub.counters.increment(match fault.close_code() {
-        code::MESSAGE_TOO_BIG => Counter::MessagesTooLarge,
-        _ => Counter::ProtocolFaults,
+    hub.counters.increment(match (fault, fault.close_code()) {
+        (WebSocketFault::InflatedTooBig, _) => Counter::InflatedTooLarge,
+        (_, code::MESSAGE_TOO_BIG) => Counter::MessagesTooLarge,
+        (_, _) => Counter::ProtocolFaults,
     });
     log::debug!("websocket_fault session={} fault={fault:?}", session.id);
 }
@@ -350,7 +381,7 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
         0
     };
     let errors = session.errors;
-    push_frame(&mut peer.outbox, Opcode::Text, &reply.json);
+    push_text(peer, id, &reply.json, hub);
     if reply.is_error {
         hub.counters.increment(Counter::CommandErrors);
         if errors >= ERRORS_IN_A_ROW {
@@ -452,6 +483,7 @@ fn push_close(outbox: &mut Outbox, code: u16, reason: &str) {
     push_frame(outbox, Opcode::Close, &close_payload(code, reason));
 }
 
+/// Queues a control frame, which is never compressed (RFC 7692 section 5.1).
 fn push_frame(outbox: &mut Outbox, opcode: Opcode, payload: &[u8]) {
     outbox.push_own(|out| {
         write_header(true, opcode, payload.len() as u64, None, out);
@@ -459,9 +491,9 @@ fn push_frame(outbox: &mut Outbox, opcode: Opcode, payload: &[u8]) {
     });
 }
 
-/// Queues a text message that `write` composes.
-pub(super) fn push_text(outbox: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
-    let mut json = Vec::new();
-    write(&mut json);
-    push_frame(outbox, Opcode::Text, &json);
+/// Queues a text message, compressed if that was agreed on.
+pub(super) fn push_text(peer: &mut Peer, id: PeerId, json: &[u8], hub: &mut Hub) {
+    let to = peer.party(id);
+    hub.compressing
+        .push(&mut peer.outbox, to, Opcode::Text, json);
 }

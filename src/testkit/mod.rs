@@ -7,6 +7,8 @@
 
 pub mod choices;
 pub mod client;
+pub mod deflate;
+pub mod inflate;
 pub mod link;
 pub mod operations;
 pub mod oracles;

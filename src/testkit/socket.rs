@@ -164,6 +164,7 @@ impl Socket {
             let received = event.map(|event| match event {
                 Event::Text(text) => Received::Text(text.to_owned()),
                 Event::Binary(bytes) => Received::Binary(bytes.to_vec()),
+                Event::Compressed(..) => panic!("a compressed message that nobody asked for"),
                 Event::Ping(payload) => Received::Ping(payload.to_vec()),
                 Event::Pong(payload) => Received::Pong(payload.to_vec()),
                 Event::Close(Some(close)) => Received::Close(close.code, close.reason.to_owned()),

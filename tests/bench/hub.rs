@@ -58,7 +58,7 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
         .lines()
         .next()?;
     let mut answer = Vec::new();
-    switching_protocols(&accept_key(key), None, &mut answer);
+    switching_protocols(&accept_key(key), None, None, &mut answer);
     let path = request.split(' ').nth(1)?;
     let is_hub = path.starts_with("/hub");
     {
@@ -103,7 +103,13 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
                     }
                     stream.write_all(&frame(Opcode::Text, &bytes)).ok()?;
                 }
-                Some(Event::Text(_) | Event::Binary(_) | Event::Ping(_) | Event::Pong(_))
+                Some(
+                    Event::Text(_)
+                    | Event::Binary(_)
+                    | Event::Compressed(..)
+                    | Event::Ping(_)
+                    | Event::Pong(_),
+                )
                 | None => {}
             }
         }

@@ -48,6 +48,10 @@ async function publish(body) {
   return answer.json();
 }
 
+async function counters() {
+  return (await (await fetch(`${http}/api/v1/websocket/stats`)).json()).counters;
+}
+
 const subjects = {
   async 'a subprotocol is selected and the hello follows'() {
     const { socket, next } = await connect('/ws?room=js', ['other', 'kinglet.v1']);
@@ -137,8 +141,35 @@ const subjects = {
     assert.match(error.message, /403/);
   },
 
-  async 'compression is declined and the connection works'() {
-    const socket = new WebSocket(`${base}/ws`, { perMessageDeflate: true });
+  async 'messages are compressed both ways, small ones as they are'() {
+    for (const options of [{ threshold: 0 }, { threshold: 0, serverMaxWindowBits: 10 }]) {
+      const socket = new WebSocket(`${base}/ws?room=packed`, { perMessageDeflate: options });
+      const received = [];
+      socket.on('message', (data) => received.push(JSON.parse(data.toString())));
+      await once(socket, 'open');
+      const window = options.serverMaxWindowBits ? '; server_max_window_bits=10' : '';
+      assert.equal(socket.extensions, 'permessage-deflate');
+      const before = await counters();
+      const data = 'kinglet and compression, '.repeat(1000);
+      for (const id of [1, 2, 3]) {
+        socket.send(JSON.stringify({ type: 'publish', room: 'packed', event: 'e', data, id }));
+      }
+      while (received.length < 6) await once(socket, 'message');
+      const events = received.filter((message) => message.type === 'e');
+      assert.deepEqual(events.map((message) => message.data), [data, data, data], window);
+      const after = await counters();
+      const grown = (name) => after[`kinglet_${name}_total`] - before[`kinglet_${name}_total`];
+      assert.equal(grown('messages_inflated'), 3);
+      assert.equal(grown('messages_deflated'), 3);
+      assert.ok(grown('deflated_bytes_after') < 1000);
+      socket.terminate();
+    }
+  },
+
+  async 'an offer that cannot be kept is declined and the connection works'() {
+    const socket = new WebSocket(`${base}/ws`, {
+      perMessageDeflate: { serverMaxWindowBits: 8 },
+    });
     await once(socket, 'open');
     assert.equal(socket.extensions, '');
     socket.send('{"type":"ping"}');

@@ -171,9 +171,23 @@ async def compression():
     async with client(compression="deflate") as socket:
         offered = socket.request.headers["Sec-WebSocket-Extensions"]
         assert "permessage-deflate" in offered
-        assert "Sec-WebSocket-Extensions" not in socket.response.headers
-        assert socket.protocol.extensions == []
+        assert socket.response.headers["Sec-WebSocket-Extensions"] == (
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+        )
+        assert len(socket.protocol.extensions) == 1
         assert (await ask(socket, {"type": "ping"}))["type"] == "pong"
+        data = "kinglet and compression, " * 4000
+        for number in range(3):
+            sent = {"type": "publish", "room": "global", "event": "e", "data": data, "id": number}
+            await socket.send(json.dumps(sent))
+        received = [json.loads(await socket.recv()) for _ in range(6)]
+        events = [message["data"] for message in received if message["type"] == "e"]
+        assert events == [data] * 3
+        # In fragments, each of which is a part of one compressed message.
+        sent = json.dumps({"type": "publish", "room": "global", "event": "e", "data": data})
+        await socket.send(sent[at : at + 1000] for at in range(0, len(sent), 1000))
+        received = [json.loads(await socket.recv()) for _ in range(2)]
+        assert data in [message.get("data") for message in received]
 
 
 async def another_site():

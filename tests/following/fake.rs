@@ -60,7 +60,7 @@ fn play(mut stream: TcpStream, step: &Step) -> String {
     let open = |out: &mut Vec<u8>| {
         let mut lines = head.lines();
         let key = lines.find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "));
-        switching_protocols(&accept_key(key.unwrap()), Some("kinglet.v1"), out);
+        switching_protocols(&accept_key(key.unwrap()), Some("kinglet.v1"), None, out);
         out.extend(frame(
             Opcode::Text,
             br#"{"type":"connected","ping_interval_ms":25000,"rooms":[]}"#,

@@ -128,7 +128,7 @@ fn websockets_of_python_is_closed_with_4503_for_ten_errors() {
 }
 
 #[test]
-fn websockets_of_python_offers_compression_and_is_served_without() {
+fn websockets_of_python_is_served_with_compression() {
     check("compression");
 }
 

@@ -196,6 +196,7 @@ impl Socket {
                 }
                 Some(Event::Pong(_)) => Some(Received::Pong),
                 Some(Event::Binary(_)) => panic!("a binary message"),
+                Some(Event::Compressed(..)) => panic!("a compressed message"),
                 Some(Event::Ping(_)) | None => None,
             };
             let is_idle = event.is_none();

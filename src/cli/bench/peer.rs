@@ -254,7 +254,8 @@ fn read_frame(
             outgoing.frame(Opcode::Close, &payload);
             return Err(code.map_or(Reason::ClosedWithoutCode, Reason::Closed));
         }
-        Some(assembler::Event::Pong(_)) | None => {}
+        // Compression was not offered, so nothing comes compressed.
+        Some(assembler::Event::Pong(_) | assembler::Event::Compressed(..)) | None => {}
     }
     Ok(taken)
 }
@@ -283,7 +284,7 @@ mod tests {
 
     fn accepted() -> Vec<u8> {
         let mut answer = Vec::new();
-        switching_protocols(&accept_key(KEY), None, &mut answer);
+        switching_protocols(&accept_key(KEY), None, None, &mut answer);
         answer
     }
 
@@ -335,7 +336,7 @@ mod tests {
         check(refused, &[], Err(Reason::Status(429)));
         check(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", &[], Err(Reason::NotHttp));
         let mut foreign = Vec::new();
-        switching_protocols(&accept_key("other"), None, &mut foreign);
+        switching_protocols(&accept_key("other"), None, None, &mut foreign);
         check(&foreign, &[], Err(Reason::NotAccepted));
         let open = |frames: &[u8]| [&accepted(), frames].concat();
         check(

@@ -1,7 +1,7 @@
 //! What a WebSocket stream was read as, in a form that two readers can be compared by.
 
 use crate::protocol::websocket::{Step, WebSocket};
-use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
+use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event, MessageKind};
 use crate::wire::websocket::close;
 use crate::wire::websocket::fault::WebSocketFault;
 use crate::wire::websocket::frame::Role;
@@ -11,6 +11,7 @@ use crate::wire::websocket::frame::Role;
 pub(super) enum Received {
     Text(String),
     Binary(Vec<u8>),
+    Compressed(MessageKind, Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -39,6 +40,7 @@ impl From<Event<'_>> for Received {
         match event {
             Event::Text(text) => Self::Text(text.to_owned()),
             Event::Binary(bytes) => Self::Binary(bytes.to_owned()),
+            Event::Compressed(kind, bytes) => Self::Compressed(kind, bytes.to_owned()),
             Event::Ping(bytes) => Self::Ping(bytes.to_owned()),
             Event::Pong(bytes) => Self::Pong(bytes.to_owned()),
             Event::Close(close) => {
@@ -54,6 +56,7 @@ impl Received {
         match self {
             Self::Text(text) => Step::Text(text),
             Self::Binary(bytes) => Step::Binary(bytes),
+            Self::Compressed(kind, bytes) => Step::Compressed(*kind, bytes),
             Self::Ping(payload) => Step::Ping(payload),
             Self::Pong(_) => Step::Heard,
             Self::Close(None) => Step::Closing(close::NORMAL),
@@ -145,7 +148,9 @@ pub(super) fn assert_steps(
 fn assert_bounded(event: &Received, limits: &AssemblerLimits) {
     let (bytes, bound) = match event {
         Received::Text(text) => (text.len(), limits.message_bytes),
-        Received::Binary(bytes) => (bytes.len(), limits.message_bytes),
+        Received::Binary(bytes) | Received::Compressed(_, bytes) => {
+            (bytes.len(), limits.message_bytes)
+        }
         Received::Ping(bytes) | Received::Pong(bytes) => (bytes.len(), 125),
         Received::Close(None) => (0, 0),
         Received::Close(Some((_, reason))) => (reason.len(), close::REASON_BYTES_MAX),

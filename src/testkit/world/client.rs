@@ -11,12 +11,15 @@ use serde_json::Value;
 
 use crate::base::clock::Mono;
 use crate::base::rng::Rng;
+use crate::testkit::deflate::ClientDeflate;
 use crate::testkit::link::Link;
 use crate::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
 use crate::wire::http::scan::HeadLimits;
-use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event};
+use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event, MessageKind};
 use crate::wire::websocket::close::close_payload;
-use crate::wire::websocket::frame::{Opcode, Role, masked_frame};
+use crate::wire::websocket::frame::{
+    Opcode, Role, masked_frame, unmask, write_compressed_header, write_header,
+};
 use crate::wire::websocket::handshake::{check_switching, client_request};
 
 /// The handshake's key; nothing secret rests on it.
@@ -52,6 +55,8 @@ pub struct Answer {
     pub retry_after: Option<String>,
     /// The value of Sec-WebSocket-Protocol.
     pub subprotocol: Option<String>,
+    /// The value of Sec-WebSocket-Extensions.
+    pub extensions: Option<String>,
     /// The value of WWW-Authenticate.
     pub challenge: Option<String>,
     /// The body.
@@ -84,6 +89,10 @@ pub struct Client {
     pub answers: VecDeque<Answer>,
     /// How the connection ended, if it has.
     pub end: Option<End>,
+    /// Messages received that were compressed.
+    pub inflated: usize,
+    /// Bits of the window that it compresses with, if that is agreed on.
+    pub window: u8,
     outgoing: VecDeque<u8>,
     finishes: bool,
     speech: Speech,
@@ -91,14 +100,14 @@ pub struct Client {
 
 enum Speech {
     Http(Box<ResponseReader>),
-    WebSocket(Assembler),
+    WebSocket(Assembler, Option<Box<ClientDeflate>>),
 }
 
 impl std::fmt::Debug for Speech {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Http(_) => "Http",
-            Self::WebSocket(_) => "WebSocket",
+            Self::WebSocket(..) => "WebSocket",
         })
     }
 }
@@ -113,6 +122,8 @@ impl Client {
             inbox: VecDeque::new(),
             answers: VecDeque::new(),
             end: None,
+            inflated: 0,
+            window: 15,
             outgoing: VecDeque::new(),
             finishes: false,
             speech: Speech::http(),
@@ -157,6 +168,40 @@ impl Client {
     /// Sends one frame.
     pub fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
         self.send(&masked_frame(opcode, payload, MASK));
+    }
+
+    /// Sends a message, compressed if that was agreed on, in fragments of at most `most` bytes.
+    pub fn message(&mut self, opcode: Opcode, payload: &[u8], most: usize) {
+        let compressed = match &mut self.speech {
+            Speech::WebSocket(_, Some(deflate)) => Some(deflate.compress(payload)),
+            Speech::WebSocket(_, None) | Speech::Http(_) => None,
+        };
+        let is_compressed = compressed.is_some();
+        let payload = compressed.as_deref().unwrap_or(payload);
+        self.fragments(opcode, is_compressed, payload, most);
+    }
+
+    /// Sends the frames of a message whose payload is `payload` as it is.
+    pub fn fragments(&mut self, opcode: Opcode, compressed: bool, payload: &[u8], most: usize) {
+        let mut frames = Vec::new();
+        let count = payload.len().div_ceil(most.max(1)).max(1);
+        for number in 0..count {
+            let from = number * most;
+            let part = payload.get(from..payload.len().min(from.saturating_add(most)));
+            let part = part.unwrap_or_default();
+            let (fin, length) = (number + 1 == count, part.len() as u64);
+            match number {
+                0 if compressed => {
+                    write_compressed_header(fin, opcode, length, Some(MASK), &mut frames);
+                }
+                0 => write_header(fin, opcode, length, Some(MASK), &mut frames),
+                _ => write_header(fin, Opcode::Continuation, length, Some(MASK), &mut frames),
+            }
+            let start = frames.len();
+            frames.extend_from_slice(part);
+            unmask(frames.get_mut(start..).unwrap_or_default(), MASK, 0);
+        }
+        self.send(&frames);
     }
 
     /// Sends a command as a text message.
@@ -266,7 +311,7 @@ impl Client {
                         self.answered();
                     }
                 }
-                Speech::WebSocket(_) => return self.messages(bytes.to_vec()),
+                Speech::WebSocket(..) => return self.messages(bytes.to_vec()),
             }
         }
     }
@@ -278,13 +323,21 @@ impl Client {
         let head = reader.head().expect("a complete answer has a head");
         let accept = head.header("sec-websocket-accept");
         if check_switching(head.status(), accept, KEY) {
-            self.speech = Speech::WebSocket(Assembler::new(Role::Client));
+            let extensions = head.header("sec-websocket-extensions").unwrap_or_default();
+            let deflate = ClientDeflate::of_answer(extensions, self.window).map(Box::new);
+            let assembler = Assembler::new(Role::Client);
+            let assembler = match deflate {
+                Some(_) => assembler.with_compression(),
+                None => assembler,
+            };
+            self.speech = Speech::WebSocket(assembler, deflate);
         }
         self.answers.push_back(Answer {
             status: head.status(),
             connection: head.header("connection").map(str::to_owned),
             retry_after: head.header("retry-after").map(str::to_owned),
             subprotocol: head.header("sec-websocket-protocol").map(str::to_owned),
+            extensions: head.header("sec-websocket-extensions").map(str::to_owned),
             challenge: head.header("www-authenticate").map(str::to_owned),
             body: String::from_utf8_lossy(reader.body()).into_owned(),
         });
@@ -297,7 +350,7 @@ impl Client {
         };
         let mut at = 0;
         loop {
-            let Speech::WebSocket(assembler) = &mut self.speech else {
+            let Speech::WebSocket(assembler, deflate) = &mut self.speech else {
                 return;
             };
             let rest = bytes.get_mut(at..).unwrap_or_default();
@@ -308,6 +361,17 @@ impl Client {
                 None => return,
                 Some(Event::Text(text)) => Message::Text(text.to_owned()),
                 Some(Event::Binary(bytes)) => Message::Binary(bytes.to_vec()),
+                Some(Event::Compressed(kind, bytes)) => {
+                    self.inflated += 1;
+                    let deflate = deflate.as_mut().expect("compression was agreed on");
+                    let bytes = deflate.expand(bytes);
+                    match kind {
+                        MessageKind::Text => {
+                            Message::Text(String::from_utf8(bytes).expect("text is UTF-8"))
+                        }
+                        MessageKind::Binary => Message::Binary(bytes),
+                    }
+                }
                 Some(Event::Ping(_)) => Message::Ping,
                 Some(Event::Pong(payload)) => Message::Pong(payload.to_vec()),
                 Some(Event::Close(Some(close))) => {

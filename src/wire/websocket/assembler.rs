@@ -15,7 +15,7 @@ use std::ops::Range;
 use crate::wire::websocket::{
     close::is_allowed_on_wire,
     fault::WebSocketFault,
-    frame::{FrameStart, HEADER_BYTES_MAX, Opcode, Role, parse_header, unmask},
+    frame::{FrameStart, HEADER_BYTES_MAX, Opcode, Role, Rsv1, parse_header_with, unmask},
     text::TextBuffer,
 };
 
@@ -35,12 +35,23 @@ pub enum Event<'a> {
     Text(&'a str),
     /// A whole binary message.
     Binary(&'a [u8]),
+    /// A whole message that is compressed, and so not checked.
+    Compressed(MessageKind, &'a [u8]),
     /// A ping, to be answered with a pong of the same payload.
     Ping(&'a [u8]),
     /// A pong.
     Pong(&'a [u8]),
     /// The peer closes; what it sends after this is to be ignored (section 5.5.1).
     Close(Option<CloseReason<'a>>),
+}
+
+/// What a message holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// UTF-8.
+    Text,
+    /// Bytes.
+    Binary,
 }
 
 /// What a close frame says.
@@ -54,14 +65,20 @@ pub struct CloseReason<'a> {
 
 /// The receiving half of one WebSocket connection.
 ///
-/// permessage-deflate (RFC 7692) has its place here: the frame parser would let RSV1 through on the
-/// first frame of a message, `Message` would note it, and where a message is finished the shard's
-/// inflater would expand the compressed bytes, bounded by `message_bytes`, before text is checked.
+/// Compressed messages (RFC 7692) are handed on as they are, within the same limits; who inflates
+/// them checks what comes of it.
 #[derive(Debug)]
 pub struct Assembler {
     partial: Option<Box<Partial>>,
-    role: Role,
+    expected: Expected,
     failed: bool,
+}
+
+/// What a header may look like.
+#[derive(Clone, Copy, Debug)]
+struct Expected {
+    role: Role,
+    rsv1: Rsv1,
 }
 
 /// A message, a frame or a header of which only a part has arrived.
@@ -103,6 +120,7 @@ struct Message {
 enum Body {
     Text(TextBuffer),
     Binary(Vec<u8>),
+    Compressed(MessageKind, Vec<u8>),
 }
 
 /// Where the next event lies.
@@ -119,11 +137,19 @@ impl Assembler {
     /// An assembler for our end of a fresh connection. It owns no memory.
     #[must_use]
     pub fn new(role: Role) -> Self {
+        let rsv1 = Rsv1::Reserved;
         Self {
             partial: None,
-            role,
+            expected: Expected { role, rsv1 },
             failed: false,
         }
+    }
+
+    /// Takes compressed messages, too, because that was agreed on.
+    #[must_use]
+    pub fn with_compression(mut self) -> Self {
+        self.expected.rsv1 = Rsv1::Compressed;
+        self
     }
 
     /// Takes bytes from the front of `input`, unmasking them in place, and returns how many it took
@@ -142,22 +168,22 @@ impl Assembler {
     ) -> Result<(usize, Option<Event<'a>>), WebSocketFault> {
         let Self {
             partial,
-            role,
+            expected,
             failed,
         } = self;
         debug_assert!(!*failed, "an assembler must not be used after a fault");
         *failed = true;
-        let (taken, ready) = advance(partial, *role, input, limits)?;
+        let (taken, ready) = advance(partial, *expected, input, limits)?;
         let event = match (ready, partial) {
             (Some(Ready::Frame { start, payload }), _) => {
                 let payload = input.get_mut(payload).unwrap_or_default();
                 if let Some(key) = start.mask {
                     unmask(payload, key, 0);
                 }
-                Some(whole_frame(start.opcode, payload)?)
+                Some(whole_frame(start.opcode, start.compressed, payload)?)
             }
             (Some(Ready::Control(opcode)), Some(partial)) => {
-                Some(whole_frame(opcode, &partial.control)?)
+                Some(whole_frame(opcode, false, &partial.control)?)
             }
             (Some(Ready::Message), Some(partial)) => partial.message.as_ref().map(Message::event),
             (Some(Ready::Control(_) | Ready::Message) | None, _) => None,
@@ -170,7 +196,7 @@ impl Assembler {
 /// Takes bytes until an event is ready or `input` is used up.
 fn advance(
     slot: &mut Option<Box<Partial>>,
-    role: Role,
+    expected: Expected,
     input: &mut [u8],
     limits: &AssemblerLimits,
 ) -> Result<(usize, Option<Ready>), WebSocketFault> {
@@ -193,7 +219,7 @@ fn advance(
             }
             continue;
         }
-        let Some((start, header_bytes)) = read_header(slot, role, rest)? else {
+        let Some((start, header_bytes)) = read_header(slot, expected, rest)? else {
             return Ok((input.len(), None));
         };
         let message = slot.as_ref().and_then(|partial| partial.message.as_ref());
@@ -210,7 +236,7 @@ fn advance(
 /// Keeps all of `rest` if that does not complete the header.
 fn read_header(
     slot: &mut Option<Box<Partial>>,
-    role: Role,
+    Expected { role, rsv1 }: Expected,
     rest: &[u8],
 ) -> Result<Option<(FrameStart, usize)>, WebSocketFault> {
     if rest.is_empty() {
@@ -218,7 +244,7 @@ fn read_header(
     }
     let kept = slot.as_ref().map_or(0, |partial| partial.header.filled);
     if kept == 0
-        && let Some(start) = parse_header(rest, role)?
+        && let Some(start) = parse_header_with(rest, role, rsv1)?
     {
         return Ok(Some((start, start.header_bytes)));
     }
@@ -226,7 +252,7 @@ fn read_header(
     let free = header.bytes.iter_mut().skip(kept);
     header.filled = kept + free.zip(rest).map(|(slot, byte)| *slot = *byte).count();
     let known = header.bytes.get(..header.filled).unwrap_or_default();
-    let Some(start) = parse_header(known, role)? else {
+    let Some(start) = parse_header_with(known, role, rsv1)? else {
         return Ok(None);
     };
     header.filled = 0;
@@ -310,7 +336,11 @@ impl Partial {
         }
         let message = self.message.get_or_insert_with(|| Message {
             body: match start.opcode {
+                Opcode::Text if start.compressed => Body::Compressed(MessageKind::Text, Vec::new()),
                 Opcode::Text => Body::Text(TextBuffer::default()),
+                Opcode::Binary if start.compressed => {
+                    Body::Compressed(MessageKind::Binary, Vec::new())
+                }
                 Opcode::Binary
                 | Opcode::Continuation
                 | Opcode::Close
@@ -345,7 +375,7 @@ impl Partial {
         };
         match &mut message.body {
             Body::Text(text) => text.push(part)?,
-            Body::Binary(bytes) => bytes.extend_from_slice(part),
+            Body::Binary(bytes) | Body::Compressed(_, bytes) => bytes.extend_from_slice(part),
         }
         if !(ended && fin) {
             return Ok(None);
@@ -363,6 +393,7 @@ impl Message {
         match &self.body {
             Body::Text(text) => Event::Text(text.as_str()),
             Body::Binary(bytes) => Event::Binary(bytes),
+            Body::Compressed(kind, bytes) => Event::Compressed(*kind, bytes),
         }
     }
 }
@@ -371,14 +402,20 @@ impl Body {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(bytes) => bytes.len(),
+            Self::Binary(bytes) | Self::Compressed(_, bytes) => bytes.len(),
         }
     }
 }
 
 /// The event of a frame that stands alone.
-fn whole_frame(opcode: Opcode, payload: &[u8]) -> Result<Event<'_>, WebSocketFault> {
+fn whole_frame(
+    opcode: Opcode,
+    compressed: bool,
+    payload: &[u8],
+) -> Result<Event<'_>, WebSocketFault> {
     match opcode {
+        Opcode::Text if compressed => Ok(Event::Compressed(MessageKind::Text, payload)),
+        Opcode::Binary if compressed => Ok(Event::Compressed(MessageKind::Binary, payload)),
         Opcode::Text => simdutf8::basic::from_utf8(payload)
             .map(Event::Text)
             .map_err(|_| WebSocketFault::InvalidUtf8),
@@ -403,6 +440,9 @@ fn parse_close(payload: &[u8]) -> Result<Option<CloseReason<'_>>, WebSocketFault
     Ok(Some(CloseReason { code, reason }))
 }
 
+#[cfg(test)]
+#[path = "assembler_compressed_tests.rs"]
+mod compressed_tests;
 #[cfg(test)]
 #[path = "assembler_tests.rs"]
 mod tests;

@@ -38,6 +38,7 @@ impl From<Event<'_>> for Owned {
         match event {
             Event::Text(text) => Self::Text(text.to_owned()),
             Event::Binary(bytes) => Self::Binary(bytes.to_owned()),
+            Event::Compressed(..) => panic!("compression was not agreed on"),
             Event::Ping(bytes) => Self::Ping(bytes.to_owned()),
             Event::Pong(bytes) => Self::Pong(bytes.to_owned()),
             Event::Close(close) => {
@@ -319,7 +320,7 @@ fn buffered(assembler: &Assembler) -> usize {
     let partial = assembler.partial.as_ref().unwrap();
     match &partial.message.as_ref().unwrap().body {
         Body::Text(text) => text.capacity(),
-        Body::Binary(bytes) => bytes.capacity(),
+        Body::Binary(bytes) | Body::Compressed(_, bytes) => bytes.capacity(),
     }
 }
 

@@ -9,7 +9,8 @@ use crate::wire::websocket::close;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.reason())]
 pub enum WebSocketFault {
-    /// A reserved bit is set though no extension was negotiated (section 5.2).
+    /// A reserved bit is set that no extension gives a meaning there (section 5.2): RSV1 marks the
+    /// first frame of a message as compressed, if that was agreed on (RFC 7692 section 6).
     ReservedBit,
     /// The opcode is one of 3 to 7 or 11 to 15 (section 5.2).
     ReservedOpcode,
@@ -33,6 +34,10 @@ pub enum WebSocketFault {
     MessageTooBig,
     /// The message comes in more frames than the limit, empty ones counted.
     TooManyFragments,
+    /// A compressed message expands to more than the limit for messages.
+    InflatedTooBig,
+    /// A compressed message is not what a compressor makes (RFC 7692 section 7.2.2).
+    InvalidDeflate,
     /// A text message or a close reason is not UTF-8 (sections 5.6 and 8.1).
     InvalidUtf8,
     /// A close frame carries one byte, half of a code (section 5.5.1).
@@ -45,7 +50,8 @@ impl WebSocketFault {
     /// The code of the close frame that answers this fault.
     ///
     /// Too many fragments is 1009 like too many bytes: both bound the size of one message, and a
-    /// peer that wraps less finely gets through.
+    /// peer that wraps less finely gets through. RFC 7692 names no code for what cannot be inflated;
+    /// 1007 says that the data does not fit its kind, and the `ws` library of Node.js says it, too.
     #[must_use]
     pub fn close_code(self) -> u16 {
         match self {
@@ -61,8 +67,10 @@ impl WebSocketFault {
             | Self::MessageInterrupted
             | Self::ClosePayloadCut
             | Self::CloseCodeForbidden => close::PROTOCOL_ERROR,
-            Self::InvalidUtf8 => close::INVALID_PAYLOAD,
-            Self::MessageTooBig | Self::TooManyFragments => close::MESSAGE_TOO_BIG,
+            Self::InvalidUtf8 | Self::InvalidDeflate => close::INVALID_PAYLOAD,
+            Self::MessageTooBig | Self::TooManyFragments | Self::InflatedTooBig => {
+                close::MESSAGE_TOO_BIG
+            }
         }
     }
 
@@ -82,6 +90,8 @@ impl WebSocketFault {
             Self::MessageInterrupted => "a message began inside a fragmented one",
             Self::MessageTooBig => "the message is too big",
             Self::TooManyFragments => "the message has too many fragments",
+            Self::InflatedTooBig => "the message is too big when it is inflated",
+            Self::InvalidDeflate => "the message cannot be inflated",
             Self::InvalidUtf8 => "the text is not UTF-8",
             Self::ClosePayloadCut => "the close code is cut",
             Self::CloseCodeForbidden => "the close code may not be sent",
@@ -99,6 +109,8 @@ mod tests {
         let faults = [
             (WebSocketFault::ReservedBit, 1002),
             (WebSocketFault::InvalidUtf8, 1007),
+            (WebSocketFault::InvalidDeflate, 1007),
+            (WebSocketFault::InflatedTooBig, 1009),
             (WebSocketFault::MessageTooBig, 1009),
             (WebSocketFault::TooManyFragments, 1009),
         ];

@@ -77,11 +77,22 @@ pub enum Role {
     Client,
 }
 
+/// What RSV1 means on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rsv1 {
+    /// Nothing: it must not be set (section 5.2).
+    Reserved,
+    /// The message that begins here is compressed (RFC 7692 section 6).
+    Compressed,
+}
+
 /// A checked frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameStart {
     /// Whether this frame ends its message.
     pub fin: bool,
+    /// Whether this frame begins a compressed message.
+    pub compressed: bool,
     /// What the frame is.
     pub opcode: Opcode,
     /// The masking key; present exactly if the peer is a client.
@@ -93,19 +104,34 @@ pub struct FrameStart {
 }
 
 /// Reads the header at the front of `input`; None while it is incomplete (section 5.2). `role` is
-/// ours.
+/// ours; no extension was agreed on.
 ///
 /// # Errors
 /// What the peer did wrong, as far as the header shows: every fault is one of 1002.
 pub fn parse_header(input: &[u8], role: Role) -> Result<Option<FrameStart>, WebSocketFault> {
+    parse_header_with(input, role, Rsv1::Reserved)
+}
+
+/// The same where RSV1 may have a meaning: only on a frame that begins a message.
+///
+/// # Errors
+/// As [`parse_header`].
+pub fn parse_header_with(
+    input: &[u8],
+    role: Role,
+    rsv1: Rsv1,
+) -> Result<Option<FrameStart>, WebSocketFault> {
     let mut cursor = Cursor::new(input);
     // Reading from memory does not fail, so the only error is that of the opcode.
     let parsed = FrameHeader::parse(&mut cursor).map_err(|_| WebSocketFault::ReservedOpcode)?;
     let Some((header, length)) = parsed else {
         return Ok(None);
     };
-    // permessage-deflate would let RSV1 through here; see `Assembler`.
-    if header.rsv1 || header.rsv2 || header.rsv3 {
+    let may_compress = match rsv1 {
+        Rsv1::Reserved => false,
+        Rsv1::Compressed => matches!(header.opcode, OpCode::Data(Data::Text | Data::Binary)),
+    };
+    if header.rsv1 && !may_compress || header.rsv2 || header.rsv3 {
         return Err(WebSocketFault::ReservedBit);
     }
     let opcode = Opcode::from_wire(header.opcode)?;
@@ -132,6 +158,7 @@ pub fn parse_header(input: &[u8], role: Role) -> Result<Option<FrameStart>, WebS
     }
     Ok(Some(FrameStart {
         fin: header.is_final,
+        compressed: header.rsv1,
         opcode,
         mask: header.mask,
         length,
@@ -149,6 +176,22 @@ pub fn write_header(
     out: &mut Vec<u8>,
 ) {
     append_header(&header(fin, opcode, mask), length, out);
+}
+
+/// The same for the first frame of a compressed message.
+pub fn write_compressed_header(
+    fin: bool,
+    opcode: Opcode,
+    length: u64,
+    mask: Option<[u8; 4]>,
+    out: &mut Vec<u8>,
+) {
+    let rsv1 = true;
+    let header = FrameHeader {
+        rsv1,
+        ..header(fin, opcode, mask)
+    };
+    append_header(&header, length, out);
 }
 
 /// A whole unmasked frame, as a server sends it, in a buffer of exactly its size.
@@ -207,8 +250,8 @@ fn whole(header: &FrameHeader, payload: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::{
-        FrameStart, Opcode, Role, WebSocketFault, frame, masked_frame, parse_header, unmask,
-        write_header,
+        FrameStart, Opcode, Role, Rsv1, WebSocketFault, frame, masked_frame, parse_header,
+        parse_header_with, unmask, write_compressed_header, write_header,
     };
     use crate::base::rng::Rng;
 
@@ -217,6 +260,7 @@ mod tests {
     fn start(length: u64, header_bytes: usize) -> FrameStart {
         FrameStart {
             fin: true,
+            compressed: false,
             opcode: Opcode::Binary,
             mask: Some(KEY),
             length,
@@ -286,6 +330,30 @@ mod tests {
         for length in [1u64 << 63, (1 << 63) + 1, u64::MAX] {
             check(0x82, 0xff, &length.to_be_bytes(), Fault::LengthOverflow);
         }
+    }
+
+    #[test]
+    fn rsv1_marks_the_first_frame_of_a_message_and_no_other() {
+        let check = |first: u8, compressed: Option<bool>| {
+            let bytes = [first, 0x80, 1, 2, 3, 4];
+            let found = parse_header_with(&bytes, Role::Server, Rsv1::Compressed);
+            let expected = compressed.ok_or(WebSocketFault::ReservedBit);
+            let found = found.map(|start| start.is_some_and(|start| start.compressed));
+            assert_eq!(found, expected, "{first:#x}");
+        };
+        for opcode in [0x01, 0x02, 0x81, 0x82] {
+            check(opcode, Some(false));
+            check(opcode | 0x40, Some(true));
+            check(opcode | 0x60, None);
+            check(opcode | 0x10, None);
+        }
+        for opcode in [0x00, 0x80, 0x88, 0x89, 0x8a] {
+            check(opcode, Some(false));
+            check(opcode | 0x40, None);
+        }
+        let mut bytes = Vec::new();
+        write_compressed_header(true, Opcode::Text, 5, None, &mut bytes);
+        assert_eq!(bytes, [0xc1, 5]);
     }
 
     #[test]

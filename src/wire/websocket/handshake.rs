@@ -7,6 +7,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
+use crate::wire::websocket::extension::Agreement;
+
 /// What a server appends to the key before hashing it (section 1.3).
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -146,8 +148,14 @@ pub fn accept_key(key: &str) -> String {
     BASE64.encode(hash.finish())
 }
 
-/// Appends the answer that switches protocols to `out`. `subprotocol` is one of those offered.
-pub fn switching_protocols(accept: &str, subprotocol: Option<&str>, out: &mut Vec<u8>) {
+/// Appends the answer that switches protocols to `out`. `subprotocol` is one of those offered,
+/// `extension` what was agreed on.
+pub fn switching_protocols(
+    accept: &str,
+    subprotocol: Option<&str>,
+    extension: Option<Agreement>,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
           Sec-WebSocket-Accept: ",
@@ -156,6 +164,10 @@ pub fn switching_protocols(accept: &str, subprotocol: Option<&str>, out: &mut Ve
     if let Some(subprotocol) = subprotocol {
         out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
         out.extend_from_slice(subprotocol.as_bytes());
+    }
+    if let Some(extension) = extension {
+        out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+        out.extend_from_slice(extension.answer().as_bytes());
     }
     out.extend_from_slice(b"\r\n\r\n");
 }
@@ -237,9 +249,11 @@ fn elements(line: &str) -> impl Iterator<Item = &str> {
 
 /// Whether `text` is a token of RFC 9110 section 5.6.2.
 fn is_token(text: &str) -> bool {
-    let is_token_byte =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+pub(super) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -396,12 +410,12 @@ mod tests {
     #[test]
     fn answers_with_101_and_the_chosen_subprotocol() {
         let mut answer = Vec::new();
-        switching_protocols(ACCEPT, None, &mut answer);
+        switching_protocols(ACCEPT, None, None, &mut answer);
         let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
         assert_eq!(std::str::from_utf8(&answer).unwrap(), format!("{head}\r\n"));
         answer.clear();
-        switching_protocols(ACCEPT, Some("kinglet.v1"), &mut answer);
+        switching_protocols(ACCEPT, Some("kinglet.v1"), None, &mut answer);
         let expected = format!("{head}Sec-WebSocket-Protocol: kinglet.v1\r\n\r\n");
         assert_eq!(std::str::from_utf8(&answer).unwrap(), expected);
     }
