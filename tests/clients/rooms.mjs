@@ -141,13 +141,12 @@ const subjects = {
     assert.match(error.message, /403/);
   },
 
-  async 'messages are compressed both ways, small ones as they are'() {
+  async 'messages are compressed both ways'() {
     for (const options of [{ threshold: 0 }, { threshold: 0, serverMaxWindowBits: 10 }]) {
       const socket = new WebSocket(`${base}/ws?room=packed`, { perMessageDeflate: options });
       const received = [];
       socket.on('message', (data) => received.push(JSON.parse(data.toString())));
       await once(socket, 'open');
-      const window = options.serverMaxWindowBits ? '; server_max_window_bits=10' : '';
       assert.equal(socket.extensions, 'permessage-deflate');
       const before = await counters();
       const data = 'kinglet and compression, '.repeat(1000);
@@ -156,12 +155,12 @@ const subjects = {
       }
       while (received.length < 6) await once(socket, 'message');
       const events = received.filter((message) => message.type === 'e');
-      assert.deepEqual(events.map((message) => message.data), [data, data, data], window);
+      assert.deepEqual(events.map((message) => message.data), [data, data, data]);
       const after = await counters();
       const grown = (name) => after[`kinglet_${name}_total`] - before[`kinglet_${name}_total`];
       assert.equal(grown('messages_inflated'), 3);
       assert.equal(grown('messages_deflated'), 3);
-      assert.ok(grown('deflated_bytes_after') < 1000);
+      assert.ok(grown('deflated_bytes_after') < grown('deflated_bytes_before') / 20);
       socket.terminate();
     }
   },

@@ -1,7 +1,12 @@
 //! Who gets which form of a publication, how often it is compressed, and what is kept for it.
 
+use std::time::Duration;
+
 use kinglet::metrics::names::Counter;
+use kinglet::testkit::deflate::ClientDeflate;
+use kinglet::testkit::tokens::{self, Token, after};
 use kinglet::testkit::world::{ClientId, World};
+use kinglet::wire::websocket::frame::Opcode;
 use serde_json::{Value, json};
 
 use crate::{connect, received, world};
@@ -170,7 +175,7 @@ fn with_takeover_each_connection_is_compressed_for_on_its_own_context() {
     // What a client sends compressed takes a context of its own.
     let ping = json!({"type": "ping"}).to_string();
     for id in [keeping[0], refusing] {
-        let opcode = kinglet::wire::websocket::frame::Opcode::Text;
+        let opcode = Opcode::Text;
         world
             .client(id)
             .message(opcode, ping.as_bytes(), usize::MAX);
@@ -263,4 +268,40 @@ fn a_reload_changes_what_is_agreed_on_from_then_on() {
     publish(&mut world, new, &["a"], &long());
     assert_eq!(said(&mut world, old), [long()]);
     assert_eq!(world.client(old).inflated, 0, "below the new least");
+}
+
+#[test]
+fn in_token_mode_only_who_shows_a_token_at_the_upgrade_gets_compression() {
+    let mut world = world(tokens::CONFIG);
+    let token = Token::new("ada", after(world.now().wall, Duration::from_secs(60)));
+    let offer = ("Sec-WebSocket-Extensions", "permessage-deflate");
+    let bearer = token.bearer();
+    let shown = [offer, ("Authorization", bearer.as_str())];
+    let (_, answer) = world.ask_to_upgrade("/ws", &[], &shown);
+    assert_eq!(answer.extensions.as_deref(), Some(crate::ALONE));
+    let (pending, answer) = world.ask_to_upgrade("/ws", &[], &[offer]);
+    assert_eq!((answer.status, answer.extensions), (101, None));
+    let auth = json!({"type": "auth", "token": token.sign()}).to_string();
+    let compressed = {
+        let mut sender = ClientDeflate::of_answer(crate::ALONE, 15).unwrap();
+        sender.compress(auth.as_bytes())
+    };
+    let client = world.client(pending);
+    client.fragments(Opcode::Text, true, &compressed, usize::MAX);
+    world.settle();
+    assert_eq!(world.client(pending).close_code(), Some(1002));
+    assert_eq!(world.total(Counter::MessagesInflated), 0);
+}
+
+#[test]
+fn an_extensions_header_that_is_none_is_refused() {
+    let mut world = world("");
+    let malformed = ("Sec-WebSocket-Extensions", "permessage-deflate; =");
+    let (_, answer) = world.ask_to_upgrade("/ws", &[], &[malformed]);
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.body.contains("RFC 6455 section 9.1"),
+        "{}",
+        answer.body
+    );
 }

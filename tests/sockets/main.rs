@@ -7,6 +7,7 @@ mod admin;
 mod caddy;
 mod clients;
 mod commands;
+mod compression;
 mod descriptors;
 mod framing;
 mod front;
