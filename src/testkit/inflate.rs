@@ -4,6 +4,8 @@
 //! device does; the inflaters of others often remember more than they were told to. Accepts what
 //! zlib accepts. Invariant: shares no code with `flate2`.
 
+/// What ends a message and is not sent.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 /// Codes of lengths and distances: what they begin at, and their further bits.
 const LENGTHS: [(u16, u32); 29] = [
     (3, 0),
@@ -70,13 +72,15 @@ impl PlainInflater {
         }
     }
 
-    /// What `message` with its tail expands to; it must end with a block, at a byte.
+    /// What a message expands to, at most `limit` bytes. It must end where its tail, which is not
+    /// sent, is an empty stored block (RFC 7692 section 7.2.2).
     ///
     /// # Errors
     /// Why it does not. The inflater must not be used afterwards.
     pub fn expand(&mut self, message: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+        let whole = [message, &TAIL].concat();
         let mut bits = Bits {
-            bytes: message,
+            bytes: &whole,
             at: 0,
         };
         let mut out = Output {
@@ -84,9 +88,12 @@ impl PlainInflater {
             bytes: Vec::new(),
             limit,
         };
-        while bits.at < 8 * message.len() {
+        while bits.at < 8 * whole.len() {
             let is_last = bits.take(1)? == 1;
-            match bits.take(2)? {
+            let kind = bits.take(2)?;
+            let is_tail = kind == 0 && bits.at.div_ceil(8) == message.len();
+            match kind {
+                0 if is_tail => {}
                 0 => stored(&mut bits, &mut out)?,
                 1 => fixed(&mut bits, &mut out)?,
                 2 => dynamic(&mut bits, &mut out)?,
@@ -97,8 +104,11 @@ impl PlainInflater {
                 bits.align();
                 out.window.written = 0;
             }
+            if is_tail {
+                return Ok(out.bytes);
+            }
         }
-        Ok(out.bytes)
+        Err(Refusal::Cut)
     }
 
     fn push(&mut self, byte: u8) {

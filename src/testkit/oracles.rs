@@ -10,6 +10,8 @@
 
 mod body;
 mod config;
+mod deflate;
+mod extensions;
 mod frames;
 mod http;
 mod messages;
@@ -21,6 +23,8 @@ mod websocket;
 
 pub use self::body::http_body;
 pub use self::config::config;
+pub use self::deflate::deflate;
+pub use self::extensions::extensions;
 pub use self::http::http_head;
 pub use self::native::native_message;
 pub use self::shard::shard_operations;
@@ -30,8 +34,10 @@ pub use self::websocket::websocket_stream;
 pub type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const ORACLES: [(&str, Oracle); 6] = [
+pub const ORACLES: [(&str, Oracle); 8] = [
     ("config", config),
+    ("deflate", deflate),
+    ("extensions", extensions),
     ("http_body", http_body),
     ("http_head", http_head),
     ("native_message", native_message),
