@@ -1,4 +1,4 @@
-//! What single steps of the core cost, without sockets: wire, dialect, rooms and a shard's fan-out.
+//! What single steps of the core cost, without sockets: wire, dialect, rooms, a shard's fan-out, compression.
 //!
 //! `make bench` runs all of it, in less than a minute; `cargo bench --bench core -- fan-out` runs
 //! what is named, and a second run says what has changed since the first. The whole server is
@@ -15,6 +15,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod deflate;
 mod native;
 mod shard;
 mod wire;
@@ -32,5 +33,6 @@ fn main() {
     wire::benches(&mut criterion);
     native::benches(&mut criterion);
     shard::benches(&mut criterion);
+    deflate::benches(&mut criterion);
     criterion.final_summary();
 }

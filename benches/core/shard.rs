@@ -19,6 +19,7 @@ use kinglet::testkit::world::{HOST, Options, World};
 use kinglet::wire::websocket::frame::{Opcode, masked_frame};
 use kinglet::wire::websocket::handshake::client_request;
 
+use crate::deflate::publication;
 use crate::native::publish_message;
 
 const ROOM: &str = "project:42";
@@ -34,6 +35,11 @@ struct Audience {
 
 impl Audience {
     fn new(members: usize) -> Self {
+        Self::offering(members, None)
+    }
+
+    /// The same with members who offer an extension.
+    fn offering(members: usize, offer: Option<&str>) -> Self {
         // The world brings the services; its own shard stays empty.
         let world = World::new(Options {
             config: "[limits]\nmessages_per_second = 0\n",
@@ -48,12 +54,16 @@ impl Audience {
             ready: Vec::new(),
         };
         for _ in 0..members {
-            audience.come();
+            audience.come_offering(offer);
         }
         audience
     }
 
     fn come(&mut self) -> PeerId {
+        self.come_offering(None)
+    }
+
+    fn come_offering(&mut self, offer: Option<&str>) -> PeerId {
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let (services, now) = (&self.services, self.now);
         let (live, counters) = (services.live(), services.counters_of(ShardId(0)));
@@ -65,7 +75,8 @@ impl Audience {
             .expect("a free slot");
         let key = "dGhlIHNhbXBsZSBub25jZQ==";
         let target = format!("/ws?room={ROOM}");
-        let mut request = client_request(HOST, &target, key, &[], &[]);
+        let offer = offer.map(|offer| ("Sec-WebSocket-Extensions", offer));
+        let mut request = client_request(HOST, &target, key, &[], offer.as_slice());
         self.shard.receive(id, &mut request, self.now);
         assert_eq!(self.write(), 1, "a 101");
         id
@@ -91,6 +102,15 @@ impl Audience {
         published.expect("a mailbox with room")
     }
 
+    /// Publishes and delivers; says how many bytes wait for each.
+    fn fan_out_bytes(&mut self, publish: Publish) -> usize {
+        self.publish(publish);
+        self.shard.take_mail(self.now);
+        let bytes = self.shard.outbox_bytes_max();
+        self.write();
+        bytes
+    }
+
     /// Publishes, delivers and writes; says for how many.
     fn fan_out(&mut self, publish: Publish) -> usize {
         self.publish(publish);
@@ -100,10 +120,14 @@ impl Audience {
 }
 
 fn publish() -> Publish {
+    publish_of(&format!("\"{}\"", "x".repeat(126)))
+}
+
+fn publish_of(json: &str) -> Publish {
     Publish {
         rooms: vec![RoomName::parse(ROOM).expect("a good name")],
         event: "said".into(),
-        payload: Payload::Json(format!("\"{}\"", "x".repeat(126)).into()),
+        payload: Payload::Json(json.to_owned().into()),
         source: None,
         key: None,
         except: Vec::new(),
@@ -152,6 +176,22 @@ pub fn benches(criterion: &mut Criterion) {
             format!("fan-out of 128 B to {members} members"),
             |bencher| {
                 bencher.iter(|| step_fan_out(&mut audience, publish.clone()));
+            },
+        );
+    }
+    let json = String::from_utf8(publication(4096)).expect("JSON is text");
+    let offers = [
+        ("without compression", None),
+        ("compressed", Some("permessage-deflate")),
+    ];
+    for (name, offer) in offers {
+        let mut audience = Audience::offering(1000, offer);
+        let bytes = audience.fan_out_bytes(publish_of(&json));
+        group.throughput(Throughput::Elements(1000));
+        group.bench_function(
+            format!("fan-out of 4 KiB to 1000 members {name}, {bytes} B each"),
+            |bencher| {
+                bencher.iter(|| step_fan_out(&mut audience, publish_of(&json)));
             },
         );
     }

@@ -145,7 +145,7 @@ impl WebSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::websocket::frame::{Opcode, masked_frame};
+    use crate::wire::websocket::frame::{Opcode, masked_frame, write_compressed_header};
 
     const LIMITS: AssemblerLimits = AssemblerLimits {
         message_bytes: 100,
@@ -203,6 +203,22 @@ mod tests {
         let expected = ["Text(\"a\")", "Ping([112])", "Heard", "Binary([7])"];
         check(false, &input, &expected);
         check(true, &input, &["Heard", "Heard", "Heard", "Heard"]);
+    }
+
+    #[test]
+    fn compressed_messages_come_out_as_they_are_while_both_sides_are_open() {
+        let mut input = Vec::new();
+        write_compressed_header(true, Opcode::Text, 1, Some([0; 4]), &mut input);
+        input.push(7);
+        let mut socket = WebSocket::server().with_compression();
+        let found = steps(&mut socket, &input, 100);
+        assert_eq!(found, ["Compressed(Text, [7])"]);
+        socket.fail();
+        assert!(!socket.is_open() && !socket.begin_close());
+        let mut socket = WebSocket::server().with_compression();
+        socket.begin_close();
+        assert_eq!(steps(&mut socket, &input, 100), ["Heard"]);
+        check(false, &input, &["Fault(ReservedBit)"]);
     }
 
     #[test]

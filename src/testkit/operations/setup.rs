@@ -144,6 +144,7 @@ impl Settings {
             limits += "[heartbeat]\nping_interval = \"2s\"\npong_timeout = \"1s\"\n\
                        idle_timeout = \"5s\"\n";
         }
+        limits += "[compression]\nmin_bytes = 64\ntakeover = true\n";
         limits + &self.rooms() + self.auth()
     }
 

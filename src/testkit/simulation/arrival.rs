@@ -16,6 +16,15 @@ use crate::wire::websocket::handshake::client_request;
 /// Clients that are there at a time.
 const PEOPLE_MAX: usize = 16;
 
+/// What people offer about compression, one after the other: nothing, contexts where the server
+/// has some, none of them and a small window.
+const OFFERS: [&str; 3] = [
+    "",
+    "permessage-deflate",
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
+     server_max_window_bits=9",
+];
+
 impl Simulation {
     pub(super) fn come(&mut self, visit: Visit) {
         let world = &mut self.world;
@@ -54,7 +63,11 @@ impl Simulation {
         let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
         let forwarded = forwarded.as_deref().map(|text| ("X-Forwarded-For", text));
         let bearer = bearer.as_deref().map(|text| ("Authorization", text));
-        let extra: Vec<(&str, &str)> = forwarded.into_iter().chain(bearer).collect();
+        // Everybody hears the same, however it is compressed.
+        let offer = OFFERS[self.people.len() % OFFERS.len()];
+        let extension = ("Sec-WebSocket-Extensions", offer);
+        let extra = forwarded.into_iter().chain(bearer).chain([extension]);
+        let extra: Vec<(&str, &str)> = extra.collect();
         let request = client_request(HOST, &target, KEY, &offered, &extra);
         self.world.client(client).send(&request);
         self.people.push(person);
