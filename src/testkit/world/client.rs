@@ -101,6 +101,8 @@ pub struct Client {
 enum Speech {
     Http(Box<ResponseReader>),
     WebSocket(Assembler, Option<Box<ClientDeflate>>),
+    /// Nobody looks at what comes.
+    Raw(Vec<u8>),
 }
 
 impl std::fmt::Debug for Speech {
@@ -108,6 +110,7 @@ impl std::fmt::Debug for Speech {
         f.write_str(match self {
             Self::Http(_) => "Http",
             Self::WebSocket(..) => "WebSocket",
+            Self::Raw(_) => "Raw",
         })
     }
 }
@@ -174,7 +177,7 @@ impl Client {
     pub fn message(&mut self, opcode: Opcode, payload: &[u8], most: usize) {
         let compressed = match &mut self.speech {
             Speech::WebSocket(_, Some(deflate)) => Some(deflate.compress(payload)),
-            Speech::WebSocket(_, None) | Speech::Http(_) => None,
+            Speech::WebSocket(_, None) | Speech::Http(_) | Speech::Raw(_) => None,
         };
         let is_compressed = compressed.is_some();
         let payload = compressed.as_deref().unwrap_or(payload);
@@ -224,6 +227,20 @@ impl Client {
     pub fn cut(&mut self) {
         self.link.is_cut = true;
         self.end = Some(End::Broken);
+    }
+
+    /// Keeps what comes from now on as bytes: nothing is read as answers or messages, and no
+    /// Close or Ping is answered.
+    pub fn keep_raw(&mut self) {
+        self.speech = Speech::Raw(Vec::new());
+    }
+
+    /// Takes the bytes that came since they were taken last; none unless they are kept raw.
+    pub fn take_raw(&mut self) -> Vec<u8> {
+        match &mut self.speech {
+            Speech::Raw(bytes) => std::mem::take(bytes),
+            Speech::Http(_) | Speech::WebSocket(..) => Vec::new(),
+        }
     }
 
     /// Whether everything it sent has left for the server.
@@ -312,6 +329,7 @@ impl Client {
                     }
                 }
                 Speech::WebSocket(..) => return self.messages(bytes.to_vec()),
+                Speech::Raw(kept) => return kept.extend_from_slice(bytes),
             }
         }
     }

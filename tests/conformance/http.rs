@@ -1,0 +1,2 @@
+//! stub
+pub fn render(_page: &mut String) {}
