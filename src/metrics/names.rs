@@ -31,7 +31,7 @@ pub enum Counter {
     HttpRequests,
     /// HTTP requests answered with an error because they were malformed or too large.
     HttpFaults,
-    /// HTTP requests answered with 431 because their head was too large.
+    /// HTTP requests answered with 431 or 414 because their head was too large.
     HeadsTooLarge,
     /// HTTP requests answered with 413 because their body was too large.
     BodiesTooLarge,
@@ -223,7 +223,7 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
     (
         Counter::HeadsTooLarge,
         "kinglet_heads_too_large_total",
-        "HTTP requests answered with 431 because their head was too large.",
+        "HTTP requests answered with 431 or 414 because their head was too large.",
     ),
     (
         Counter::BodiesTooLarge,

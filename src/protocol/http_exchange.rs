@@ -119,6 +119,10 @@ impl HttpExchange {
                         Err(fault) => self.fault(fault),
                     }
                 }
+                // A target without an end has a status of its own (RFC 9112 section 3).
+                Err(HttpFault::HeadTooLarge { limit }) if scanner.is_in_first_line() => {
+                    self.fault(HttpFault::RequestLineTooLong { limit })
+                }
                 Err(fault) => self.fault(fault),
             },
             State::AwaitBody(_, reader, body) => match reader.feed(input, body) {
@@ -342,7 +346,9 @@ mod tests {
             &["head /a", "fault 413"],
         );
         let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(300));
-        check(&long, &["fault 431"]);
+        check(&long, &["fault 414"]);
+        let wide = format!("GET / HTTP/1.1\r\nX: {}\r\n", "a".repeat(300));
+        check(&wide, &["fault 431"]);
     }
 
     #[test]

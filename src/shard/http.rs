@@ -284,7 +284,7 @@ pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: No
 /// Answers a request that broke the protocol, and closes.
 fn fault(peer: &mut Peer, found: HttpFault, hub: &mut Hub, now: Now) {
     hub.counters.increment(match found.status() {
-        Status::HEADERS_TOO_LARGE => Counter::HeadsTooLarge,
+        Status::HEADERS_TOO_LARGE | Status::URI_TOO_LONG => Counter::HeadsTooLarge,
         Status::CONTENT_TOO_LARGE => Counter::BodiesTooLarge,
         _ => Counter::HttpFaults,
     });

@@ -99,8 +99,22 @@ pub fn admit(
 }
 
 fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Response>> {
-    if head.method() == Method::Options {
-        return Err(Box::new(options(head, is_cors)));
+    match head.method() {
+        Method::Options => return Err(Box::new(options(head, is_cors))),
+        Method::Other => return Err(Box::new(unknown_method())),
+        Method::Get
+        | Method::Head
+        | Method::Post
+        | Method::Put
+        | Method::Patch
+        | Method::Delete => {}
+    }
+    let codings = head.header_values("content-encoding");
+    if codings
+        .into_iter()
+        .any(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(Box::new(encoded_body()));
     }
     match resolve(head.method(), head.path()) {
         Ok((index, parameters)) => Ok(match ROUTES.get(index).map(|route| &route.kind) {
@@ -146,6 +160,20 @@ fn options(head: &Head, is_cors: bool) -> Response {
             .header("Access-Control-Max-Age", "600");
     }
     response
+}
+
+/// Methods without a meaning here are another fault than those that a path does not know
+/// (RFC 9110 section 15.6.2).
+fn unknown_method() -> Response {
+    let message = "this server knows the methods GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS";
+    error_response(Status::NOT_IMPLEMENTED, Code::ValidationFailed, message)
+}
+
+/// Bodies are read as they are (RFC 9110 section 15.5.16).
+fn encoded_body() -> Response {
+    let (status, code) = (Status::UNSUPPORTED_MEDIA_TYPE, Code::ValidationFailed);
+    let message = "a body must come without Content-Encoding";
+    error_response(status, code, message).header("Accept-Encoding", "identity")
 }
 
 fn not_found(message: &str) -> Response {
@@ -242,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn a_body_comes_as_it_is() {
+        let check = |coding: &str, status: u16| {
+            let headers = format!("Host: localhost\r\nContent-Encoding: {coding}\r\n");
+            check("POST", "/api/v1/publish", &headers, status, None);
+        };
+        check("identity", 0);
+        check("gzip", 415);
+        check("identity, br", 415);
+    }
+
+    #[test]
     fn paths_and_methods_are_those_of_the_table() {
         let check = |method: &str, path: &str, status: u16| {
             check(method, path, "Host: localhost\r\n", status, None);
@@ -250,6 +289,11 @@ mod tests {
         check("GET", "/ws/echo", 404);
         check("GET", "/nowhere", 404);
         check("DELETE", "/api/v1/publish", 405);
+        check("PUT", "/api/v1/publish", 405);
+        for path in ["/api/v1/publish", "/nowhere", "/ws"] {
+            check("BREW", path, 501);
+            check("get", path, 501);
+        }
         check("OPTIONS", "/api/v1/publish", 204);
         check("OPTIONS", "*", 204);
         check("OPTIONS", "/nowhere", 404);

@@ -70,7 +70,9 @@ pub fn fault_response(fault: &Fault) -> Response {
 pub fn protocol_fault_response(fault: HttpFault) -> Response {
     let status = fault.status();
     let code = match status {
-        Status::CONTENT_TOO_LARGE | Status::HEADERS_TOO_LARGE => Code::MessageSizeLimit,
+        Status::CONTENT_TOO_LARGE | Status::HEADERS_TOO_LARGE | Status::URI_TOO_LONG => {
+            Code::MessageSizeLimit
+        }
         _ => Code::ValidationFailed,
     };
     error_response(status, code, &fault.to_string())

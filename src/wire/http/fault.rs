@@ -16,6 +16,12 @@ pub enum HttpFault {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The request line does not end within the head's limit (RFC 9112 section 3).
+    #[error("the request line is longer than the {limit} bytes of a whole head")]
+    RequestLineTooLong {
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// More header lines than allowed.
     #[error("the message has more than {limit} header lines")]
     TooManyHeaders {
@@ -138,6 +144,7 @@ impl HttpFault {
             Self::HeadTooLarge { .. }
             | Self::TooManyHeaders { .. }
             | Self::ChunkTextTooLong { .. } => Status::HEADERS_TOO_LARGE,
+            Self::RequestLineTooLong { .. } => Status::URI_TOO_LONG,
             Self::BodyTooLarge { .. } => Status::CONTENT_TOO_LARGE,
             Self::Expectation => Status::EXPECTATION_FAILED,
             Self::Connect | Self::EncodingUnknown => Status::NOT_IMPLEMENTED,
@@ -183,6 +190,7 @@ mod tests {
     fn maps_each_kind_of_fault_to_its_status() {
         let check = |fault: HttpFault, code: u16| assert_eq!(fault.status().code(), code);
         check(HttpFault::HeadTooLarge { limit: 1 }, 431);
+        check(HttpFault::RequestLineTooLong { limit: 1 }, 414);
         check(HttpFault::TooManyHeaders { limit: 1 }, 431);
         check(HttpFault::BodyTooLarge { limit: 1 }, 413);
         check(HttpFault::Expectation, 417);

@@ -39,6 +39,7 @@ impl Status {
     pub const CONFLICT: Self = Self::new(409, "Conflict");
     pub const GONE: Self = Self::new(410, "Gone");
     pub const CONTENT_TOO_LARGE: Self = Self::new(413, "Content Too Large");
+    pub const URI_TOO_LONG: Self = Self::new(414, "URI Too Long");
     pub const UNSUPPORTED_MEDIA_TYPE: Self = Self::new(415, "Unsupported Media Type");
     pub const EXPECTATION_FAILED: Self = Self::new(417, "Expectation Failed");
     pub const MISDIRECTED_REQUEST: Self = Self::new(421, "Misdirected Request");
@@ -72,6 +73,7 @@ impl Status {
         Self::CONFLICT,
         Self::GONE,
         Self::CONTENT_TOO_LARGE,
+        Self::URI_TOO_LONG,
         Self::UNSUPPORTED_MEDIA_TYPE,
         Self::EXPECTATION_FAILED,
         Self::MISDIRECTED_REQUEST,

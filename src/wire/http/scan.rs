@@ -79,6 +79,12 @@ impl HeadScanner {
         Ok(None)
     }
 
+    /// Whether the first line with content has not ended yet.
+    #[must_use]
+    pub const fn is_in_first_line(&self) -> bool {
+        self.lines == 0
+    }
+
     /// Header lines seen so far.
     pub(super) const fn headers(&self) -> usize {
         self.lines.saturating_sub(1)
