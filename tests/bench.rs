@@ -217,6 +217,40 @@ fn a_plain_server_is_measured_at_its_own_path() {
 }
 
 #[test]
+fn a_server_that_speaks_socketio_is_measured() {
+    let url = start_hub(Behaviour::Good);
+    for scenario in ["connect", "idle"] {
+        let report = report(
+            scenario,
+            &url,
+            &format!("{SHORT} --connections 2 --socketio"),
+        );
+        assert_clean(&report);
+    }
+    let echo = report("echo", &url, &format!("{SHORT} --connections 1 --socketio"));
+    assert!(number(&echo, "messages") >= 1.0, "{echo}");
+    assert_eq!(number(&echo, "mismatches"), 0.0, "{echo}");
+    let arguments = format!("{SHORT} --connections 5 --socketio --rate 100");
+    let fanout = report("fanout", &url, &arguments);
+    assert!(number(&fanout, "deliveries") >= 5.0, "{fanout}");
+    assert_eq!(number(&fanout, "lost"), 0.0, "{fanout}");
+    // Whoever does not join its namespace is not in.
+    let plain = format!("{url}/hub");
+    let arguments = format!("{SHORT} --connections 1 --socketio");
+    check_failure("connect", &plain, &arguments, 1, &["no answer in time"]);
+}
+
+#[test]
+fn a_hub_that_is_posted_to_is_measured() {
+    let url = format!("{}/hub", start_hub(Behaviour::Good));
+    let arguments = format!("{SHORT} --connections 5 --post /pub --rate 100");
+    let fanout = report("fanout", &url, &arguments);
+    assert_clean(&fanout);
+    assert!(number(&fanout, "deliveries") >= 5.0, "{fanout}");
+    assert_eq!(number(&fanout, "lost"), 0.0, "{fanout}");
+}
+
+#[test]
 fn headers_reach_the_server() {
     let url = start_hub(Behaviour::WantsHeader);
     check_failure(

@@ -1,5 +1,6 @@
 //! A WebSocket server of another make, one thread for each connection: it echoes at /echo, hands
-//! on to everybody at /hub, and says nothing at /mute.
+//! on to everybody at /hub, says nothing at /mute, is a hub of Socket.IO at /socket.io/, and hands on
+//! what is posted to /pub.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -52,6 +53,9 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
         let answer = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n";
         return stream.write_all(answer).ok();
     }
+    if request.starts_with("POST /pub ") {
+        return serve_posts(stream, &request, members);
+    }
     let key = request
         .split("Sec-WebSocket-Key: ")
         .nth(1)?
@@ -60,10 +64,16 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
     let mut answer = Vec::new();
     switching_protocols(&accept_key(key), None, None, &mut answer);
     let path = request.split(' ').nth(1)?;
-    let is_hub = path.starts_with("/hub");
+    let is_socketio = path.starts_with("/socket.io/?EIO=4&transport=websocket");
+    let is_hub = path.starts_with("/hub") || is_socketio;
     {
         let mut members = members.lock().ok()?;
         stream.write_all(&answer).ok()?;
+        if is_socketio {
+            stream
+                .write_all(&frame(Opcode::Text, b"0{\"sid\":\"a\"}"))
+                .ok()?;
+        }
         if is_hub {
             members.push(stream.try_clone().ok()?);
         }
@@ -83,6 +93,11 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
             taken += used;
             match event {
                 Some(Event::Close(_)) => return stream.write_all(&frame(Opcode::Close, &[])).ok(),
+                Some(Event::Text("40")) if is_socketio => {
+                    stream
+                        .write_all(&frame(Opcode::Text, b"40{\"sid\":\"b\"}"))
+                        .ok()?;
+                }
                 Some(Event::Text(text)) if is_hub => {
                     count += 1;
                     let times = match behaviour {
@@ -113,6 +128,23 @@ fn serve(mut stream: TcpStream, members: &Members, behaviour: Behaviour) -> Opti
                 | None => {}
             }
         }
+    }
+}
+
+/// One POST behind the other; each body is handed on as a message.
+fn serve_posts(mut stream: TcpStream, first: &str, members: &Members) -> Option<()> {
+    let mut head = first.to_owned();
+    loop {
+        let length = head.split("Content-Length: ").nth(1)?.lines().next()?;
+        let mut body = vec![0; length.parse().ok()?];
+        stream.read_exact(&mut body).ok()?;
+        for member in members.lock().ok()?.iter_mut() {
+            // Those who left are of no interest.
+            let _ = member.write_all(&frame(Opcode::Text, &body));
+        }
+        let answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer).ok()?;
+        head = read_head(&mut stream)?;
     }
 }
 

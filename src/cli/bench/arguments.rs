@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, value_parser};
 
+use crate::cli::bench::dialect::{Dialect, SOCKETIO_PATH};
 use crate::cli::bench::stamp::STAMP_BYTES;
 use crate::cli::bench::target::Target;
 use crate::cli::server::Token;
@@ -28,6 +29,8 @@ Any WebSocket server can be measured; give its process for CPU and memory:
   kinglet bench idle    --url ws://127.0.0.1:9000/ws --pid 4711 --connections 10000
   kinglet bench echo    --url ws://127.0.0.1:9000/echo --pid 4711
   kinglet bench fanout  --url ws://127.0.0.1:9000/hub --pid 4711 --plain
+  kinglet bench fanout  --url ws://127.0.0.1:9000/sub --pid 4711 --post /pub
+  kinglet bench echo    --url ws://127.0.0.1:9000 --pid 4711 --socketio
 On a shared machine give server and generator a core each: `taskset -c 0 …`, `taskset -c 1 …`.";
 
 #[derive(Debug, Args)]
@@ -91,9 +94,31 @@ pub(super) struct CommonArguments {
     #[arg(long, value_name = "N", default_value = "1")]
     #[arg(value_parser = value_parser!(u8).range(1..=SOURCES_MAX))]
     pub(super) sources: u8,
+    /// Speak Socket.IO 5 over its WebSocket transport; messages are its event `bench`
+    #[arg(long)]
+    pub(super) socketio: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+impl CommonArguments {
+    /// How messages are wrapped.
+    pub(super) fn dialect(&self) -> Dialect {
+        if self.socketio {
+            Dialect::SocketIo
+        } else {
+            Dialect::Plain
+        }
+    }
+
+    /// The path of the URL; without one that of the dialect, for kinglet's own `ours`.
+    pub(super) fn path_or(&self, ours: &str) -> String {
+        match self.dialect() {
+            Dialect::Plain => self.url.path_or(ours),
+            Dialect::SocketIo => self.url.path_or(SOCKETIO_PATH),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +175,10 @@ pub(super) struct FanoutArguments {
     /// Any hub that sends on what one connection sends: no rooms, no HTTP API
     #[arg(long)]
     pub(super) plain: bool,
+    /// Any hub that sends on what is posted to this path, each publication as the whole body
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["plain", "room", "socketio"])]
+    #[arg(value_parser = parse_path)]
+    pub(super) post: Option<String>,
     #[command(flatten)]
     pub(super) common: CommonArguments,
 }
@@ -177,6 +206,14 @@ fn parse_size(text: &str) -> Result<usize, String> {
 /// What is published tells when and which it was, and needs the room for it.
 fn parse_stamped_size(text: &str) -> Result<usize, String> {
     parse_number(text, STAMP_BYTES as u64, SIZE_MAX)
+}
+
+/// Reads what may stand in a request line.
+fn parse_path(text: &str) -> Result<String, String> {
+    let is_path = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_path
+        .then(|| text.to_owned())
+        .ok_or_else(|| "write a path such as /pub?room=a, percent-encoded".to_owned())
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {

@@ -14,7 +14,7 @@ use crate::cli::bench::{Outcome, Prepared, TURN, prepare, tell_connections};
 
 pub(super) fn run(asked: &ConnectArguments) -> Result<Outcome, Failure> {
     let common = &asked.common;
-    let path = common.url.path_or("/ws");
+    let path = common.path_or("/ws");
     let Prepared {
         mut swarm, meter, ..
     } = prepare(common, asked.connections, &path)?;

@@ -16,7 +16,7 @@ use crate::cli::bench::{Outcome, Prepared, prepare, tell_connections, wait_until
 
 pub(super) fn run(asked: &EchoArguments) -> Result<Outcome, Failure> {
     let common = &asked.common;
-    let path = common.url.path_or("/ws/echo");
+    let path = common.path_or("/ws/echo");
     let count = asked.connections;
     let Prepared {
         mut swarm, meter, ..

@@ -95,8 +95,12 @@ pub(super) fn run(asked: &FanoutArguments) -> Result<Outcome, Failure> {
 /// Where subscribers connect and where publications go.
 fn paths(asked: &FanoutArguments) -> (String, Outlet) {
     let target = &asked.common.url;
-    if asked.plain {
-        let path = target.path_or("/ws");
+    if let Some(post) = &asked.post {
+        let path = post.clone();
+        return (target.path_or("/ws"), Outlet::Post { path });
+    }
+    if asked.plain || asked.common.socketio {
+        let path = asked.common.path_or("/ws");
         return (path.clone(), Outlet::Hub { path });
     }
     let room = asked.room.as_str();

@@ -17,7 +17,7 @@ const FIRST: usize = 10;
 
 pub(super) fn run(asked: &IdleArguments) -> Result<Outcome, Failure> {
     let common = &asked.common;
-    let path = common.url.path_or("/ws");
+    let path = common.path_or("/ws");
     let count = asked.connections;
     let Prepared {
         mut swarm, meter, ..

@@ -13,6 +13,7 @@
 mod arguments;
 mod client;
 mod connect;
+mod dialect;
 mod echo;
 mod fanout;
 mod idle;
@@ -110,6 +111,7 @@ fn prepare<'a>(
     let requests = Requests {
         target: &common.url,
         headers: &common.headers,
+        dialect: common.dialect(),
     };
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
     let mut last = None;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! WebSocket: upgrade sent ─▶ Upgrading ─101─▶ Open ─we close─▶ Closing ─its close─▶ Closed
+//!                                       └─▶ Joining ─┘ where the dialect has to
 //! HTTP:      Answering, one answer after the other
 //! ```
 //!
@@ -11,6 +12,7 @@
 use std::io;
 
 use crate::base::rng::Rng;
+use crate::cli::bench::dialect::{Dialect, Packet};
 use crate::cli::bench::reason::Reason;
 use crate::wire::http::client::{ResponseLimits, ResponseReader};
 use crate::wire::http::scan::HeadLimits;
@@ -48,6 +50,7 @@ pub(super) enum Event<'a> {
 /// One end of a connection.
 pub(super) struct Peer {
     stage: Stage,
+    dialect: Dialect,
     /// What waits to be written.
     unsent: Vec<u8>,
 }
@@ -57,6 +60,8 @@ enum Stage {
         reader: Box<ResponseReader>,
         key: String,
     },
+    /// The upgrade is accepted, and the dialect wants more.
+    Joining(Assembler),
     Open(Assembler),
     /// We sent a close.
     Closing(Assembler),
@@ -69,13 +74,15 @@ enum Stage {
 pub(super) struct Outgoing<'a> {
     unsent: &'a mut Vec<u8>,
     rng: &'a mut Rng,
+    dialect: Dialect,
     closes: bool,
 }
 
 impl Outgoing<'_> {
     /// Sends a text message.
     pub(super) fn message(&mut self, text: &[u8]) {
-        self.frame(Opcode::Text, text);
+        let wrapped = self.dialect.wrap(text);
+        self.frame(Opcode::Text, &wrapped);
     }
 
     /// Sends bytes as they are: a request.
@@ -104,8 +111,14 @@ impl Peer {
         let reader = Box::new(ResponseReader::new(false, ANSWER_LIMITS));
         Self {
             stage: Stage::Upgrading { reader, key },
+            dialect: Dialect::Plain,
             unsent: request,
         }
+    }
+
+    /// The same in another dialect.
+    pub(super) fn speaking(self, dialect: Dialect) -> Self {
+        Self { dialect, ..self }
     }
 
     /// A connection for HTTP requests, one behind the other.
@@ -113,6 +126,7 @@ impl Peer {
         let reader = Box::new(ResponseReader::new(false, ANSWER_LIMITS));
         Self {
             stage: Stage::Answering(reader),
+            dialect: Dialect::Plain,
             unsent: Vec::new(),
         }
     }
@@ -132,6 +146,7 @@ impl Peer {
         let mut outgoing = Outgoing {
             unsent: &mut self.unsent,
             rng,
+            dialect: self.dialect,
             closes: false,
         };
         act(&mut outgoing);
@@ -142,7 +157,7 @@ impl Peer {
 
     /// Whether the server accepted what we asked for.
     pub(super) fn is_accepted(&self) -> bool {
-        !matches!(self.stage, Stage::Upgrading { .. })
+        !matches!(self.stage, Stage::Upgrading { .. } | Stage::Joining(_))
     }
 
     /// Whether we closed.
@@ -166,13 +181,31 @@ impl Peer {
             let mut outgoing = Outgoing {
                 unsent: &mut self.unsent,
                 rng,
+                dialect: self.dialect,
                 closes: false,
             };
             taken += match &mut self.stage {
                 Stage::Upgrading { reader, key } => {
                     let count = reader.feed(rest).map_err(|_| Reason::NotHttp)?;
                     if upgraded(reader, key)? {
-                        self.stage = Stage::Open(Assembler::new(Role::Client));
+                        let assembler = Assembler::new(Role::Client);
+                        if self.dialect.has_to_join() {
+                            self.stage = Stage::Joining(assembler);
+                        } else {
+                            self.stage = Stage::Open(assembler);
+                            handle(&mut outgoing, Event::Opened);
+                        }
+                    }
+                    count
+                }
+                Stage::Joining(assembler) => {
+                    let mut joined = false;
+                    let count = read_frame(assembler, rest, &mut outgoing, &mut |_, event| {
+                        joined |= event == Event::Opened;
+                    })?;
+                    if joined {
+                        let assembler = std::mem::replace(assembler, Assembler::new(Role::Client));
+                        self.stage = Stage::Open(assembler);
                         handle(&mut outgoing, Event::Opened);
                     }
                     count
@@ -245,7 +278,12 @@ fn read_frame(
         .next(input, &MESSAGE_LIMITS)
         .map_err(|fault| Reason::Protocol(fault.reason()))?;
     match event {
-        Some(assembler::Event::Text(text)) => handle(outgoing, Event::Message(text.as_bytes())),
+        Some(assembler::Event::Text(text)) => match outgoing.dialect.read(text.as_bytes()) {
+            Packet::Message(text) => handle(outgoing, Event::Message(text)),
+            Packet::Answer(answer) => outgoing.frame(Opcode::Text, answer),
+            Packet::Joined => handle(outgoing, Event::Opened),
+            Packet::Refused => return Err(Reason::NotAccepted),
+        },
         Some(assembler::Event::Binary(bytes)) => handle(outgoing, Event::Message(bytes)),
         Some(assembler::Event::Ping(payload)) => outgoing.frame(Opcode::Pong, payload),
         Some(assembler::Event::Close(close)) => {
@@ -328,6 +366,36 @@ mod tests {
         check(&input, &["Opened", "a", "b"], Ok(()));
         let fragments = [accepted(), b"\x01\x01x\x80\x01y".to_vec()].concat();
         check(&fragments, &["Opened", "xy"], Ok(()));
+    }
+
+    #[test]
+    fn socketio_is_open_when_its_namespace_is() {
+        let texts = [
+            r#"0{"sid":"a"}"#,
+            "2",
+            r#"40{"sid":"b"}"#,
+            r#"42["bench","a"]"#,
+            r#"42["bench","b"]"#,
+        ];
+        let frames = texts.map(|text| frame(Opcode::Text, text.as_bytes()));
+        let input = [accepted(), frames.concat()].concat();
+        for step in [1, 7, input.len()] {
+            let mut peer = Peer::websocket(Vec::new(), KEY.to_owned()).speaking(Dialect::SocketIo);
+            let expected = ["Opened", "a", "b"].map(str::to_owned).to_vec();
+            assert_eq!(
+                feed(&mut peer, &input, step),
+                (expected, Ok(())),
+                "by {step}"
+            );
+            assert!(peer.is_accepted());
+            // `40` and `3`, masked.
+            assert_eq!(peer.unsent().len(), 2 * 6 + 2 + 1);
+        }
+        let refused = [accepted(), frame(Opcode::Text, b"44{}")].concat();
+        let mut peer = Peer::websocket(Vec::new(), KEY.to_owned()).speaking(Dialect::SocketIo);
+        let refusal = Err(Reason::NotAccepted);
+        assert_eq!(feed(&mut peer, &refused, 100), (Vec::new(), refusal));
+        assert!(!peer.is_accepted());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Who publishes to the subscribers: over kinglet's HTTP API, or as one client of a plain hub.
+//! Who publishes to the subscribers: over kinglet's HTTP API, over the HTTP of another hub, or as
+//! one client of a plain one.
 //!
 //! Requests are sent without waiting for the answers before them (RFC 9112 section 9.3.2), so that
 //! publications go out when they are due. Invariant: only so many are unanswered.
@@ -16,8 +17,20 @@ const UNANSWERED_MAX: u64 = 64;
 pub(super) enum Outlet {
     /// POSTs to `path`, into `room`.
     Api { path: String, room: String },
+    /// POSTs to `path` of nothing but the text.
+    Post { path: String },
     /// Text messages on a WebSocket at `path`.
     Hub { path: String },
+}
+
+impl Outlet {
+    /// Whether each publication has an answer.
+    fn is_answered(&self) -> bool {
+        match self {
+            Self::Api { .. } | Self::Post { .. } => true,
+            Self::Hub { .. } => false,
+        }
+    }
 }
 
 /// A connection that publishes.
@@ -52,13 +65,13 @@ impl Publisher {
         if self.is_live(swarm) {
             return;
         }
-        if let Outlet::Api { .. } = self.outlet {
+        if self.outlet.is_answered() {
             while self.answered < self.sent {
                 self.receive_refusal(Reason::Ended);
             }
         }
         self.index = swarm.open(match &self.outlet {
-            Outlet::Api { .. } => Dial::Http,
+            Outlet::Api { .. } | Outlet::Post { .. } => Dial::Http,
             Outlet::Hub { path } => Dial::WebSocket(path),
         });
     }
@@ -91,9 +104,10 @@ impl Publisher {
         swarm: &mut Swarm<'_>,
         text: impl Fn(u64) -> String,
     ) {
-        let due = match self.outlet {
-            Outlet::Api { .. } => due.min(self.answered + UNANSWERED_MAX),
-            Outlet::Hub { .. } => due,
+        let due = if self.outlet.is_answered() {
+            due.min(self.answered + UNANSWERED_MAX)
+        } else {
+            due
         };
         let Some(index) = self.index else { return };
         if self.sent >= due {
@@ -107,6 +121,9 @@ impl Publisher {
                     Outlet::Api { path, room } => {
                         outgoing.request(&requests.post(path, &body(room, &text)));
                     }
+                    Outlet::Post { path } => {
+                        outgoing.request(&requests.post(path, text.as_bytes()));
+                    }
                     Outlet::Hub { .. } => outgoing.message(text.as_bytes()),
                 }
             }
@@ -117,7 +134,7 @@ impl Publisher {
     /// Takes what came on its connection.
     pub(super) fn receive(&mut self, event: Event<'_>) {
         match event {
-            Event::Answered(200) => self.answered += 1,
+            Event::Answered(200..=299) => self.answered += 1,
             Event::Answered(status) => self.receive_refusal(Reason::Status(status)),
             // A hub may send us our own, too.
             Event::Opened | Event::Message(_) => {}

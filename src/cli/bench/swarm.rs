@@ -137,7 +137,8 @@ impl<'a> Swarm<'a> {
                 let mut nonce = [0; 16];
                 self.rng.fill(&mut nonce);
                 let key = client_key(nonce);
-                Peer::websocket(self.requests.upgrade(path, &key), key)
+                let request = self.requests.upgrade(path, &key);
+                Peer::websocket(request, key).speaking(self.requests.dialect)
             }
             Dial::Http => Peer::http(),
         };

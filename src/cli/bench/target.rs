@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use crate::cli::Failure;
+use crate::cli::bench::dialect::Dialect;
 use crate::cli::url::Url;
 use crate::wire::http::client::encode_request;
 use crate::wire::websocket::handshake::client_request;
@@ -86,6 +87,8 @@ impl fmt::Display for Target {
 pub(super) struct Requests<'a> {
     pub(super) target: &'a Target,
     pub(super) headers: &'a [(String, String)],
+    /// How messages are wrapped on the WebSockets.
+    pub(super) dialect: Dialect,
 }
 
 impl Requests<'_> {
@@ -202,6 +205,7 @@ mod tests {
         let requests = Requests {
             target: &target,
             headers: &headers,
+            dialect: Dialect::Plain,
         };
         for request in [requests.upgrade("/ws", "key"), requests.post("/p", b"{}")] {
             let request = String::from_utf8(request).unwrap();
