@@ -84,6 +84,10 @@ lint: cargo ## Check format, lints and the documentation.
 bench: cargo ## Run the benchmarks.
 	cargo bench --locked
 
+.PHONY: rivals
+rivals: build ## Measure kinglet and other servers in turns (ROUNDS, SECONDS, MINUTES).
+	@python3 benches/rivals/run.py
+
 .PHONY: fuzz
 fuzz: cargo ## Fuzz each target for FUZZ_SECONDS (60).
 	@shopt -s nullglob; targets=(fuzz/fuzz_targets/*.rs); \
