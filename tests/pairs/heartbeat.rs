@@ -1,10 +1,11 @@
 //! Pings, missing pongs, and sessions that nobody needs.
 
+use kinglet::base::clock::Wall;
 use kinglet::metrics::names::Counter;
 use kinglet::testkit::world::Message;
 use serde_json::json;
 
-use crate::{SECOND, TICK, ask, publish, reload, world};
+use crate::{SECOND, TICK, ask, publish, reload, types, world};
 
 #[test]
 fn a_session_that_answers_pings_stays() {
@@ -53,6 +54,26 @@ fn one_who_answers_no_ping_is_closed_with_1001() {
     assert_eq!(world.client(id).close_code(), Some(1001));
     assert_eq!(world.total(Counter::PongTimeouts), 1);
     assert_eq!(world.connections(), 0);
+}
+
+/// A machine without a clock of its own begins in 1970 and is set years ahead by NTP.
+#[test]
+fn a_wall_clock_that_jumps_ends_nobody_and_ages_nothing() {
+    let mut world = world("");
+    let id = world.connect("/ws?room=a");
+    let year = 365 * 24 * 60 * 60 * 1000;
+    for years in [0, 50, 0] {
+        let wall = world.now().mono.as_millis() + years * year;
+        world.set_wall(Wall::from_millis(wall));
+        let said = ask(&mut world, id, publish("a", wall));
+        assert_eq!(types(&said), ["published", "said"]);
+        world.advance(60 * SECOND);
+        assert_eq!(world.client(id).end, None, "{wall}");
+        assert_eq!(world.client(id).close_code(), None, "{wall}");
+    }
+    let history = ask(&mut world, id, json!({"type": "history", "room": "a"}));
+    let kept = history[0]["publications"].as_array().unwrap();
+    assert_eq!(kept.len(), 3, "none is older than three minutes");
 }
 
 #[test]
