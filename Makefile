@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 120
 CLIENTS := tests/clients
 
 .PHONY: help
@@ -83,6 +84,10 @@ lint: cargo ## Check format, lints and the documentation.
 .PHONY: bench
 bench: cargo ## Run the benchmarks.
 	cargo bench --locked
+
+.PHONY: soak
+soak: cargo ## Everything hostile at once for SOAK_SECONDS (120), then quiet (140 at most).
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --bench soak
 
 .PHONY: rivals
 rivals: build ## Measure kinglet and other servers in turns (ROUNDS, SECONDS, MINUTES).
