@@ -86,7 +86,7 @@ bench: cargo ## Run the benchmarks.
 	cargo bench --locked
 
 .PHONY: soak
-soak: cargo ## Everything hostile at once for SOAK_SECONDS (120), then quiet (140 at most).
+soak: cargo ## Everything hostile at once for SOAK_SECONDS (120), then quiet (150 at most).
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --bench soak
 
 .PHONY: rivals

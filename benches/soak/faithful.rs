@@ -1,4 +1,4 @@
-//! Those who behave: members that read what they get, and one who comes back for what it missed.
+//! Those who behave: members that read what they get, and those who come back for what they missed.
 //!
 //! Invariant: they panic when a publication is missing, comes twice or out of order; nothing that
 //! the other loads do excuses that.
@@ -66,6 +66,50 @@ pub fn comes_back(plan: &Plan) -> String {
         thread::sleep(PACE);
     }
     format!("{times} times, {heard} publications heard once each")
+}
+
+/// Fifty members are cut at the same moment, come back at the same moment, and each recovers.
+pub fn storms(plan: &Plan) -> String {
+    const MEMBERS: usize = 50;
+    let mut publisher = Publisher::new(plan, "storm");
+    let mut times = Vec::new();
+    let (mut position, mut epoch) = (0, Value::Null);
+    while plan.goes_on() {
+        for _ in 0..20 {
+            publisher.publish();
+        }
+        let expected: Vec<u64> = (position + 1..=publisher.offset).collect();
+        let since = match &epoch {
+            Value::Null => json!(position),
+            epoch => json!({"epoch": epoch, "offset": position}),
+        };
+        let began = Instant::now();
+        let came_back = || {
+            let mut socket = insist(plan, "/ws?room=nowhere");
+            let subscribe = json!({"type": "subscribe", "room": "storm", "since": since});
+            let reply = socket.ask(&subscribe);
+            assert_eq!(reply["recovered"], true, "{reply}");
+            let missed = reply["publications"].as_array().cloned();
+            let offsets = missed.unwrap_or_default().into_iter();
+            let offsets: Vec<_> = offsets.filter_map(|each| each["offset"].as_u64()).collect();
+            assert_eq!(offsets, expected, "each once, in order");
+            (began.elapsed(), reply["epoch"].clone(), socket)
+        };
+        // All are there until the last one has recovered.
+        let all: Vec<_> = thread::scope(|scope| {
+            let back: Vec<_> = (0..MEMBERS).map(|_| scope.spawn(came_back)).collect();
+            back.into_iter().map(|each| each.join().unwrap()).collect()
+        });
+        times.extend(all.iter().map(|(took, _, _)| *took));
+        epoch = all[0].1.clone();
+        position = publisher.offset;
+        drop(all);
+        thread::sleep(PACE);
+    }
+    times.sort_unstable();
+    let (count, last) = (times.len() / MEMBERS, times.len() - 1);
+    let (half, most) = (times[last / 2], times[last * 99 / 100]);
+    format!("{count} of {MEMBERS}; all recovered, half within {half:.0?}, 99 % within {most:.0?}")
 }
 
 /// Publishes numbers from 1 to a room by HTTP, on another connection when one is lost.

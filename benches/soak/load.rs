@@ -40,9 +40,10 @@ const fn load(name: &'static str, run: fn(&Plan) -> String) -> Load {
     Load { name, run }
 }
 
-pub const LOADS: [Load; 9] = [
+pub const LOADS: [Load; 10] = [
     load("faithful members", faithful::members),
     load("who comes back", faithful::comes_back),
+    load("storms of those who come back", faithful::storms),
     load("churn", churn),
     load("slow readers", slow_readers),
     load("half-open", half_open),

@@ -41,7 +41,7 @@ const GROWN_MB_MAX: f64 = 8.0;
 
 /// How long the server has to become quiet: it looks at each room once in 64 s, and drops one that
 /// it finds unused for the second time.
-const QUIET: Duration = Duration::from_secs(140);
+const QUIET: Duration = Duration::from_secs(150);
 
 fn main() -> ExitCode {
     let Ok(seconds) = env::var("SOAK_SECONDS") else {
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             ("KINGLET_LIMITS__WRITE_TIMEOUT", "1s"),
             // Answers are kept for five minutes, which is longer than we wait.
             ("KINGLET_LIMITS__IDEMPOTENCY_KEYS", "1000"),
-            ("KINGLET_ROOMS__DEFAULT__HISTORY_AGE", "2s"),
+            ("KINGLET_ROOMS__DEFAULT__HISTORY_AGE", "10s"),
         ],
     );
     let mut faults = Vec::new();
