@@ -9,7 +9,7 @@ use crate::wire::websocket::extension::WindowBits;
 const LIMIT: usize = 3000;
 
 /// Bytes of all messages of a round trip.
-const MESSAGES_BYTES_MAX: usize = 100_000;
+const MESSAGES_BYTES_MAX: usize = 40_000;
 
 /// For every input: taken as a compressed message, it is read as [`PlainInflater`] reads it, or
 /// refused if that refuses it, and expands to no more than the limit; taken as several messages on a
