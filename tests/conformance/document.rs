@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::case::{Answer, Case, Section, Step, Verdict};
-use crate::http;
 use crate::sections;
+use crate::{compression, http};
 
 const INTRODUCTION: &str = "\
 # Conformance
@@ -25,13 +25,6 @@ connection and by nothing else. In cases that go well the client closes with 100
 
 *Strict* is the better of the two ways to pass in the suite; *informational* is what the suite only
 notes.
-";
-
-const COMPRESSION: &str = "
-### 12, 13 Compression
-
-Not in this version: permessage-deflate is not offered, and whoever asks for it gets a connection
-without it.
 ";
 
 #[test]
@@ -71,9 +64,7 @@ fn render() -> String {
     for section in &sections {
         render_section(section, &mut page);
     }
-    if !sections.iter().any(|section| section.number == "12") {
-        page.push_str(COMPRESSION);
-    }
+    compression::render(&mut page);
     http::render(&mut page);
     page
 }

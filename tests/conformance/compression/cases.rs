@@ -9,7 +9,7 @@ use kinglet::base::rng::Rng;
 use kinglet::testkit::world::Message;
 use kinglet::wire::websocket::frame::Opcode;
 
-use crate::{ALONE, connect, received, world};
+use crate::compression::{connect, received, world};
 
 /// The sizes of messages and of their fragments in each of the cases .1 to .18; 0 is whole.
 const SIZES: [(usize, usize); 18] = [
@@ -175,62 +175,71 @@ fn check(case: &str, data: &Data, agreed: &Agreed<'_>) {
     }
 }
 
-/// A row of section 12 in every way to have contexts or none.
-fn check_12(case: &str, data: &Data) {
-    let agreed = Agreed {
-        config: "",
-        offers: &[DEFAULT],
-        answer: ALONE,
-        window: 15,
-    };
-    check(case, data, &agreed);
-    let config = "[compression]\ntakeover = true\n";
-    let offers = &["permessage-deflate"];
-    let answer = "permessage-deflate";
-    check(
+/// A case for each of [`SIZES`].
+pub struct Row {
+    /// The number in the suite, without that of the size.
+    pub case: &'static str,
+    what: &'static str,
+    data: fn() -> Data,
+    /// What the client asks of the server, in order of preference: whether contexts are excluded,
+    /// and the window, 0 for any.
+    requests: &'static [(bool, u8)],
+    /// The request that is met.
+    chosen: Option<usize>,
+}
+
+/// One request, which is met.
+const fn row(
+    case: &'static str,
+    what: &'static str,
+    data: fn() -> Data,
+    requests: &'static [(bool, u8)],
+) -> Row {
+    Row {
         case,
+        what,
         data,
-        &Agreed {
-            config,
-            offers,
-            answer,
-            window: 15,
-        },
-    );
+        requests,
+        chosen: Some(0),
+    }
 }
 
-#[test]
-fn case_12_1_json() {
-    check_12("12.1", &json());
-}
+/// The sections; a server may decline a window of 256 bytes, and this one does.
+pub const ROWS: [Row; 15] = [
+    row("12.1", "JSON", json, &[(false, 0)]),
+    row("12.2", "a picture", picture, &[(false, 0)]),
+    row("12.3", "prose, sent as bytes", prose, &[(false, 0)]),
+    row("12.4", "a page", page, &[(false, 0)]),
+    row(
+        "12.5",
+        "a document that is compressed already",
+        document,
+        &[(false, 0)],
+    ),
+    row("13.1", "JSON", json, &[(false, 0)]),
+    row("13.2", "JSON", json, &[(true, 0)]),
+    row("13.3", "JSON", json, &[(false, 9)]),
+    Row {
+        chosen: None,
+        ..row("13.3", "JSON", json, &[(false, 8)])
+    },
+    row("13.4", "JSON", json, &[(false, 15)]),
+    row("13.5", "JSON", json, &[(true, 9)]),
+    Row {
+        chosen: None,
+        ..row("13.5", "JSON", json, &[(true, 8)])
+    },
+    row("13.6", "JSON", json, &[(true, 15)]),
+    row("13.7", "JSON", json, &[(true, 9), (true, 0), (false, 0)]),
+    Row {
+        chosen: Some(1),
+        ..row("13.7", "JSON", json, &[(true, 8), (true, 0), (false, 0)])
+    },
+];
 
-#[test]
-fn case_12_2_a_picture() {
-    check_12("12.2", &picture());
-}
-
-#[test]
-fn case_12_3_prose() {
-    check_12("12.3", &prose());
-}
-
-#[test]
-fn case_12_4_a_page() {
-    check_12("12.4", &page());
-}
-
-#[test]
-fn case_12_5_a_document() {
-    check_12("12.5", &document());
-}
-
-/// A row of section 13: JSON, with what the client asks of the server, in order of preference:
-/// whether contexts are excluded, and the window, 0 for any. `chosen` is the request that is met.
-fn check_13(case: &str, requests: &[(bool, u8)], chosen: Option<usize>) {
-    let data = json();
-    let offers: Vec<String> = requests
-        .iter()
-        .map(|(no_context, window)| {
+impl Row {
+    fn offers(&self) -> Vec<String> {
+        let offer = |(no_context, window): &(bool, u8)| {
             let mut offer = DEFAULT.to_owned();
             if *no_context {
                 offer += "; server_no_context_takeover";
@@ -239,12 +248,15 @@ fn check_13(case: &str, requests: &[(bool, u8)], chosen: Option<usize>) {
                 offer += &format!("; server_max_window_bits={window}");
             }
             offer
-        })
-        .collect();
-    let chosen = chosen.and_then(|chosen| requests.get(chosen));
-    let answer = |takeover: bool| {
+        };
+        self.requests.iter().map(offer).collect()
+    }
+
+    /// The window and the answer, which is empty if all is declined.
+    fn answer(&self, takeover: bool) -> (u8, String) {
+        let chosen = self.chosen.and_then(|chosen| self.requests.get(chosen));
         let Some((no_context, window)) = chosen else {
-            return String::new();
+            return (15, String::new());
         };
         let mut answer = "permessage-deflate".to_owned();
         if *no_context || !takeover {
@@ -252,65 +264,143 @@ fn check_13(case: &str, requests: &[(bool, u8)], chosen: Option<usize>) {
         }
         // The suite's client always leaves contexts of its own to the server.
         answer += "; client_no_context_takeover";
-        if *window > 0 {
-            answer += &format!("; server_max_window_bits={window}");
+        if *window == 0 {
+            return (15, answer);
         }
-        answer
-    };
-    let joined = [offers.join(", ")];
-    for (config, takeover) in [("", false), ("[compression]\ntakeover = true\n", true)] {
-        for lines in [&offers[..], &joined[..]] {
-            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-            let window = chosen.map_or(15, |(_, window)| if *window == 0 { 15 } else { *window });
-            let agreed = Agreed {
-                config,
-                offers: &lines,
-                answer: &answer(takeover),
-                window,
-            };
-            check(case, &data, &agreed);
-            if requests.len() == 1 {
-                break;
+        (
+            *window,
+            answer + &format!("; server_max_window_bits={window}"),
+        )
+    }
+}
+
+/// Plays the cases of one number with and without contexts, and several offers in one header line
+/// and in a line each.
+fn play(case: &str) {
+    for row in ROWS.iter().filter(|row| row.case == case) {
+        let (offers, data) = (row.offers(), (row.data)());
+        let joined = [offers.join(", ")];
+        let ways = [&offers[..], &joined[..]];
+        for (config, takeover) in [("", false), ("[compression]\ntakeover = true\n", true)] {
+            for lines in &ways[..offers.len().min(2)] {
+                let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+                let (window, answer) = row.answer(takeover);
+                let agreed = Agreed {
+                    config,
+                    offers: &lines,
+                    answer: &answer,
+                    window,
+                };
+                check(case, &data, &agreed);
             }
         }
     }
 }
 
+/// Plays a row of section 12 with contexts of the client's, too.
+fn play_with_all_contexts(case: &str) {
+    for row in ROWS.iter().filter(|row| row.case == case) {
+        let agreed = Agreed {
+            config: "[compression]\ntakeover = true\n",
+            offers: &["permessage-deflate"],
+            answer: "permessage-deflate",
+            window: 15,
+        };
+        check(case, &(row.data)(), &agreed);
+    }
+}
+
+/// The sections as docs/conformance.md has them.
+pub fn render(page: &mut String) {
+    page.push_str(INTRODUCTION);
+    for row in &ROWS {
+        let (case, what, last) = (row.case, row.what, SIZES.len());
+        let offers = row.offers().join(", ").replace(DEFAULT, "default");
+        let answer = match row.answer(false).1.as_str() {
+            "" => "declined, and sent uncompressed".to_owned(),
+            answer => format!("`{answer}`"),
+        };
+        let line =
+            format!("| {case}.1 to {case}.{last} | {what} | `{offers}` | {answer} | strict |\n");
+        page.push_str(&line);
+    }
+}
+
+const INTRODUCTION: &str = "
+### 12, 13 Compression
+
+Each line is 18 cases: messages of 16, 64, 256, 1,024, 4,096, 8,192, 16,384, 32,768, 65,536 and
+131,072 bytes, then of 8,192 to 131,072 in frames of 256, and of 131,072 in frames of 1,024, 4,096 and
+32,768. Each case is several messages (3 to 60 where the suite has 1,000), which come back byte for
+byte to a client that remembers no more than the window agreed on. *default* is the offer
+`permessage-deflate; client_no_context_takeover; client_max_window_bits`. Each is played also with
+`compression.takeover = true`, where the answer leaves out what the client did not ask for.
+
+| Cases | Messages | Offered | Answered | Result |
+|---|---|---|---|---|
+";
+
 #[test]
-fn case_13_1_contexts_and_any_window() {
-    check_13("13.1", &[(false, 0)], Some(0));
+fn json_is_echoed() {
+    play("12.1");
+    play_with_all_contexts("12.1");
 }
 
 #[test]
-fn case_13_2_no_contexts() {
-    check_13("13.2", &[(true, 0)], Some(0));
+fn a_picture_is_echoed() {
+    play("12.2");
+    play_with_all_contexts("12.2");
 }
 
 #[test]
-fn case_13_3_the_smallest_window() {
-    check_13("13.3", &[(false, 9)], Some(0));
-    check_13("13.3 with a window that is declined", &[(false, 8)], None);
+fn prose_is_echoed() {
+    play("12.3");
+    play_with_all_contexts("12.3");
 }
 
 #[test]
-fn case_13_4_the_largest_window() {
-    check_13("13.4", &[(false, 15)], Some(0));
+fn a_page_is_echoed() {
+    play("12.4");
+    play_with_all_contexts("12.4");
 }
 
 #[test]
-fn case_13_5_no_contexts_and_the_smallest_window() {
-    check_13("13.5", &[(true, 9)], Some(0));
-    check_13("13.5 with a window that is declined", &[(true, 8)], None);
+fn a_document_is_echoed() {
+    play("12.5");
+    play_with_all_contexts("12.5");
 }
 
 #[test]
-fn case_13_6_no_contexts_and_the_largest_window() {
-    check_13("13.6", &[(true, 15)], Some(0));
+fn contexts_and_any_window_are_agreed_on() {
+    play("13.1");
 }
 
 #[test]
-fn case_13_7_several_offers() {
-    check_13("13.7", &[(true, 9), (true, 0), (false, 0)], Some(0));
-    let requests = [(true, 8), (true, 0), (false, 0)];
-    check_13("13.7 with a window that is declined", &requests, Some(1));
+fn contexts_are_left_out() {
+    play("13.2");
+}
+
+#[test]
+fn the_smallest_window_is_kept() {
+    play("13.3");
+}
+
+#[test]
+fn the_largest_window_is_kept() {
+    play("13.4");
+}
+
+#[test]
+fn the_smallest_window_is_kept_without_contexts() {
+    play("13.5");
+}
+
+#[test]
+fn the_largest_window_is_kept_without_contexts() {
+    play("13.6");
+}
+
+#[test]
+fn the_first_offer_that_can_be_met_is() {
+    play("13.7");
 }

@@ -5,7 +5,7 @@ use kinglet::testkit::world::{ClientId, Message, World};
 use kinglet::wire::websocket::frame::Opcode;
 use serde_json::json;
 
-use crate::{ALONE, connect, received, world};
+use crate::compression::{ALONE, connect, received, world};
 
 const ECHO: &str = "[debug]\necho = true\n";
 

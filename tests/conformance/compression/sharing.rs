@@ -9,7 +9,7 @@ use kinglet::testkit::world::{ClientId, World};
 use kinglet::wire::websocket::frame::Opcode;
 use serde_json::{Value, json};
 
-use crate::{connect, received, world};
+use crate::compression::{connect, received, world};
 
 /// A kibibyte and more, which compresses well.
 fn long() -> String {
@@ -204,7 +204,7 @@ fn a_thousand_sessions_have_contexts_and_the_next_is_served_without() {
         })
         .collect();
     let (_, answer) = connect(&mut world, "/ws?room=a", &[kept], 15);
-    assert_eq!(answer, crate::ALONE);
+    assert_eq!(answer, crate::compression::ALONE);
     assert_eq!(world.total(Counter::ContextsRefused), 1);
     world.client(first[7]).cut();
     world.settle();
@@ -278,12 +278,15 @@ fn in_token_mode_only_who_shows_a_token_at_the_upgrade_gets_compression() {
     let bearer = token.bearer();
     let shown = [offer, ("Authorization", bearer.as_str())];
     let (_, answer) = world.ask_to_upgrade("/ws", &[], &shown);
-    assert_eq!(answer.extensions.as_deref(), Some(crate::ALONE));
+    assert_eq!(
+        answer.extensions.as_deref(),
+        Some(crate::compression::ALONE)
+    );
     let (pending, answer) = world.ask_to_upgrade("/ws", &[], &[offer]);
     assert_eq!((answer.status, answer.extensions), (101, None));
     let auth = json!({"type": "auth", "token": token.sign()}).to_string();
     let compressed = {
-        let mut sender = ClientDeflate::of_answer(crate::ALONE, 15).unwrap();
+        let mut sender = ClientDeflate::of_answer(crate::compression::ALONE, 15).unwrap();
         sender.compress(auth.as_bytes())
     };
     let client = world.client(pending);
