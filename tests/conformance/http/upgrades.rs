@@ -26,7 +26,17 @@ fn switched() -> Answer {
         .with("Upgrade", "websocket")
         .with("Connection", "Upgrade")
         .with("Sec-WebSocket-Accept", ACCEPT)
-        .without("Sec-WebSocket-Extensions")
+}
+
+/// A handshake that offers extensions, and the one that is taken.
+fn offer(sent: &'static str, offer: &str, taken: Option<&'static str>) -> Row {
+    let line = format!("Sec-WebSocket-Extensions: {offer}\r\n");
+    let answer = match taken {
+        Some(taken) => switched().with("Sec-WebSocket-Extensions", taken),
+        None => switched().without("Sec-WebSocket-Extensions"),
+    };
+    let request = ask(&[UPGRADE, CONNECTION, KEY, VERSION, &line]);
+    Row::new(sent, request, vec![answer], Then::Switches)
 }
 
 fn rows() -> Vec<Row> {
@@ -43,7 +53,10 @@ fn rows() -> Vec<Row> {
 }
 
 fn accepted() -> Vec<Row> {
-    let plain = || vec![switched().without("Sec-WebSocket-Protocol")];
+    let plain = || {
+        let answer = switched().without("Sec-WebSocket-Protocol");
+        vec![answer.without("Sec-WebSocket-Extensions")]
+    };
     let row = |sent, lines: &[&str]| Row::new(sent, ask(lines), plain(), Then::Switches);
     let native = ask(&[
         UPGRADE,
@@ -72,25 +85,20 @@ fn accepted() -> Vec<Row> {
                 VERSION,
             ],
         ),
-        row(
-            "an extension, which is not taken",
-            &[
-                UPGRADE,
-                CONNECTION,
-                KEY,
-                VERSION,
-                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n",
-            ],
+        offer(
+            "an extension that is not known",
+            "x-webkit-deflate-frame",
+            None,
         ),
-        row(
-            "extensions that make no sense",
-            &[
-                UPGRADE,
-                CONNECTION,
-                KEY,
-                VERSION,
-                "Sec-WebSocket-Extensions: ;;,=,\"\r\n",
-            ],
+        offer(
+            "compression with a parameter that is not known",
+            "permessage-deflate; level=9",
+            None,
+        ),
+        offer(
+            "compression",
+            "permessage-deflate; client_max_window_bits",
+            Some("permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
         ),
         row(
             "a subprotocol that is not known",
@@ -161,6 +169,17 @@ fn refused() -> Vec<Row> {
         ),
         row("no key", &[UPGRADE, CONNECTION, VERSION], bad()),
         row("two keys", &[UPGRADE, CONNECTION, KEY, KEY, VERSION], bad()),
+        row(
+            "extensions that break the grammar",
+            &[
+                UPGRADE,
+                CONNECTION,
+                KEY,
+                VERSION,
+                "Sec-WebSocket-Extensions: ;;,=,\"\r\n",
+            ],
+            bad(),
+        ),
         key("an empty key", ""),
         key("a key of 15 bytes", "dGhlIHNhbXBsZSBub24="),
         key("a key of 17 bytes", "dGhlIHNhbXBsZSBub25jZWE="),
