@@ -136,6 +136,14 @@ def kinglet():
     )
 
 
+def floor():
+    compiler = os.environ.get("CC", "cc")
+    need(compiler)
+    binary = HERE / "floor/floor"
+    run([compiler, "-O2", "-o", binary, HERE / "floor/floor.c"])
+    return Server("floor", [binary], ("/echo", []), ("/hub", ["--plain"]))
+
+
 def tokio():
     need("cargo")
     run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=HERE / "tokio")
@@ -190,7 +198,7 @@ def nchan():
     return Nchan(module)
 
 
-SERVERS = [kinglet, tokio, npm_ws, npm_socketio, pypi_websockets, nchan]
+SERVERS = [kinglet, floor, tokio, npm_ws, npm_socketio, pypi_websockets, nchan]
 
 # Scenario of `kinglet bench`, its arguments, which of a server's places, the rows that come of it:
 # what is told, where it is in the report, how it is spelt.
