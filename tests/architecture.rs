@@ -10,7 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kinglet::metrics::names::COUNTERS;
+use kinglet::metrics::table::COUNTERS;
 
 #[path = "architecture/rules.rs"]
 mod rules;

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::metrics::names::{COUNTERS, Counter};
+use crate::metrics::names::Counter;
+use crate::metrics::table::COUNTERS;
 
 /// One value per [`Counter`], all zero at first; only ever growing.
 #[derive(Debug)]

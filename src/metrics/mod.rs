@@ -5,3 +5,4 @@
 
 pub mod counters;
 pub mod names;
+pub mod table;

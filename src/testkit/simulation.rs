@@ -30,7 +30,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde_json::Value;
 
 use crate::base::clock::Mono;
-use crate::metrics::names::{COUNTERS, Counter};
+use crate::metrics::names::Counter;
+use crate::metrics::table::COUNTERS;
 use crate::testkit::choices::Choices;
 use crate::testkit::operations::{
     Aspect, Farewell, Operation, Request, Settings, Setup, Visit, Who,

@@ -2,7 +2,7 @@
 //!
 //! May not touch the file system, so that each rule can be shown a sample that breaks it.
 
-use kinglet::metrics::names::COUNTERS;
+use kinglet::metrics::table::COUNTERS;
 
 use crate::source::{Source, UsedPath};
 

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 
-use kinglet::metrics::names::{COUNTERS, Counter};
+use kinglet::metrics::names::Counter;
+use kinglet::metrics::table::COUNTERS;
 use kinglet::testkit::choices::seeded;
 use kinglet::testkit::simulation::play;
 

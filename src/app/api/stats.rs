@@ -6,7 +6,8 @@ use crate::app::http::Call;
 use crate::base::limits;
 use crate::bus::mail::{SessionPage, SessionSummary};
 use crate::domain::fault::Fault;
-use crate::metrics::names::{COUNTERS, Counter};
+use crate::metrics::names::Counter;
+use crate::metrics::table::COUNTERS;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::{Object, array, string};
 

@@ -13,7 +13,7 @@ use crate::app::services::Services;
 use crate::base::clock::Mono;
 use crate::base::ids::PeerId;
 use crate::bus::mail::Mail;
-use crate::metrics::names::COUNTERS;
+use crate::metrics::table::COUNTERS;
 use crate::os::signals::{Signal, SignalPipe};
 use crate::runtime::logging::Logging;
 use crate::runtime::reactor::accept::Acceptor;

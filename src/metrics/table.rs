@@ -1,0 +1,383 @@
+//! The table of counters: each with the name that it is exported under, and what it counts.
+//!
+//! Invariant: one row per [`Counter`], in the order of its variants; the tests of
+//! [`crate::metrics::names`] hold it.
+
+use crate::metrics::names::Counter;
+
+/// Every counter with its Prometheus name and its meaning, in the order of [`Counter`].
+pub const COUNTERS: &[(Counter, &str, &str)] = &[
+    // Connections.
+    (
+        Counter::ConnectionsAccepted,
+        "kinglet_connections_accepted_total",
+        "TCP connections accepted.",
+    ),
+    (
+        Counter::ConnectionsRefusedLimit,
+        "kinglet_connections_refused_limit_total",
+        "Connections refused because a limit on connections was reached.",
+    ),
+    (
+        Counter::ConnectionsRefusedClient,
+        "kinglet_connections_refused_client_total",
+        "Connections refused because their client had as many as it may have.",
+    ),
+    (
+        Counter::ConnectionsRefusedRate,
+        "kinglet_connections_refused_rate_total",
+        "Connections refused because their client connected too often.",
+    ),
+    (
+        Counter::ReservedRefused,
+        "kinglet_reserved_refused_total",
+        "Requests refused on a connection kept for health checks and administration.",
+    ),
+    (
+        Counter::AcceptPauses,
+        "kinglet_accept_pauses_total",
+        "Times accepting paused because too many handshakes were in progress.",
+    ),
+    (
+        Counter::ConnectionsClosed,
+        "kinglet_connections_closed_total",
+        "TCP connections closed, by either side.",
+    ),
+    (
+        Counter::AcceptBackoffs,
+        "kinglet_accept_backoffs_total",
+        "Times accepting rested for want of descriptors or kernel memory.",
+    ),
+    (
+        Counter::EventsStale,
+        "kinglet_events_stale_total",
+        "Readiness events and replies for a peer that was already gone.",
+    ),
+    (
+        Counter::WriteStalls,
+        "kinglet_write_stalls_total",
+        "Connections dropped because the socket took no byte for too long.",
+    ),
+    // HTTP and handshakes.
+    (
+        Counter::HttpRequests,
+        "kinglet_http_requests_total",
+        "HTTP requests whose head was read, upgrades included.",
+    ),
+    (
+        Counter::HttpFaults,
+        "kinglet_http_faults_total",
+        "HTTP requests answered with an error because they were malformed or too large.",
+    ),
+    (
+        Counter::HeadsTooLarge,
+        "kinglet_heads_too_large_total",
+        "HTTP requests answered with 431 or 414 because their head was too large.",
+    ),
+    (
+        Counter::BodiesTooLarge,
+        "kinglet_bodies_too_large_total",
+        "HTTP requests answered with 413 because their body was too large.",
+    ),
+    (
+        Counter::HandshakeTimeouts,
+        "kinglet_handshake_timeouts_total",
+        "Connections dropped because their first request took too long.",
+    ),
+    (
+        Counter::HandshakeFailures,
+        "kinglet_handshake_failures_total",
+        "WebSocket upgrades refused.",
+    ),
+    // Sessions.
+    (
+        Counter::SessionsOpened,
+        "kinglet_sessions_opened_total",
+        "Sessions opened.",
+    ),
+    (
+        Counter::SessionsClosed,
+        "kinglet_sessions_closed_total",
+        "Sessions ended, for whatever reason.",
+    ),
+    (
+        Counter::MessagesReceived,
+        "kinglet_messages_received_total",
+        "Messages received from sessions.",
+    ),
+    (
+        Counter::MessagesSent,
+        "kinglet_messages_sent_total",
+        "Messages sent to sessions: one per delivery and reply.",
+    ),
+    (
+        Counter::BytesReceived,
+        "kinglet_bytes_received_total",
+        "Bytes read from sockets.",
+    ),
+    (
+        Counter::BytesSent,
+        "kinglet_bytes_sent_total",
+        "Bytes written to sockets.",
+    ),
+    (
+        Counter::TokensExpired,
+        "kinglet_tokens_expired_total",
+        "Sessions closed with 4001 because their token expired without a newer one.",
+    ),
+    (
+        Counter::TokensMissing,
+        "kinglet_tokens_missing_total",
+        "Sessions closed with 4500 because they showed no good token.",
+    ),
+    (
+        Counter::TokensRefused,
+        "kinglet_tokens_refused_total",
+        "Tokens in messages that were not accepted.",
+    ),
+    (
+        Counter::CredentialsRefused,
+        "kinglet_credentials_refused_total",
+        "HTTP requests answered with 401 or 403 because of who asked.",
+    ),
+    (
+        Counter::MembershipsRevoked,
+        "kinglet_memberships_revoked_total",
+        "Memberships ended because a newer token does not open the room.",
+    ),
+    (
+        Counter::SessionsDisconnected,
+        "kinglet_sessions_disconnected_total",
+        "Sessions closed by an operator.",
+    ),
+    (
+        Counter::PongTimeouts,
+        "kinglet_pong_timeouts_total",
+        "Sessions closed because no pong came in time.",
+    ),
+    (
+        Counter::IdleCloses,
+        "kinglet_idle_closes_total",
+        "Sessions in no room closed because they were idle.",
+    ),
+    (
+        Counter::SlowConsumersClosed,
+        "kinglet_slow_consumers_closed_total",
+        "Sessions closed with 4000 because their queue was full.",
+    ),
+    (
+        Counter::MessagesDropped,
+        "kinglet_messages_dropped_total",
+        "Messages dropped unsent because their session was closed as a slow consumer.",
+    ),
+    (
+        Counter::OldestDropped,
+        "kinglet_oldest_dropped_total",
+        "Publications dropped unsent by the policy drop_oldest, once per session.",
+    ),
+    (
+        Counter::LatestReplaced,
+        "kinglet_latest_replaced_total",
+        "Publications not sent by the policy latest because a newer one replaced them, once per \
+         session.",
+    ),
+    (
+        Counter::FellBehind,
+        "kinglet_fell_behind_total",
+        "Times a session fell behind in a room whose policy is lag or latest.",
+    ),
+    (
+        Counter::Refilled,
+        "kinglet_refilled_total",
+        "Publications sent to sessions that were behind, once per session.",
+    ),
+    (
+        Counter::LagClosedGone,
+        "kinglet_lag_closed_gone_total",
+        "Sessions closed with 4000 because what they had still to get had left the history.",
+    ),
+    (
+        Counter::LagClosedReset,
+        "kinglet_lag_closed_reset_total",
+        "Sessions closed with 4002 because a stream they were behind in began anew.",
+    ),
+    (
+        Counter::OutboxPauses,
+        "kinglet_outbox_pauses_total",
+        "Times reading from a peer paused because it did not read its answers.",
+    ),
+    (
+        Counter::ProtocolFaults,
+        "kinglet_protocol_faults_total",
+        "Sessions closed because the peer broke the WebSocket protocol.",
+    ),
+    (
+        Counter::MessagesTooLarge,
+        "kinglet_messages_too_large_total",
+        "Sessions closed with 1009 because a message was too large or had too many fragments.",
+    ),
+    (
+        Counter::CommandErrors,
+        "kinglet_command_errors_total",
+        "Commands answered with an error.",
+    ),
+    (
+        Counter::SessionsClosedForErrors,
+        "kinglet_sessions_closed_for_errors_total",
+        "Sessions closed with 4503 after too many errors in a row.",
+    ),
+    // Compression.
+    (
+        Counter::SessionsCompressed,
+        "kinglet_sessions_compressed_total",
+        "Sessions opened with compression agreed on.",
+    ),
+    (
+        Counter::MessagesInflated,
+        "kinglet_messages_inflated_total",
+        "Compressed messages received from sessions.",
+    ),
+    (
+        Counter::InflatedBytesBefore,
+        "kinglet_inflated_bytes_before_total",
+        "Bytes of compressed messages received.",
+    ),
+    (
+        Counter::InflatedBytesAfter,
+        "kinglet_inflated_bytes_after_total",
+        "Bytes of the same messages once inflated.",
+    ),
+    (
+        Counter::InflatedTooLarge,
+        "kinglet_inflated_too_large_total",
+        "Sessions closed with 1009 because a compressed message was too large once inflated.",
+    ),
+    (
+        Counter::MessagesDeflated,
+        "kinglet_messages_deflated_total",
+        "Messages compressed: publications once for all who agreed on the same window.",
+    ),
+    (
+        Counter::DeflatedBytesBefore,
+        "kinglet_deflated_bytes_before_total",
+        "Bytes of messages before they were compressed.",
+    ),
+    (
+        Counter::DeflatedBytesAfter,
+        "kinglet_deflated_bytes_after_total",
+        "Bytes of the same messages as sent: uncompressed if that is smaller.",
+    ),
+    (
+        Counter::ContextsMade,
+        "kinglet_contexts_made_total",
+        "Compression contexts made for one connection; less those freed, they are in use.",
+    ),
+    (
+        Counter::ContextsFreed,
+        "kinglet_contexts_freed_total",
+        "Compression contexts freed because their connection ended.",
+    ),
+    (
+        Counter::ContextsRefused,
+        "kinglet_contexts_refused_total",
+        "Sessions served without compression contexts because too many had some.",
+    ),
+    // Rates.
+    (
+        Counter::RatePaused,
+        "kinglet_rate_paused_total",
+        "Times reading from a session paused because it was over its message rate.",
+    ),
+    (
+        Counter::RateClosed,
+        "kinglet_rate_closed_total",
+        "Sessions closed with 4003 because they stayed over their message rate.",
+    ),
+    (
+        Counter::RateLimitedRequests,
+        "kinglet_rate_limited_requests_total",
+        "HTTP requests answered with 429.",
+    ),
+    (
+        Counter::RateAddressesForgotten,
+        "kinglet_rate_addresses_forgotten_total",
+        "Addresses whose HTTP rate was forgotten before its time because there were too many.",
+    ),
+    // Rooms and publications.
+    (
+        Counter::Publications,
+        "kinglet_publications_total",
+        "Publications that entered a room's stream.",
+    ),
+    (
+        Counter::PublicationsRefusedBusy,
+        "kinglet_publications_refused_busy_total",
+        "Publications refused with 503 because a shard's mailbox was full.",
+    ),
+    (
+        Counter::RoomsRefused,
+        "kinglet_rooms_refused_total",
+        "Rooms not opened because the limit on rooms was reached.",
+    ),
+    (
+        Counter::SessionRoomsRefused,
+        "kinglet_session_rooms_refused_total",
+        "Rooms not joined because the session was in as many as it may.",
+    ),
+    (
+        Counter::RecoveriesRefused,
+        "kinglet_recoveries_refused_total",
+        "Recoveries answered with recovered false because what was missed was gone or too much.",
+    ),
+    (
+        Counter::HistoryEvicted,
+        "kinglet_history_evicted_total",
+        "Publications dropped from a history to keep it within its bounds.",
+    ),
+    (
+        Counter::IdempotentRepeats,
+        "kinglet_idempotent_repeats_total",
+        "Publications answered from the memory of an earlier one with the same key.",
+    ),
+    (
+        Counter::IdempotencyEvicted,
+        "kinglet_idempotency_evicted_total",
+        "Idempotency keys forgotten before their time because there were too many.",
+    ),
+    // Inside.
+    (
+        Counter::MailboxFull,
+        "kinglet_mailbox_full_total",
+        "Times a command found a shard's mailbox full.",
+    ),
+    (
+        Counter::JobsDone,
+        "kinglet_jobs_done_total",
+        "Jobs done by the workers.",
+    ),
+    (
+        Counter::JobsWaited,
+        "kinglet_jobs_waited_total",
+        "Times a job found the workers' queue full and had to wait.",
+    ),
+    (
+        Counter::HandlerPanics,
+        "kinglet_handler_panics_total",
+        "Jobs that ended in a panic, which was caught and answered.",
+    ),
+    (
+        Counter::Reloads,
+        "kinglet_reloads_total",
+        "Configurations that were read again and are in force.",
+    ),
+    (
+        Counter::ReloadsFailed,
+        "kinglet_reloads_failed_total",
+        "Configurations that were read again and had faults; the old one stayed.",
+    ),
+    (
+        Counter::LogLinesDropped,
+        "kinglet_log_lines_dropped_total",
+        "Log lines dropped because the queue was full or the log could not be written.",
+    ),
+];
