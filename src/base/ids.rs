@@ -84,7 +84,11 @@ impl fmt::Display for PeerId {
 }
 
 /// A participant's id on the wire: 128 random bits, spelt as 32 hex digits.
+///
+/// Packed, because a number of 128 bits would have whatever holds it aligned, and rounded up, to 16
+/// bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(Rust, packed(8))]
 pub struct SessionId(pub u128);
 
 impl SessionId {
@@ -101,7 +105,7 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", { self.0 })
     }
 }
 
