@@ -374,7 +374,16 @@ fn what_cannot_be_is_refused_before_anything_is_tried() {
         &["descriptor limit"],
     );
     check_failure("idle", url, "--pid 999999999", 2, &["process 999999999"]);
-    check_failure("idle", "wss://127.0.0.1:1", "", 2, &["without TLS"]);
+    let refused = ["wss://127.0.0.1:1", "not connected", "is --url right?"];
+    check_failure("idle", "wss://127.0.0.1:1", "", 1, &refused);
+    let none = ["--ca", "/nowhere/none.pem"];
+    check_failure(
+        "idle",
+        "wss://127.0.0.1:1",
+        "--ca /nowhere/none.pem",
+        2,
+        &none,
+    );
     check_failure("idle", "ws://[::1]:1", "--sources 2", 2, &["--sources"]);
     check_failure("fanout", url, "--size 10", 2, &["--size"]);
     check_failure("fanout", url, "--rate 5 --in-flight 1", 2, &["--in-flight"]);

@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls::client::Resumption;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -60,6 +61,12 @@ impl Trust {
             ));
         }
         Self::in_roots(roots)
+    }
+
+    /// The same for those who keep nothing to come back with: every handshake is a full one.
+    pub(super) fn without_resumption(mut self) -> Self {
+        Arc::make_mut(&mut self.0).resumption = Resumption::disabled();
+        self
     }
 
     fn in_roots(roots: RootCertStore) -> Result<Self, String> {
@@ -119,6 +126,49 @@ impl Write for TlsStream {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// TLS without its socket, for a load generator that has thousands of them.
+pub(super) struct TlsPipe(Box<ClientConnection>);
+
+impl TlsPipe {
+    /// One that has sent nothing.
+    pub(super) fn new(trust: &Trust, host: &str) -> Result<Self, TlsFault> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsFault::NoName)?;
+        let connection = ClientConnection::new(Arc::clone(&trust.0), name);
+        let mut connection = connection.map_err(TlsFault::Other)?;
+        connection.set_buffer_limit(None);
+        Ok(Self(Box::new(connection)))
+    }
+
+    /// Encrypts `plain`, all of it, as soon as the handshake is done.
+    pub(super) fn send(&mut self, plain: &[u8]) -> io::Result<()> {
+        self.0.writer().write_all(plain)
+    }
+
+    /// Takes what came from the socket; the plaintext is appended to `plain`.
+    pub(super) fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
+        while !bytes.is_empty() && self.0.read_tls(&mut bytes)? > 0 {
+            self.0.process_new_packets().map_err(io::Error::other)?;
+            match self.0.reader().read_to_end(plain) {
+                Ok(_) => {}
+                // There is no more for now.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is something for the socket.
+    pub(super) fn wants_write(&self) -> bool {
+        self.0.wants_write()
+    }
+
+    /// Lets the socket take some of it.
+    pub(super) fn write_to(&mut self, socket: &mut dyn Write) -> io::Result<usize> {
+        self.0.write_tls(socket)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! May not touch: what the scenarios do.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, value_parser};
@@ -97,6 +98,12 @@ pub(super) struct CommonArguments {
     /// Speak Socket.IO 5 over its WebSocket transport; messages are its event `bench`
     #[arg(long)]
     pub(super) socketio: bool,
+    /// With wss: certificates to trust, as PEM, in place of those that this machine trusts
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
+    /// With wss: resume TLS sessions, as clients do that come back; otherwise each is a new one
+    #[arg(long)]
+    pub(super) resume: bool,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub(super) json: bool,

@@ -13,6 +13,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use crate::base::rng::Rng;
 use crate::cli::bench::peer::{Event, Outgoing, Peer};
 use crate::cli::bench::reason::Reason;
+use crate::cli::tls::{TlsPipe, Trust};
 use crate::os::socket::is_connecting;
 
 /// Full buffers read from one connection in a turn, so that a flood does not keep us from the
@@ -23,9 +24,26 @@ const READS_MAX: usize = 16;
 pub(super) struct Client {
     stream: TcpStream,
     peer: Peer,
+    /// With wss, what the peer's bytes go through.
+    tls: Option<TlsPipe>,
     progress: Progress,
     /// When connecting began, or closing if it has begun.
     since: Instant,
+}
+
+/// What TLS connections are made from.
+#[derive(Clone, Debug)]
+pub(super) struct Secure {
+    pub(super) trust: Trust,
+    /// The host whose certificate is expected.
+    pub(super) host: String,
+}
+
+impl Secure {
+    /// TLS for one more connection.
+    pub(super) fn pipe(&self) -> io::Result<TlsPipe> {
+        TlsPipe::new(&self.trust, &self.host).map_err(io::Error::other)
+    }
 }
 
 /// How far the connection under a peer has got.
@@ -80,7 +98,7 @@ impl Client {
     pub(super) fn dial(
         address: SocketAddr,
         source: Option<SocketAddr>,
-        peer: Peer,
+        (peer, tls): (Peer, Option<TlsPipe>),
         registry: &Registry,
         index: usize,
     ) -> io::Result<Self> {
@@ -101,6 +119,7 @@ impl Client {
         Ok(Self {
             stream,
             peer,
+            tls,
             progress: Progress::Connecting,
             since: Instant::now(),
         })
@@ -223,7 +242,13 @@ impl Client {
             };
             let now = Instant::now();
             let was_closing = self.peer.is_closing();
-            let input = scratch.get_mut(..count).unwrap_or_default();
+            let mut input = scratch.get_mut(..count).unwrap_or_default();
+            let mut plain = Vec::new();
+            if let Some(tls) = &mut self.tls {
+                let decrypted = tls.receive(input, &mut plain);
+                decrypted.map_err(|error| self.broken(&error))?;
+                input = &mut plain;
+            }
             let received = self.peer.receive(input, rng, |outgoing, event| {
                 handle(outgoing, event, now);
             });
@@ -243,11 +268,22 @@ impl Client {
     fn flush(&mut self) -> Result<(), End> {
         loop {
             let unsent = self.peer.unsent();
-            if unsent.is_empty() {
-                return Ok(());
-            }
-            match self.stream.write(unsent) {
-                Ok(taken) => drop(unsent.drain(..taken)),
+            let written = match &mut self.tls {
+                Some(tls) => {
+                    let sent = tls.send(unsent);
+                    unsent.clear();
+                    if sent.is_ok() && !tls.wants_write() {
+                        return Ok(());
+                    }
+                    sent.and_then(|()| tls.write_to(&mut self.stream))
+                }
+                None if unsent.is_empty() => return Ok(()),
+                None => self.stream.write(unsent).inspect(|taken| {
+                    unsent.drain(..*taken);
+                }),
+            };
+            match written {
+                Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.broken(&error)),

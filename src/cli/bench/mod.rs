@@ -32,12 +32,14 @@ use std::time::{Duration, Instant};
 
 use crate::base::rng::Rng;
 use crate::cli::bench::arguments::{CommonArguments, Scenario};
+use crate::cli::bench::client::Secure;
 use crate::cli::bench::meter::{Meter, Spent};
 use crate::cli::bench::reason::Reason;
 use crate::cli::bench::report::Report;
 use crate::cli::bench::swarm::{Dial, Swarm};
 use crate::cli::bench::target::{Requests, Route};
 use crate::cli::server::Token;
+use crate::cli::tls::Trust;
 use crate::cli::transport::TransportFault;
 use crate::cli::{Exit, Failure, output};
 use crate::os::descriptor_limit;
@@ -113,6 +115,7 @@ fn prepare<'a>(
         headers: &common.headers,
         dialect: common.dialect(),
     };
+    let secure = secure(common)?;
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
     let mut last = None;
     for address in common.url.resolve()? {
@@ -124,7 +127,7 @@ fn prepare<'a>(
             let reason = "--sources is for servers on 127.0.0.1: only there are more addresses";
             return Err(Failure::Misuse(reason.to_owned()));
         }
-        let mut swarm = Swarm::new(requests, route, rng.split())?;
+        let mut swarm = Swarm::new(requests, route, secure.clone(), rng.split())?;
         match probe(&mut swarm, path)? {
             None => {
                 return Ok(Prepared { swarm, meter, rng });
@@ -149,6 +152,26 @@ fn prepare<'a>(
     };
     let target = &common.url;
     Err(Failure::Failed(format!("{target}{path}: {reason}{hint}")))
+}
+
+/// What TLS is spoken with, if the URL says so.
+fn secure(common: &CommonArguments) -> Result<Option<Secure>, Failure> {
+    let Some(host) = common.url.tls_host() else {
+        return Ok(None);
+    };
+    let trust = match &common.ca {
+        Some(path) => {
+            Trust::file(path).map_err(|fault| Failure::Misuse(format!("--ca: {fault}")))?
+        }
+        None => Trust::native().map_err(Failure::Failed)?,
+    };
+    Ok(Some(Secure {
+        trust: match common.resume {
+            true => trust,
+            false => trust.without_resumption(),
+        },
+        host: host.to_owned(),
+    }))
 }
 
 fn check_descriptors(connections: usize) -> Result<(), Failure> {

@@ -16,7 +16,7 @@ use mio::{Events, Poll};
 
 use crate::base::rng::Rng;
 use crate::cli::Failure;
-use crate::cli::bench::client::{Client, End, Readiness, Served};
+use crate::cli::bench::client::{Client, End, Readiness, Secure, Served};
 use crate::cli::bench::peer::{Event, Outgoing, Peer};
 use crate::cli::bench::reason::{Reason, Tally};
 use crate::cli::bench::target::{Requests, Route};
@@ -66,6 +66,7 @@ pub(super) struct Counts {
 pub(super) struct Swarm<'a> {
     requests: Requests<'a>,
     route: Route,
+    secure: Option<Secure>,
     poll: Poll,
     events: Events,
     clients: Vec<Option<Client>>,
@@ -92,10 +93,16 @@ pub(super) struct Told<'a> {
 }
 
 impl<'a> Swarm<'a> {
-    pub(super) fn new(requests: Requests<'a>, route: Route, rng: Rng) -> Result<Self, Failure> {
+    pub(super) fn new(
+        requests: Requests<'a>,
+        route: Route,
+        secure: Option<Secure>,
+        rng: Rng,
+    ) -> Result<Self, Failure> {
         Ok(Self {
             requests,
             route,
+            secure,
             poll: Poll::new().map_err(|error| poll_fault(&error))?,
             events: Events::with_capacity(EVENTS_MAX),
             clients: Vec::new(),
@@ -149,7 +156,10 @@ impl<'a> Swarm<'a> {
         let source = self.route.source(self.dialled);
         self.dialled += 1;
         let registry = self.poll.registry();
-        match Client::dial(self.route.address, source, peer, registry, index) {
+        let tls = self.secure.as_ref().map(Secure::pipe).transpose();
+        let dialled = tls
+            .and_then(|tls| Client::dial(self.route.address, source, (peer, tls), registry, index));
+        match dialled {
             Ok(client) => {
                 if let Some(place) = self.clients.get_mut(index) {
                     *place = Some(client);
