@@ -31,7 +31,9 @@ test: cargo ## Run every test; those with others' programs only where these are 
 	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
 	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \
 	echo 'the same over sockets, with two reactors:'; \
-	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets
+	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets; \
+	echo 'everything at once, over TLS:'; \
+	KINGLET_TEST_TLS=1 "$${runner[@]}" --locked --test pairs whatever_happens
 	cargo test --locked --doc
 
 # Exports KINGLET_TEST_CLIENTS, the folder with the installed JavaScript clients, or leaves it unset

@@ -10,7 +10,7 @@ use std::time::Duration;
 use kinglet::base::network::Network;
 use kinglet::config::{
     Auth, Compression, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy,
-    Server, SlowConsumer, Sources, Warning, load, no_files, reference,
+    Server, SlowConsumer, Sources, Tls, Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -72,6 +72,8 @@ fn every_key_reaches_its_own_field() {
     let text = r#"
         [server]
         listen = ["127.0.0.1:0", "[::1]:81", "localhost:82"]
+        data_dir = "/var/lib/kinglet"
+        tls = { self_signed = true }
         reactors = 2
         workers = 3
         allowed_origins = ["https://Example.org:443", "http://localhost:3000"]
@@ -122,6 +124,11 @@ fn every_key_reaches_its_own_field() {
             listen: ["127.0.0.1:0", "[::1]:81", "127.0.0.1:82"]
                 .map(|address| address.parse().unwrap())
                 .to_vec(),
+            data_dir: PathBuf::from("/var/lib/kinglet"),
+            tls: Tls {
+                self_signed: true,
+                ..Tls::default()
+            },
             reactors: Some(2),
             workers: 3,
             allowed_origins: vec!["https://example.org".into(), "http://localhost:3000".into()],
@@ -241,6 +248,7 @@ fn the_stronger_source_wins() {
         log_level: Some("error".to_owned()),
         insecure: false,
         insecure_runs: false,
+        ..Flags::default()
     };
     let none = Flags::default();
     let file = "server.listen = \"127.0.0.1:3\"\nlog.level = \"warn\"";
@@ -298,7 +306,6 @@ fn bare_variables_are_fallbacks() {
 #[test]
 fn a_bare_variable_that_is_not_used_is_warned_of() {
     let environment = [
-        ("DATA_DIR", "/data"),
         ("WS_METRICS_INTERVAL", "1000"),
         ("JWT_SECRET_KEY", "do not print me"),
         ("JWT_ALGORITHM", "HS256"),
@@ -314,7 +321,6 @@ fn a_bare_variable_that_is_not_used_is_warned_of() {
     assert_eq!(
         lines,
         [
-            format!("DATA_DIR: {not_yet}"),
             format!("WS_METRICS_INTERVAL: {not_yet}"),
             format!("REDIS_URL: {not_yet}"),
             "HOST: \"my machine\" is not an address to listen on; it is not used".to_owned(),

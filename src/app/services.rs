@@ -19,6 +19,7 @@ use crate::domain::idempotency::IdempotencyTable;
 use crate::domain::token::Authority;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
+use crate::protocol::tls::acceptor::TlsAcceptor;
 
 /// What the operator wants at the moment: all that a reload replaces, as one.
 ///
@@ -30,10 +31,12 @@ pub struct Live {
     pub config: Config,
     /// What credentials are checked against; `None` in open mode, which asks for none.
     pub authority: Option<Authority>,
+    /// What connections are received with; `None` without TLS.
+    pub tls: Option<Arc<TlsAcceptor>>,
 }
 
 impl Live {
-    /// What `config` means.
+    /// What `config` means, without TLS: that takes files.
     ///
     /// # Errors
     /// All that is wrong with its keys, roles and grants.
@@ -42,7 +45,11 @@ impl Live {
             AuthMode::Open => None,
             AuthMode::Token => Some(Authority::new(&config.auth)?),
         };
-        Ok(Self { config, authority })
+        Ok(Self {
+            config,
+            authority,
+            tls: None,
+        })
     }
 
     /// Promises no more connections than there can be; true if it had promised more.

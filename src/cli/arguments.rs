@@ -70,6 +70,12 @@ pub(super) struct ServeArguments {
     /// Where to listen, such as 127.0.0.1:9000 (repeatable) [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Vec<String>,
+    /// The directory of the server's own files [default: ./kinglet-data]
+    #[arg(long, value_name = "PATH")]
+    data_dir: Option<String>,
+    /// Speak https and wss, with a certificate made here that nobody vouches for
+    #[arg(long)]
+    tls_self_signed: bool,
     /// The least important lines to log: error, warn, info, debug, trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -87,6 +93,8 @@ impl ServeArguments {
         Self {
             config,
             listen: Vec::new(),
+            data_dir: None,
+            tls_self_signed: false,
             log_level: None,
             insecure: false,
             insecure_runs: false,
@@ -97,6 +105,8 @@ impl ServeArguments {
     pub(super) fn flags(self) -> Flags {
         Flags {
             listen: self.listen,
+            data_dir: self.data_dir,
+            tls_self_signed: self.tls_self_signed,
             log_level: self.log_level,
             insecure: self.insecure,
             insecure_runs: self.insecure_runs,

@@ -8,10 +8,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::base::clock::Clock;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::{Exit, Failure, output};
 use crate::config::{self, Config, Fault, Faults, NamedFile, Reload, Sources, Warning};
 use crate::domain::token::Authority;
+use crate::runtime::tls;
 
 /// What is read if no file is named and this one exists.
 const DEFAULT_FILE: &str = "./kinglet.toml";
@@ -57,6 +59,7 @@ pub(super) fn load(asked: ServeArguments) -> Result<Loaded, Failure> {
         config::load(&sources).map_err(|faults| Failure::Misuse(faults.to_string()))?;
     let authority = Authority::new(&config.auth);
     authority.map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    check_pair(&config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
     // What was read must be there when it is read again; what was not there may come.
     let path = path.or_else(|| file.as_ref().map(|_| PathBuf::from(DEFAULT_FILE)));
     Ok(Loaded {
@@ -91,7 +94,16 @@ impl Again {
         let reload = config::reload(current, &sources)?;
         // Also what waits for a restart: it is better refused now than then.
         Authority::new(&reload.written.auth)?;
+        check_pair(&reload.written)?;
         Ok(reload)
+    }
+}
+
+/// Whether the certificate that `config` names can be used; the server's own is made at its start.
+fn check_pair(config: &Config) -> Result<(), Faults> {
+    match &config.server.tls.files {
+        Some(files) => tls::read(files, Clock::start().now().wall).map(|_| ()),
+        None => Ok(()),
     }
 }
 

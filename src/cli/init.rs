@@ -137,7 +137,7 @@ fn text(secret_file: &str) -> String {
 # All keys are in docs/configuration.md; `kinglet check-config` says what is wrong with this file.
 
 [server]
-# Only this machine can connect. For others: "0.0.0.0:8080", behind something that speaks TLS.
+# Only this machine can connect. For others: "0.0.0.0:8080", with TLS or behind what speaks it.
 listen = "127.0.0.1:8080"
 # Web pages from elsewhere that may connect.
 allowed_origins = []

@@ -1,19 +1,22 @@
 //! `serve`: from a configuration to a running server, and what a newcomer is told meanwhile.
 //!
-//! Invariant: the words `listens on http://` come only when connections are accepted there.
+//! Invariant: the words `listens on http` come only when connections are accepted there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::path::Path;
 
 use crate::app::services::Live;
+use crate::base::clock::Clock;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
-use crate::config::{Auth, AuthMode, Config};
+use crate::config::{Auth, AuthMode, Config, Faults};
+use crate::protocol::tls::pair::Pair;
 use crate::runtime::logging::Logging;
 use crate::runtime::reload::Reader;
 use crate::runtime::server::{Outcome, Server};
+use crate::runtime::tls::{self, own_certificate};
 
 /// Serves until a signal ends it.
 pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
@@ -50,7 +53,13 @@ fn serve(
         .filter(|key| key.grants.is_none())
         .map(|key| key.name.clone())
         .collect();
-    let live = Live::of(config).map_err(|faults| Failure::Misuse(faults.to_string()))?;
+    let misuse = |faults: Faults| Failure::Misuse(faults.to_string());
+    let mut live = Live::of(config).map_err(misuse)?;
+    live.tls = tls::acceptor(&live.config, None, Clock::start().now().wall).map_err(misuse)?;
+    let secure = live
+        .tls
+        .as_deref()
+        .map(|tls| Secure::of(tls.pair(), &live.config));
     let server = Server::start(live, reader, logging.counters())
         .map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
@@ -66,7 +75,7 @@ fn serve(
         log::warn!("insecure meaning=\"{danger}\"");
     }
     // Nobody may be listening to us; the server serves all the same.
-    let _ = greeting(server.addresses(), access, signing)
+    let _ = greeting(server.addresses(), access, signing, secure.as_ref())
         .iter()
         .try_for_each(|line| output::line(line));
     // A panic that gets this far was logged by the hook; it must not skip the end of the log.
@@ -146,25 +155,41 @@ fn signing(auth: &Auth, config: Option<&Path>) -> Option<String> {
 }
 
 /// What is said when the server listens at `addresses`; `signing` is a command that makes tokens.
-fn greeting(addresses: &[SocketAddr], access: Access, signing: Option<&str>) -> Vec<String> {
+fn greeting(
+    addresses: &[SocketAddr],
+    access: Access,
+    signing: Option<&str>,
+    secure: Option<&Secure>,
+) -> Vec<String> {
     let version = env!("CARGO_PKG_VERSION");
+    let scheme = if secure.is_some() { "https" } else { "http" };
     let mut lines: Vec<String> = addresses
         .iter()
-        .map(|address| format!("kinglet {version} listens on http://{address}"))
+        .map(|address| format!("kinglet {version} listens on {scheme}://{address}"))
         .collect();
     lines.push(access.mode().to_owned());
+    lines.extend(secure.map(Secure::line));
     if access == Access::NetworkWithoutHost {
         let hint = "hosts: other machines are answered once server.allowed_hosts (or \
                     KINGLET_SERVER__ALLOWED_HOSTS) holds the name or address they connect to";
         lines.push(hint.to_owned());
     }
     if let Some(address) = addresses.first() {
-        let url = format!("http://{}", reachable(*address));
-        let option = if url == DEFAULT_URL {
+        let address = reachable(*address);
+        let url = match secure {
+            Some(secure) => secure.url(address),
+            None => format!("http://{address}"),
+        };
+        let mut option = if url == DEFAULT_URL {
             String::new()
         } else {
             format!(" --url {url}")
         };
+        let mut trust = String::new();
+        if let Some(own) = secure.and_then(|secure| secure.own.as_deref()) {
+            option.push_str(&format!(" --ca {own}"));
+            trust = format!(" --cacert {own}");
+        }
         let (token, header) = match (access, signing) {
             (Access::Token, Some(signing)) => (
                 format!("KINGLET_TOKEN=$({signing} --user me) "),
@@ -181,11 +206,59 @@ fn greeting(addresses: &[SocketAddr], access: Access, signing: Option<&str>) -> 
         };
         lines.push(format!("watch: {token}kinglet subscribe global{option}"));
         lines.push(format!(
-            "try: curl {url}/api/v1/publish{header} -d '{{\"room\":\"global\",\"event\":\"hello\",\
+            "try: curl{trust} {url}/api/v1/publish{header} -d '{{\"room\":\"global\",\"event\":\"hello\",\
              \"data\":{{}}}}'"
         ));
     }
     lines
+}
+
+/// What there is to say of a server that speaks TLS.
+#[derive(Debug)]
+struct Secure {
+    fingerprint: String,
+    /// The file to trust, spelt for a shell, if nobody else vouches for the certificate.
+    own: Option<String>,
+    /// A name that the certificate is for, if we know of one; the address may be none.
+    name: Option<String>,
+    pair: Pair,
+}
+
+impl Secure {
+    fn of(pair: &Pair, config: &Config) -> Self {
+        let own = config.server.tls.self_signed.then(|| {
+            let path = own_certificate(config);
+            output::shell_word(&path.display().to_string())
+        });
+        let hosts = config.server.allowed_hosts.iter().map(String::as_str);
+        let name = hosts.chain(["localhost"]).find(|name| pair.is_for(name));
+        Self {
+            fingerprint: pair.fingerprint(),
+            own,
+            name: name.map(str::to_owned),
+            pair: pair.clone(),
+        }
+    }
+
+    fn line(&self) -> String {
+        let kind = match self.own {
+            Some(_) => "self-signed, for development; ",
+            None => "",
+        };
+        format!(
+            "certificate: {kind}SHA-256 fingerprint {}",
+            self.fingerprint
+        )
+    }
+
+    /// A URL at which a client accepts the certificate.
+    fn url(&self, address: SocketAddr) -> String {
+        if self.pair.is_for(&address.ip().to_string()) {
+            return format!("https://{address}");
+        }
+        let name = self.name.as_deref().unwrap_or("NAME");
+        format!("https://{name}:{}", address.port())
+    }
 }
 
 /// An address that this machine can connect to; a wildcard is none.
@@ -220,7 +293,7 @@ mod tests {
     #[test]
     fn greets_with_lines_that_work_as_they_stand() {
         let check = |address: &str, expected: &[&str]| {
-            let lines = greeting(&[address.parse().unwrap()], Access::Machine, None);
+            let lines = greeting(&[address.parse().unwrap()], Access::Machine, None, None);
             let starts: Vec<&str> = lines.iter().map(String::as_str).collect();
             assert_eq!(starts.len(), expected.len() + 1);
             assert!(starts[1].starts_with("mode: open, "));
@@ -258,7 +331,12 @@ mod tests {
 
     #[test]
     fn without_a_secret_the_token_is_left_to_whoever_signs() {
-        let lines = greeting(&["127.0.0.1:8080".parse().unwrap()], Access::Token, None);
+        let lines = greeting(
+            &["127.0.0.1:8080".parse().unwrap()],
+            Access::Token,
+            None,
+            None,
+        );
         assert_eq!(
             lines[2],
             "watch: KINGLET_TOKEN=TOKEN kinglet subscribe global"

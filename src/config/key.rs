@@ -144,11 +144,12 @@ impl<T: 'static> Key<T> {
     /// The default as it is written in the file; empty for none.
     pub(super) fn default_literal(&self) -> String {
         match &self.kind {
-            Kind::Path(_) => String::new(),
+            Kind::Path(_) if self.default.is_empty() => String::new(),
             Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::Tables(_) => {
                 self.default.to_owned()
             }
             Kind::Listen(_)
+            | Kind::Path(_)
             | Kind::Size(..)
             | Kind::Time(_)
             | Kind::TimeLimit(_)

@@ -59,6 +59,33 @@ pub(super) static KEYS: &[Key<Config>] = &[
          system choose. Without auth only loopback addresses are accepted, unless `--insecure` is \
          given.",
     ),
+    key(
+        "server.data_dir",
+        Kind::Path(|c, v| c.server.data_dir = v),
+        "./kinglet-data",
+        "The directory of the server's own files; made when it is needed, for its owner alone.",
+    ),
+    key(
+        "server.tls.cert",
+        Kind::Path(|c, v| c.server.tls.cert = Some(v)),
+        "",
+        "The server's certificate as PEM, then those that vouch for it: with it and `tls.key` \
+         every address speaks https and wss, see [tls.md](tls.md). SIGHUP reads the files again; \
+         turning TLS on or off waits for a restart.",
+    ),
+    key(
+        "server.tls.key",
+        Kind::Path(|c, v| c.server.tls.key = Some(v)),
+        "",
+        "The certificate's private key as PEM, RSA, ECDSA or Ed25519, not encrypted.",
+    ),
+    key(
+        "server.tls.self_signed",
+        Kind::Flag(|c, v| c.server.tls.self_signed = v),
+        "false",
+        "In place of the two files: a certificate that the server makes for this machine's names, \
+         its addresses in `listen` and `allowed_hosts`, and keeps in `data_dir`. For development.",
+    ),
     never_zero(
         "without one nobody is served",
         key(
@@ -434,8 +461,6 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
 
 /// Keys and whole sections that later versions know.
 pub(super) const LATER: &[&str] = &[
-    "server.data_dir",
-    "server.tls",
     "limits.recovery_max",
     "limits.runs",
     "limits.memory_mb",

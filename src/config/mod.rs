@@ -25,6 +25,7 @@ mod reload_tests;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 
 use std::io;
@@ -37,6 +38,7 @@ pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;
 pub use reload::{Reload, reload};
 pub use settings::{Compression, Config, Heartbeat, Limits, Log, Server};
+pub use tls::{Tls, TlsFile, TlsFiles};
 
 use raw::Raw;
 
@@ -81,6 +83,10 @@ pub fn no_files(_: &Path) -> io::Result<NamedFile> {
 pub struct Flags {
     /// `--listen`, repeatable; empty if not given.
     pub listen: Vec<String>,
+    /// `--data-dir`.
+    pub data_dir: Option<String>,
+    /// `--tls-self-signed`.
+    pub tls_self_signed: bool,
     /// `--log-level`.
     pub log_level: Option<String>,
     /// `--insecure`: the open mode may listen on addresses other machines can reach.

@@ -49,7 +49,7 @@ impl<'a> Origin<'a> {
 const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
 
 /// Bare variables that mean nothing yet; silently taking them would mislead.
-const BARE_LATER: [&str; 3] = ["DATA_DIR", "WS_METRICS_INTERVAL", "REDIS_URL"];
+const BARE_LATER: [&str; 2] = ["WS_METRICS_INTERVAL", "REDIS_URL"];
 
 impl Raw {
     /// Gathers all sources.
@@ -143,6 +143,13 @@ impl Raw {
             let listen = flags.listen.iter().cloned().map(Value::String).collect();
             self.put("server.listen", Value::Array(listen), "--listen");
         }
+        if let Some(path) = &flags.data_dir {
+            self.put("server.data_dir", Value::String(path.clone()), "--data-dir");
+        }
+        if flags.tls_self_signed {
+            let key = "server.tls.self_signed";
+            self.put(key, Value::Boolean(true), "--tls-self-signed");
+        }
         if let Some(level) = &flags.log_level {
             self.put("log.level", Value::String(level.clone()), "--log-level");
         }
@@ -172,6 +179,10 @@ impl Raw {
         }
         if !self.values.contains_key("server.listen") {
             self.add_bare_listen(bare("HOST"), bare("PORT"), faults, warnings);
+        }
+        let data_dir = "server.data_dir";
+        if let Some(path) = bare("DATA_DIR").filter(|_| !self.values.contains_key(data_dir)) {
+            self.put(data_dir, Value::String(path.to_owned()), "DATA_DIR");
         }
         if let Some(level) = bare("LOG_LEVEL").filter(|_| !self.values.contains_key("log.level")) {
             // Python's names are what this variable usually holds.
@@ -279,10 +290,20 @@ impl Raw {
     /// Adds `value` under the key that `path` spells.
     fn add(&mut self, path: &[&str], value: Value, origin: Origin<'_>, faults: &mut Faults) {
         let name = path.join(".");
-        if let [_, _] = path
-            && let Some(key) = KEYS.iter().find(|key| key.name == name)
+        // A quoted key can hold the dots of another one's path.
+        let is_spelt = |known: &str| known == name && known.split('.').eq(path.iter().copied());
+        if path.len() > 1
+            && let Some(key) = KEYS.iter().find(|key| is_spelt(key.name))
         {
             self.values.insert(key.name, written(key, value, origin));
+            return;
+        }
+        if let ([section, table], Value::Table(keys)) = (path, &value)
+            && is_table(&name)
+        {
+            for (key, value) in keys {
+                self.add(&[section, table, key], value.clone(), origin, faults);
+            }
             return;
         }
         if let ["rooms", namespace, last] = path
@@ -328,6 +349,14 @@ fn refusal(path: &[&str], origin: Origin<'_>) -> String {
             let table = if nearest { "default" } else { namespace };
             format!("must be in a table of its namespace, such as [rooms.{table}]")
         }
+        [_, _] if is_table(&name) => {
+            let known = KEYS.iter().filter_map(|key| {
+                let rest = key.name.strip_prefix(name.as_str())?;
+                rest.strip_prefix('.')
+            });
+            let known: Vec<&str> = known.collect();
+            format!("must be a table with one of {}", known.join(", "))
+        }
         [section] if is_section(section) && matches!(origin, Origin::File(_)) => {
             format!("must be a table, [{section}]")
         }
@@ -339,6 +368,15 @@ fn refusal(path: &[&str], origin: Origin<'_>) -> String {
             (None, _) => "unknown key".to_owned(),
         },
     }
+}
+
+/// Whether `name` is that of a table within a section.
+fn is_table(name: &str) -> bool {
+    let is_within = |key: &Key<_>| {
+        let rest = key.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with('.'))
+    };
+    name.contains('.') && KEYS.iter().any(is_within)
 }
 
 fn is_section(name: &str) -> bool {

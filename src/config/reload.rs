@@ -8,6 +8,7 @@ use super::key::{Key, Kind};
 use super::keys::KEYS;
 use super::raw::Raw;
 use super::settings::{Config, require_for_mode};
+use super::tls::{self, TlsFiles};
 use super::{Faults, Sources, Warning, load_raw};
 
 /// A new configuration as far as a running server can take it.
@@ -33,11 +34,16 @@ pub(super) struct AtStart {
 }
 
 /// Every key that is looked at when the server starts, and not again.
-static AT_START: [AtStart; 6] = [
+static AT_START: [AtStart; 7] = [
     AtStart {
         key: "server.listen",
         is_same: |old, new| old.server.listen == new.server.listen,
         keep: |new, old| new.server.listen.clone_from(&old.server.listen),
+    },
+    AtStart {
+        key: "server.data_dir",
+        is_same: |old, new| old.server.data_dir == new.server.data_dir,
+        keep: |new, old| new.server.data_dir.clone_from(&old.server.data_dir),
     },
     AtStart {
         key: "server.reactors",
@@ -129,16 +135,38 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
             (row.keep)(&mut config, current);
         }
     }
+    let tls_changes = current.server.tls.is_on() != written.server.tls.is_on();
+    if tls_changes {
+        // Everybody would have to come by another URL.
+        config.server.tls.clone_from(&current.server.tls);
+    }
     let mut faults = Faults::default();
     require_for_mode(&config, &raw, &mut faults);
     if !faults.0.is_empty() {
         return Err(faults);
+    }
+    if tls_changes {
+        let keys = KEYS.iter().filter(|key| tls::KEYS.contains(&key.name));
+        let changed = keys.filter(|key| differs(key, &raw, current));
+        needs_restart.extend(changed.map(|key| key.name));
     }
     let mut applied: Vec<String> = KEYS
         .iter()
         .filter(|key| !needs_restart.contains(&key.name) && differs(key, &raw, current))
         .map(|key| key.name.to_owned())
         .collect();
+    let files = |config: &Config| config.server.tls.files.clone();
+    let contents = |files: &TlsFiles| {
+        (
+            files.certificates.content.clone(),
+            files.key.content.clone(),
+        )
+    };
+    let (old, new) = (files(current), files(&config));
+    let is_renewed = old.as_ref().map(contents) != new.as_ref().map(contents);
+    if is_renewed && !applied.iter().any(|key| key == "server.tls.cert") {
+        applied.push("server.tls.cert".to_owned());
+    }
     let auth = [
         ("auth.keys", current.auth.keys == config.auth.keys),
         (

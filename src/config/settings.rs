@@ -17,7 +17,8 @@ use super::key::Key;
 use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
 use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::raw::{Raw, Written};
-use super::{Sources, credentials};
+use super::tls::Tls;
+use super::{Sources, credentials, tls};
 use crate::base::network::Network;
 
 const KIB: usize = 1024;
@@ -53,6 +54,10 @@ pub struct Config {
 pub struct Server {
     /// Addresses to listen on, at least one; port 0 lets the system choose.
     pub listen: Vec<SocketAddr>,
+    /// Where the server keeps its own files.
+    pub data_dir: PathBuf,
+    /// `[server] tls`
+    pub tls: Tls,
     /// Event loops, 1 to 64; `None` lets the number of cores decide.
     pub reactors: Option<usize>,
     /// Threads for jobs that can block, 1 to 64.
@@ -74,6 +79,8 @@ impl Default for Server {
     fn default() -> Self {
         Self {
             listen: vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080)],
+            data_dir: PathBuf::from("./kinglet-data"),
+            tls: Tls::default(),
             reactors: None,
             workers: 2,
             allowed_origins: Vec::new(),
@@ -228,6 +235,7 @@ pub(super) fn meaning(
             apply(key, key.name, written, &mut config, faults);
         }
     }
+    tls::fill(&mut config.server, raw, sources.files, faults, warnings);
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);
     require_for_mode(&config, raw, faults);

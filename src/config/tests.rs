@@ -331,9 +331,6 @@ fn an_unknown_key_is_told_its_nearest_name() {
 #[test]
 fn a_key_of_a_later_version_says_so() {
     for key in [
-        "server.data_dir",
-        "server.tls",
-        "server.tls.cert",
         "limits.recovery_max",
         "limits.runs",
         "limits.memory_mb",

@@ -26,6 +26,15 @@ pub enum OriginVerdict {
     Listed,
 }
 
+/// What is known of the scheme in the URL by which this server was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It was https: TLS ends here.
+    Https,
+    /// http or https: TLS may end in front of us.
+    Either,
+}
+
 /// Why an Origin is refused; 403 on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginFault {
@@ -34,6 +43,16 @@ pub enum OriginFault {
         "the Origin is not one scheme, host and port, so server.allowed_origins cannot hold it"
     )]
     Malformed,
+    /// It is a page without TLS, whose name is ours: whoever is between it and its reader writes
+    /// it.
+    #[error(
+        "the Origin {origin} is a page without TLS, and this server speaks https; open the page \
+         by https, or add it to server.allowed_origins if it may come"
+    )]
+    NotSecure {
+        /// The origin as it was sent; the beginning of a long one.
+        origin: Box<str>,
+    },
     /// It is neither ours nor listed.
     #[error(
         "the Origin {origin} is not this server's, which was asked for as \"{host}\"; add it to \
@@ -52,7 +71,8 @@ pub enum OriginFault {
 ///
 /// `host` is the request's own: its Host, or X-Forwarded-Host from a trusted proxy. It counts as
 /// the same origin if host and port are equal; a port that is not given is that of the origin's
-/// scheme, because TLS may end in front of us. `allowed` holds origins (`https://app.example`),
+/// scheme, because TLS may end in front of us. Where it ends here (`asked`), only a page of https
+/// is of the same origin. `allowed` holds origins (`https://app.example`),
 /// compared by scheme, host and port, or `*` for all of them, which never includes `null`. Several
 /// Origin fields are to be passed joined by commas, and are refused.
 ///
@@ -61,18 +81,25 @@ pub enum OriginFault {
 pub fn check_origin(
     origin: Option<&str>,
     host: &str,
+    asked: Asked,
     allowed: &[String],
 ) -> Result<OriginVerdict, OriginFault> {
     let Some(text) = origin else {
         return Ok(OriginVerdict::Absent);
     };
     let origin = Origin::parse(text).ok_or(OriginFault::Malformed)?;
-    if origin.is_of(host) {
+    let is_secure = asked == Asked::Either || origin.scheme.eq_ignore_ascii_case("https");
+    if is_secure && origin.is_of(host) {
         return Ok(OriginVerdict::SameOrigin);
     }
     let is_listed = |entry: &String| entry == "*" || Origin::parse(entry) == Some(origin);
     if allowed.iter().any(is_listed) {
         return Ok(OriginVerdict::Listed);
+    }
+    if !is_secure && origin.has_host_of(host) {
+        return Err(OriginFault::NotSecure {
+            origin: beginning(text),
+        });
     }
     Err(OriginFault::NotAllowed {
         origin: beginning(text),
@@ -142,6 +169,11 @@ impl<'a> Origin<'a> {
         let Authority { host, port } = Authority::parse(rest)?;
         let port = port.or(default_port(scheme));
         Some(Self { scheme, host, port })
+    }
+
+    /// Whether it has the name or address of `host`, whatever the port.
+    fn has_host_of(&self, host: &str) -> bool {
+        Authority::parse(host).is_some_and(|own| own.host == self.host)
     }
 
     /// Whether a page of this origin asks the host that it came from.

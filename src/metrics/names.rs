@@ -28,6 +28,32 @@ pub enum Counter {
     EventsStale,
     /// Connections dropped because the socket took no byte for too long.
     WriteStalls,
+    /// TLS handshakes done with a certificate and a signature.
+    TlsHandshakesFull,
+    /// TLS handshakes done with the ticket of an earlier session.
+    TlsHandshakesResumed,
+    /// Times a TLS handshake waited for the next turn because this one had enough of them.
+    TlsHandshakesDelayed,
+    /// Requests without TLS on a port that speaks TLS, answered with 400.
+    TlsFailedHttp,
+    /// TLS handshakes that failed because what came was no TLS.
+    TlsFailedGarbage,
+    /// TLS handshakes that failed because the peer offered no version or cipher of ours.
+    TlsFailedIncompatible,
+    /// TLS handshakes that failed because the peer offered protocols without http/1.1.
+    TlsFailedProtocol,
+    /// TLS handshakes that the peer ended with an alert, such as for our certificate.
+    TlsFailedAlert,
+    /// TLS handshakes that failed because the peer broke the protocol.
+    TlsFailedBroken,
+    /// TLS handshakes whose peer went away.
+    TlsFailedGone,
+    /// TLS connections closed after their handshake because of what the peer sent.
+    TlsRecordsBroken,
+    /// TLS connections whose peer went away without saying so (close_notify).
+    TlsTruncated,
+    /// TLS handshakes on a port that does not speak TLS, answered with 400.
+    TlsOnPlainPort,
     /// HTTP requests whose head was read, upgrades included.
     HttpRequests,
     /// HTTP requests answered with an error because they were malformed or too large.

@@ -58,6 +58,72 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "kinglet_write_stalls_total",
         "Connections dropped because the socket took no byte for too long.",
     ),
+    // TLS.
+    (
+        Counter::TlsHandshakesFull,
+        "kinglet_tls_handshakes_full_total",
+        "TLS handshakes done with a certificate and a signature.",
+    ),
+    (
+        Counter::TlsHandshakesResumed,
+        "kinglet_tls_handshakes_resumed_total",
+        "TLS handshakes done with the ticket of an earlier session.",
+    ),
+    (
+        Counter::TlsHandshakesDelayed,
+        "kinglet_tls_handshakes_delayed_total",
+        "Times a TLS handshake waited for the next turn because this one had enough of them.",
+    ),
+    (
+        Counter::TlsFailedHttp,
+        "kinglet_tls_failed_http_total",
+        "Requests without TLS on a port that speaks TLS, answered with 400.",
+    ),
+    (
+        Counter::TlsFailedGarbage,
+        "kinglet_tls_failed_garbage_total",
+        "TLS handshakes that failed because what came was no TLS.",
+    ),
+    (
+        Counter::TlsFailedIncompatible,
+        "kinglet_tls_failed_incompatible_total",
+        "TLS handshakes that failed because the peer offered no version or cipher of ours.",
+    ),
+    (
+        Counter::TlsFailedProtocol,
+        "kinglet_tls_failed_protocol_total",
+        "TLS handshakes that failed because the peer offered protocols without http/1.1.",
+    ),
+    (
+        Counter::TlsFailedAlert,
+        "kinglet_tls_failed_alert_total",
+        "TLS handshakes that the peer ended with an alert, such as for our certificate.",
+    ),
+    (
+        Counter::TlsFailedBroken,
+        "kinglet_tls_failed_broken_total",
+        "TLS handshakes that failed because the peer broke the protocol.",
+    ),
+    (
+        Counter::TlsFailedGone,
+        "kinglet_tls_failed_gone_total",
+        "TLS handshakes whose peer went away.",
+    ),
+    (
+        Counter::TlsRecordsBroken,
+        "kinglet_tls_records_broken_total",
+        "TLS connections closed after their handshake because of what the peer sent.",
+    ),
+    (
+        Counter::TlsTruncated,
+        "kinglet_tls_truncated_total",
+        "TLS connections whose peer went away without saying so (close_notify).",
+    ),
+    (
+        Counter::TlsOnPlainPort,
+        "kinglet_tls_on_plain_port_total",
+        "TLS handshakes on a port that does not speak TLS, answered with 400.",
+    ),
     // HTTP and handshakes.
     (
         Counter::HttpRequests,

@@ -4,4 +4,5 @@
 
 pub mod http_exchange;
 pub mod timers;
+pub mod tls;
 pub mod websocket;

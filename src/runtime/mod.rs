@@ -5,4 +5,5 @@ pub mod logging;
 mod reactor;
 pub mod reload;
 pub mod server;
+pub mod tls;
 pub(crate) mod workers;

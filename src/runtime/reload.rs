@@ -10,8 +10,10 @@ use std::{io, thread};
 use crossbeam_channel::{Sender, bounded};
 
 use crate::app::services::{Live, Services};
+use crate::base::clock::{Clock, Wall};
 use crate::config::{Config, Faults, Reload};
 use crate::metrics::names::Counter;
+use crate::runtime::tls;
 
 /// Reads the configuration again, for a server that goes by the one given.
 pub type Reader = Box<dyn Fn(&Config) -> Result<Reload, Faults> + Send>;
@@ -46,6 +48,7 @@ impl Reloads {
         written: Config,
         connections_max: usize,
         services: &Arc<Services>,
+        clock: Clock,
     ) -> io::Result<Self> {
         let (asks, asked) = bounded(1);
         let services = Arc::clone(services);
@@ -54,7 +57,9 @@ impl Reloads {
             .spawn(move || {
                 let mut written = written;
                 while asked.recv().is_ok() {
-                    if let Some(config) = reload(&reader, &written, connections_max, &services) {
+                    let now = clock.now().wall;
+                    if let Some(config) = reload(&reader, &written, connections_max, &services, now)
+                    {
                         written = config;
                     }
                 }
@@ -91,10 +96,13 @@ pub(crate) fn reload(
     written: &Config,
     connections_max: usize,
     services: &Services,
+    now: Wall,
 ) -> Option<Config> {
     let counters = services.counters_of_workers();
     let read = reader(written).and_then(|reload| {
-        let live = Live::of(reload.config.clone())?;
+        let mut live = Live::of(reload.config.clone())?;
+        let before = services.live();
+        live.tls = tls::acceptor(&reload.config, before.tls.as_ref(), now)?;
         Ok((reload, live))
     });
     let (reload, mut live) = match read {

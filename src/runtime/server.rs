@@ -113,7 +113,7 @@ impl Server {
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
         let services = Arc::new(services.counting(log_counters));
         let workers = Workers::start(workers_wanted, &services, clock)?;
-        let reloads = Reloads::start(reader, written, places.connections, &services)?;
+        let reloads = Reloads::start(reader, written, places.connections, &services, clock)?;
         let seats: Vec<Seat> = (0..)
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))

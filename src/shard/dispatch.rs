@@ -12,7 +12,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
 use crate::shard::refill::refill;
-use crate::shard::{AfterWrite, Hub, http, websocket};
+use crate::shard::{AfterWrite, Hub, http, tls, websocket};
 
 /// What a conversation made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +87,11 @@ fn work(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut Hub, now: Now) 
 }
 
 /// What every piece of work ends with.
-fn settle(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
+pub(super) fn settle(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
     if matches!(peer.stage, Stage::Flushing | Stage::FlushingThenLingering) {
         peer.tail = Vec::new();
         peer.pause = None;
-        if peer.outbox.is_empty() && peer.stage == Stage::Flushing {
+        if peer.stage == Stage::Flushing && !peer.has_output() {
             hub.end(peer, id);
         }
     }
@@ -145,11 +145,23 @@ fn after_eof(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
                 http.exchange.finish();
                 peer.stage = Stage::Flushing;
             }
-            Conversation::Socket(_) | Conversation::Refused => hub.end(peer, id),
+            Conversation::Socket(_) | Conversation::Refused => tls::end(peer, id, hub),
         },
         Stage::Flushing | Stage::FlushingThenLingering => peer.stage = Stage::Flushing,
         Stage::Lingering(_) => hub.end(peer, id),
         Stage::Ended => {}
+    }
+}
+
+fn note_taken(peer: &mut Peer, taken: usize, hub: &mut Hub) {
+    hub.counters.add(Counter::BytesSent, taken as u64);
+    match &mut peer.tls {
+        None => {
+            let completed = peer.outbox.wrote(taken);
+            hub.counters.add(Counter::MessagesSent, completed as u64);
+        }
+        // Its messages were counted when they were encrypted.
+        Some(tls) => tls.wrote(taken, &mut hub.tls.space),
     }
 }
 
@@ -161,10 +173,12 @@ pub(super) fn wrote(
     hub: &mut Hub,
     now: Now,
 ) -> AfterWrite {
-    let completed = peer.outbox.wrote(taken);
-    hub.counters.add(Counter::BytesSent, taken as u64);
-    hub.counters.add(Counter::MessagesSent, completed as u64);
-    if !peer.outbox.is_empty() || peer.is_behind() {
+    note_taken(peer, taken, hub);
+    if hub.draining && peer.stage == Stage::Serving && peer.is_resting() {
+        // It was promised to stay before the drain began; its answer is all that it gets.
+        peer.stage = Stage::FlushingThenLingering;
+    }
+    if peer.has_output() || peer.is_behind() {
         // Each byte taken earns the peer another full write timeout.
         if taken > 0 || !peer.timers.is_set(Timer::Stall) {
             let timeout = hub.live.config.limits.write_timeout;
@@ -177,15 +191,11 @@ pub(super) fn wrote(
             refill(peer, id, hub, now);
         }
         hub.arm(peer, id);
-        if !peer.outbox.is_empty() {
+        if peer.has_output() {
             return AfterWrite::More;
         }
     }
     peer.timers.clear(Timer::Stall);
-    if hub.draining && peer.stage == Stage::Serving && peer.is_resting() {
-        // It was promised to stay before the drain began; its answer is all that it gets.
-        peer.stage = Stage::FlushingThenLingering;
-    }
     match peer.stage {
         Stage::Serving => {
             if let Conversation::Socket(socket) = &peer.conversation

@@ -11,7 +11,7 @@ use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Stage};
-use crate::shard::{Shard, websocket};
+use crate::shard::{Shard, tls, websocket};
 use crate::wire::websocket::close as code;
 
 /// A drain in progress.
@@ -76,7 +76,9 @@ impl Shard {
             .map(|(id, _)| id)
             .collect();
         for id in resting {
-            self.broken(id);
+            if let Some(peer) = self.peers.get_mut(id) {
+                tls::end(peer, id, &mut self.hub);
+            }
         }
         // A request that is still arriving has as long as a peer has to answer Close.
         for id in self.peers.iter().map(|(id, _)| id).collect::<Vec<_>>() {
@@ -118,8 +120,8 @@ impl Shard {
             };
             let owed = match &peer.conversation {
                 _ if peer.stage == Stage::Ended => false,
-                Conversation::Socket(socket) => socket.socket.is_open() || !peer.outbox.is_empty(),
-                Conversation::Http(_) => peer.pause == Some(Pause::Job) || !peer.outbox.is_empty(),
+                Conversation::Socket(socket) => socket.socket.is_open() || peer.has_output(),
+                Conversation::Http(_) => peer.pause == Some(Pause::Job) || peer.has_output(),
                 Conversation::Refused => false,
             };
             cut += usize::from(owed);

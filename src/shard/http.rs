@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::app::admission::Refusal;
 use crate::app::credentials;
-use crate::app::http::admit::{Destination, admit};
+use crate::app::http::admit::{Destination, Way, admit};
 use crate::app::http::routes::{self, Access};
-use crate::app::http::{call, error_response, fault_response, protocol_fault_response};
+use crate::app::http::{
+    call, error_response, fault_response, http_expected_response, protocol_fault_response,
+};
 use crate::app::opening;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
@@ -37,6 +39,22 @@ pub(super) fn receive(
     hub: &mut Hub,
     now: Now,
 ) -> (usize, Flow) {
+    match &peer.conversation {
+        Conversation::Http(http)
+            if input.first() == Some(&TLS_HANDSHAKE)
+                && http.is_handshake
+                && http.exchange.awaits_head() =>
+        {
+            note_tls(peer.address, hub);
+            answer_last(peer, http_expected_response(), hub, now);
+            (input.len(), Flow::Continue)
+        }
+        Conversation::Http(_) => exchange(peer, id, input, hub, now),
+        Conversation::Socket(_) | Conversation::Refused => (0, Flow::Wait),
+    }
+}
+
+fn exchange(peer: &mut Peer, id: PeerId, input: &[u8], hub: &mut Hub, now: Now) -> (usize, Flow) {
     let Conversation::Http(http) = &mut peer.conversation else {
         return (0, Flow::Wait);
     };
@@ -63,7 +81,7 @@ pub(super) fn receive(
     if matches!(step, Step::Head) {
         hub.counters.increment(Counter::HttpRequests);
         let forwarded = note_client(http, &mut peer.address, hub);
-        match verdict(http, peer.address, hub, now) {
+        match verdict(http, peer.address, peer.tls.is_some(), hub, now) {
             Verdict::Admitted => {
                 step = http.exchange.admit(body_bytes);
                 if matches!(step, Step::More) {
@@ -101,6 +119,23 @@ pub(super) fn receive(
     (taken, flow)
 }
 
+/// What a TLS connection begins with (RFC 8446 section 5.1), and no request.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Somebody was told https where it is http: one line for the operator, further ones for debugging.
+fn note_tls(address: IpAddr, hub: &Hub) {
+    let level = match hub.counters.read(Counter::TlsOnPlainPort) {
+        0 => log::Level::Warn,
+        _ => log::Level::Debug,
+    };
+    hub.counters.increment(Counter::TlsOnPlainPort);
+    log::log!(
+        level,
+        "tls_on_plain_port address={address} hint=\"this port speaks http; set server.tls, or \
+         write http:// there\""
+    );
+}
+
 enum Verdict {
     Admitted,
     Upgrade(opening::Endpoint),
@@ -133,12 +168,22 @@ fn note_client(http: &HttpPeer, address: &mut IpAddr, hub: &Hub) -> Forwarded {
 }
 
 /// Decides on a head before any of its body is taken.
-fn verdict(http: &mut HttpPeer, address: IpAddr, hub: &mut Hub, now: Now) -> Verdict {
+fn verdict(
+    http: &mut HttpPeer,
+    address: IpAddr,
+    is_secure: bool,
+    hub: &mut Hub,
+    now: Now,
+) -> Verdict {
     let Some(head) = http.exchange.head() else {
         debug_assert!(false, "a verdict needs a head");
         return Verdict::Admitted;
     };
-    let (cors_origin, destination) = admit(head, http.proxy.is_some(), &hub.live, &hub.services);
+    let way = Way {
+        is_proxied: http.proxy.is_some(),
+        is_secure,
+    };
+    let (cors_origin, destination) = admit(head, way, &hub.live, &hub.services);
     http.cors_origin = cors_origin;
     let refused = |response| Verdict::Refused(Box::new(response));
     match destination {

@@ -80,7 +80,7 @@ impl Shard {
         let config = &self.hub.live.config.limits;
         let timers = &peer.timers;
         let waits = peer.dirty || timers.is_set(Timer::Stall) || timers.is_set(Timer::Linger);
-        assert!(peer.outbox.is_empty() || waits, "who writes? {peer:?}");
+        assert!(!peer.has_output() || waits, "who writes? {peer:?}");
         assert!(
             !peer.is_behind() || !peer.outbox.is_empty(),
             "who refills? {peer:?}"
@@ -96,6 +96,11 @@ impl Shard {
                 peer.armed.next != UNARMED && peer.armed.next <= next,
                 "{peer:?}"
             );
+        }
+        if let Some(tls) = &peer.tls {
+            let most = 2 * limits::TLS_UNUSED_BYTES + 128 * 1024;
+            assert!(tls.buffered() <= most, "{} bytes", tls.buffered());
+            assert!(!peer.is_shaking() || peer.outbox.is_empty(), "{peer:?}");
         }
         let tail_max = limits::READ_BYTES_PER_TURN + config.head_bytes;
         assert!(peer.tail.len() <= tail_max, "{} bytes", peer.tail.len());

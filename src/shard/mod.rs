@@ -21,6 +21,7 @@ mod deliver;
 mod dispatch;
 mod drain;
 mod http;
+mod hub;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
 mod jobs;
@@ -33,6 +34,7 @@ mod refill;
 mod rooms;
 mod slow;
 mod timeouts;
+mod tls;
 mod websocket;
 
 use std::collections::VecDeque;
@@ -42,7 +44,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::app::admission::Admitted;
-use crate::app::services::{Context, Live, Services};
+use crate::app::services::{Live, Services};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
@@ -53,6 +55,7 @@ use crate::bus::mail::Mail;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
+use crate::protocol::tls::connection::TlsConnection;
 use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
@@ -61,6 +64,7 @@ use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
 use crate::shard::refill::Refills;
 use crate::shard::rooms::LocalRooms;
+use crate::shard::tls::Shaking;
 
 /// The state of one shard.
 #[derive(Debug)]
@@ -96,6 +100,7 @@ struct Hub {
     refills: Refills,
     compressing: Compressing,
     inflating: Inflating,
+    tls: Shaking,
 }
 
 /// What the shell does after a write.
@@ -137,6 +142,7 @@ impl Shard {
                 outbox_limits: OutboxLimits::of(&live.config.limits),
                 live,
                 refills: Refills::default(),
+                tls: Shaking::default(),
                 services,
             },
             drain: None,
@@ -155,6 +161,8 @@ impl Shard {
         };
         let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
         peer.is_counted = admitted.is_counted;
+        let acceptor = self.hub.live.tls.as_ref();
+        peer.tls = acceptor.map(|acceptor| Box::new(TlsConnection::new(Arc::clone(acceptor))));
         let timeout = if self.hub.draining {
             // It was accepted before the drain began and was on its way since.
             limits::CLOSE_TIMEOUT
@@ -202,8 +210,9 @@ impl Shard {
         self.hub
             .counters
             .add(Counter::BytesReceived, input.len() as u64);
-        self.on_peer(id, (), |peer, hub| {
-            dispatch::receive(peer, id, input, hub, now);
+        self.on_peer(id, (), |peer, hub| match peer.tls {
+            None => dispatch::receive(peer, id, input, hub, now),
+            Some(_) => tls::receive(peer, id, input, hub, now),
         });
     }
 
@@ -228,15 +237,21 @@ impl Shard {
         })
     }
 
-    /// Whether the socket of `id` shall be read.
+    /// Whether the socket of `id` shall be read now; ask before every read. A TLS handshake that
+    /// is over the turn's budget comes back by [`Shard::take_resumed`].
     #[must_use]
-    pub fn wants_input(&self, id: PeerId) -> bool {
-        self.peers.get(id).is_some_and(Peer::wants_input)
+    pub fn wants_input(&mut self, id: PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| {
+            peer.wants_input() && (!peer.is_shaking() || self.hub.tls.take_turn(id))
+        })
     }
 
     /// Notes that `id` will send nothing more.
     pub fn end_of_input(&mut self, id: PeerId) {
-        self.on_peer(id, (), |peer, hub| dispatch::end_of_input(peer, id, hub));
+        self.on_peer(id, (), |peer, hub| match peer.tls {
+            None => dispatch::end_of_input(peer, id, hub),
+            Some(_) => tls::end_of_input(peer, id, hub),
+        });
     }
 
     /// Notes that the connection of `id` is broken.
@@ -375,8 +390,13 @@ impl Shard {
         for id in into.iter() {
             self.on_peer(*id, (), |peer, hub| {
                 dispatch::receive(peer, *id, &mut [], hub, now);
+                tls::hear_end(peer, *id, hub);
             });
         }
+        let delayed = self.hub.tls.next_turn(into);
+        self.hub
+            .counters
+            .add(Counter::TlsHandshakesDelayed, delayed);
     }
 
     /// Whether something came up after it was asked for: peers to write for, ended peers, jobs.
@@ -385,10 +405,15 @@ impl Shard {
         !self.hub.dirty.is_empty() || !self.hub.ended.is_empty() || self.hub.jobs.has_new()
     }
 
-    /// What is to be written for `id`: how many slices were filled, and bytes in all.
+    /// What is to be written for `id`: how many slices were filled, and bytes in all. The socket
+    /// is offered it at once, and [`Shard::wrote`] is told what it took.
     #[must_use]
-    pub fn gather<'a>(&'a self, id: PeerId, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
+    pub fn gather<'a>(&'a mut self, id: PeerId, slices: &mut [IoSlice<'a>]) -> (usize, usize) {
+        if self.peers.get(id).is_some_and(|peer| peer.tls.is_some()) {
+            self.on_peer(id, (), |peer, hub| tls::seal(peer, id, hub));
+        }
         match self.peers.get(id) {
+            Some(Peer { tls: Some(tls), .. }) => tls::gather(tls, slices),
             Some(peer) => peer.outbox.gather(slices, limits::WRITE_BYTES_PER_TURN),
             None => (0, 0),
         }
@@ -431,59 +456,6 @@ impl Shard {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
-    }
-}
-
-impl Hub {
-    /// What a handler is given.
-    fn context(&self, now: Now) -> Context<'_> {
-        self.services.context(&self.live, &self.counters, now)
-    }
-
-    /// Puts `peer` on the list of those to write for, once.
-    fn touch(&mut self, peer: &mut Peer, id: PeerId) {
-        if !peer.dirty && !peer.outbox.is_empty() {
-            peer.dirty = true;
-            self.dirty.push(id);
-        }
-    }
-
-    /// Makes sure `peer` is looked at when its next timer is due.
-    fn arm(&mut self, peer: &mut Peer, id: PeerId) {
-        let next = peer.timers.next();
-        self.deadlines.arm(id, &mut peer.armed, next);
-    }
-
-    /// Ends `peer`; it is removed at the end of the turn.
-    fn end(&mut self, peer: &mut Peer, id: PeerId) {
-        if peer.stage != Stage::Ended {
-            peer.stage = Stage::Ended;
-            self.ended.push(id);
-        }
-    }
-
-    /// Lets go of all that a removed peer had.
-    fn retire(&mut self, peer: &mut Peer, id: PeerId) {
-        self.compressing.close(peer.party(id));
-        self.inflating.close(peer.party(id));
-        if peer.is_counted {
-            self.services.release(peer.address);
-        }
-        match &mut peer.conversation {
-            Conversation::Http(http) => {
-                if http.is_handshake {
-                    self.services.end_handshake();
-                }
-                self.counters.increment(Counter::ConnectionsClosed);
-            }
-            Conversation::Socket(socket) => {
-                self.leave_all(&mut socket.session);
-                self.counters.increment(Counter::ConnectionsClosed);
-                self.counters.increment(Counter::SessionsClosed);
-                log::debug!("session_ended session={}", socket.session.id);
-            }
-            Conversation::Refused => self.refusals -= 1,
-        }
     }
 }
 

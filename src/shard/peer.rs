@@ -14,6 +14,7 @@ use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
 use crate::protocol::http_exchange::HttpExchange;
 use crate::protocol::timers::{Tick, Timers};
+use crate::protocol::tls::connection::TlsConnection;
 use crate::protocol::websocket::WebSocket;
 use crate::shard::behind::BehindIn;
 use crate::shard::compression::Party;
@@ -44,6 +45,8 @@ pub(super) struct Peer {
     pub(super) outbox: Outbox,
     /// Input that could not be worked on yet; empty most of the time.
     pub(super) tail: Vec<u8>,
+    /// What the bytes go through, if the listener speaks TLS.
+    pub(super) tls: Option<Box<TlsConnection>>,
     pub(super) conversation: Conversation,
 }
 
@@ -186,6 +189,7 @@ impl Peer {
             timers: Timers::default(),
             outbox: Outbox::default(),
             tail: Vec::new(),
+            tls: None,
             conversation,
         }
     }
@@ -205,11 +209,34 @@ impl Peer {
         }
     }
 
+    /// Whether the socket has something to take: what is queued, what TLS has made of it, or the
+    /// word that this was the last of it.
+    pub(super) fn has_output(&self) -> bool {
+        let of_tls = |tls: &TlsConnection| {
+            let is_last = match self.stage {
+                Stage::Flushing | Stage::FlushingThenLingering => tls.owes_close(),
+                Stage::Serving | Stage::Lingering(_) | Stage::Ended => false,
+            };
+            is_last || !tls.unsent().is_empty()
+        };
+        !self.outbox.is_empty() || self.tls.as_deref().is_some_and(of_tls)
+    }
+
+    /// Whether its TLS handshake is still to be done.
+    pub(super) fn is_shaking(&self) -> bool {
+        self.tls
+            .as_deref()
+            .is_some_and(TlsConnection::is_handshaking)
+    }
+
     /// Whether it is an HTTP connection between two requests with nothing left to send.
     pub(super) fn is_resting(&self) -> bool {
         match &self.conversation {
             Conversation::Http(http) => {
-                http.exchange.awaits_head() && self.tail.is_empty() && self.outbox.is_empty()
+                !self.is_shaking()
+                    && http.exchange.awaits_head()
+                    && self.tail.is_empty()
+                    && !self.has_output()
             }
             Conversation::Socket(_) | Conversation::Refused => false,
         }

@@ -17,6 +17,11 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
         match timer {
             Timer::Handshake => {
                 hub.counters.increment(Counter::HandshakeTimeouts);
+                if peer.is_shaking() {
+                    // Nothing can be said yet that it would understand.
+                    hub.end(peer, id);
+                    return;
+                }
                 http::answer_last(peer, timeout_response(), hub, now);
             }
             Timer::KeepAlive => peer.stage = Stage::Flushing,
@@ -42,7 +47,7 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
             Timer::Resume => dispatch::resume(peer, id, Pause::Rate, hub, now),
             Timer::Token => credentials::token_due(peer, id, hub, now),
         }
-        if peer.stage == Stage::Flushing && peer.outbox.is_empty() {
+        if peer.stage == Stage::Flushing && !peer.has_output() {
             hub.end(peer, id);
         }
         if peer.stage == Stage::Ended {
@@ -60,7 +65,7 @@ fn ping(peer: &mut Peer, hub: &mut Hub, now: Now) {
     }
     let heartbeat = &hub.live.config.heartbeat;
     // A peer with something left to read is watched by the write timeout instead.
-    if peer.outbox.is_empty() {
+    if !peer.has_output() {
         peer.outbox.push_own(websocket::ping_frame);
         if !peer.timers.is_set(Timer::Pong) {
             peer.timers

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::testkit::tls::{TlsClient, TlsClientConfig};
 use crate::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
 use crate::wire::http::scan::HeadLimits;
 
@@ -29,6 +30,8 @@ const ANSWER_LIMITS: ResponseLimits = ResponseLimits {
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    /// Its TLS, if it speaks that.
+    pub tls: Option<Box<TlsClient>>,
     /// Bytes that arrived and were not asked for yet.
     pub(super) arrived: Vec<u8>,
 }
@@ -66,8 +69,26 @@ impl Connection {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream,
+            tls: None,
             arrived: Vec::new(),
         })
+    }
+
+    /// Connects and shakes hands.
+    ///
+    /// # Panics
+    /// When nobody listens, or the handshake fails.
+    #[must_use]
+    pub fn open_tls(address: SocketAddr, config: &TlsClientConfig) -> Self {
+        let mut connection = Self::open(address);
+        connection.tls = Some(Box::new(TlsClient::new(config)));
+        connection.send(b"");
+        let deadline = Instant::now() + PATIENCE;
+        while connection.tls.as_ref().is_some_and(|tls| !tls.is_open()) {
+            let arrival = connection.arrive(deadline);
+            assert_eq!(arrival, Arrival::Bytes, "the handshake goes on");
+        }
+        connection
     }
 
     /// Sends all of `bytes`.
@@ -84,6 +105,20 @@ impl Connection {
     /// # Errors
     /// What the operating system says: a full pipe, or a connection that is gone.
     pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &mut self.tls {
+            None => self.stream.write_all(bytes),
+            Some(tls) => {
+                tls.send(bytes);
+                self.stream.write_all(&tls.outgoing())
+            }
+        }
+    }
+
+    /// Sends bytes as they are, below TLS.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
 
@@ -119,7 +154,17 @@ impl Connection {
             Ok(0) => Arrival::End,
             Ok(count) => {
                 let piece = piece.get(..count).unwrap_or_default();
-                self.arrived.extend_from_slice(piece);
+                match &mut self.tls {
+                    None => self.arrived.extend_from_slice(piece),
+                    Some(tls) => {
+                        tls.receive(piece).expect("the server speaks TLS");
+                        self.arrived.append(&mut tls.arrived);
+                        let answer = tls.outgoing();
+                        if self.stream.write_all(&answer).is_err() {
+                            return Arrival::Reset;
+                        }
+                    }
+                }
                 Arrival::Bytes
             }
             Err(error) => match error.kind() {

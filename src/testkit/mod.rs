@@ -15,5 +15,6 @@ pub mod oracles;
 pub mod server;
 pub mod simulation;
 pub mod socket;
+pub mod tls;
 pub mod tokens;
 pub mod world;

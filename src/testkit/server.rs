@@ -16,13 +16,14 @@ use serde_json::Value;
 
 use crate::domain::access::ADMIN;
 use crate::testkit::client::{self, Connection};
+use crate::testkit::tls::{TlsClientConfig, Version};
 use crate::testkit::tokens::Token;
 
 /// How long a start, or an end that was asked for, may take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the first line of standard output has before the address.
-const ANNOUNCEMENT: &str = " listens on http://";
+const ANNOUNCEMENT: &str = " listens on http";
 
 /// The variable that says how many reactors the servers of tests have, so that the same tests can
 /// be run with one and with several.
@@ -33,6 +34,7 @@ const REACTORS: &str = "KINGLET_TEST_REACTORS";
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    is_secure: bool,
     stderr: Arc<Mutex<String>>,
 }
 
@@ -94,10 +96,14 @@ impl Server {
         let mut server = Self {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            is_secure: false,
             stderr,
         };
         let line = lines.recv_timeout(PATIENCE).unwrap_or_default();
-        let address = line.split_once(ANNOUNCEMENT).map(|(_, address)| address);
+        let url = line.split_once(ANNOUNCEMENT).map_or("", |(_, url)| url);
+        let secure = url.strip_prefix("s");
+        server.is_secure = secure.is_some();
+        let address = secure.unwrap_or(url).strip_prefix("://");
         server.address = address
             .and_then(|address| address.trim_end().parse().ok())
             .unwrap_or_else(|| panic!("does not listen: {line:?}\n{}", server.stderr()));
@@ -108,6 +114,21 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A connection, with TLS if that is what it speaks; its certificate is believed.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        match self.is_secure {
+            true => Connection::open_tls(
+                self.address,
+                &TlsClientConfig::new(Version::Tls13, &["http/1.1"]),
+            ),
+            false => Connection::open(self.address),
+        }
     }
 
     /// Its process.
@@ -160,7 +181,7 @@ impl Server {
     pub fn counter(&self, name: &str) -> u64 {
         let bearer = Token::of("counter").role(ADMIN).bearer();
         let headers = [("Authorization", bearer.as_str())];
-        let mut connection = Connection::open(self.address);
+        let mut connection = self.connect();
         let stats = connection.request("GET", "/api/v1/websocket/stats", &headers, b"");
         let stats = stats.json();
         let value = stats.pointer(&format!("/counters/{name}"));

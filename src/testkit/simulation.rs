@@ -138,6 +138,7 @@ impl Simulation {
             shards: setup.shards,
             mailbox: setup.mailbox,
             seed: setup.seed,
+            ..Options::default()
         });
         world.conditions = setup.conditions;
         world.jobs.delay_turns_max = setup.job_turns_max;
@@ -294,6 +295,11 @@ impl Simulation {
             trace: self.world.trace(),
             counts: COUNTERS.iter().map(total).collect(),
         }
+    }
+
+    /// Whether everybody speaks TLS.
+    fn speaks_tls(&self) -> bool {
+        self.world.services.live().tls.is_some()
     }
 
     /// Whether the server has no reason to end anybody who reads and writes as it should.

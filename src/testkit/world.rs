@@ -31,8 +31,10 @@ use crate::base::rng::Rng;
 use crate::bus::mailbox::Mailbox;
 use crate::config::{Flags, Sources, load, no_files};
 use crate::metrics::names::Counter;
+use crate::protocol::tls::acceptor::REFUSAL;
 use crate::shard::Shard;
 use crate::testkit::link::{Conditions, Link};
+use crate::testkit::tls::{self, TlsClient, TlsClientConfig, Version};
 use crate::testkit::world::reactor::{Around, Arrival, Reactor};
 
 /// A client of the world.
@@ -49,6 +51,8 @@ pub struct World {
     pub conditions: Conditions,
     /// Chance, for the links and for tests.
     pub rng: Rng,
+    /// What the TLS of clients is made from, that are opened from now on.
+    pub tls_clients: TlsClientConfig,
     reactors: Vec<Reactor>,
     clients: Vec<Client>,
     now: Now,
@@ -75,6 +79,8 @@ pub struct Options<'a> {
     pub mailbox: usize,
     /// What chance follows.
     pub seed: u64,
+    /// Whether all speak TLS. The keys are the system's chance, so a seed does not replay bytes.
+    pub tls: bool,
 }
 
 impl Default for Options<'_> {
@@ -84,9 +90,14 @@ impl Default for Options<'_> {
             shards: 1,
             mailbox: limits::MAILBOX_MAIL,
             seed: 1,
+            tls: std::env::var_os(TLS).is_some(),
         }
     }
 }
+
+/// The variable that has all worlds speak TLS that do not say, so that the same tests can be run
+/// with and without.
+pub const TLS: &str = "KINGLET_TEST_TLS";
 
 /// Turns without an end in sight mean that something spins.
 const TURNS_MAX: usize = 200_000;
@@ -108,7 +119,7 @@ impl World {
             flags: &flags,
             files: no_files,
         };
-        let (config, _) = load(&sources).expect("the config of a test is valid");
+        let (mut config, _) = load(&sources).expect("the config of a test is valid");
         let mut rng = Rng::from_seed(options.seed);
         let now = Now {
             mono: Mono::from_nanos(1_000_000_000),
@@ -118,7 +129,10 @@ impl World {
             .map(|_| Arc::new(Mailbox::new(options.mailbox, Box::new(|| {}))))
             .collect();
         let listening = config.server.listen.clone();
-        let live = Live::of(config).expect("the config of a test is valid");
+        let pair = options.tls.then(|| tls::self_signed_pair(now.wall));
+        config.server.tls.files = pair.as_ref().map(tls::files);
+        let mut live = Live::of(config).expect("the config of a test is valid");
+        live.tls = pair.map(|pair| tls::acceptor(&pair, now.wall));
         let services = Services::new(live, Arc::clone(&mailboxes), listening, rng.split(), now);
         let services = Arc::new(services);
         let reactors = (0..options.shards)
@@ -133,6 +147,7 @@ impl World {
             jobs: Jobs::default(),
             conditions: Conditions::default(),
             rng,
+            tls_clients: TlsClientConfig::new(Version::Tls13, &["http/1.1"]),
             reactors,
             clients: Vec::new(),
             now,
@@ -156,15 +171,21 @@ impl World {
         let context = self.services.context(&live, &counters, self.now);
         let admitted = self.services.accept(address, context);
         let client = self.clients.len();
-        self.clients.push(Client::new(Link {
+        let link = Link {
             conditions: self.conditions,
             ..Link::default()
-        }));
+        };
+        let speaks_tls = live.tls.is_some();
+        let tls = speaks_tls.then(|| TlsClient::new(&self.tls_clients));
+        self.clients.push(Client::new(link, tls));
         let shard = client % self.reactors.len();
         self.reactors[shard].arrive(Arrival {
             client,
             address,
-            admitted: admitted.map_err(Refusal::bytes),
+            admitted: admitted.map_err(|refusal| match live.tls {
+                Some(_) => REFUSAL.to_vec(),
+                None => Refusal::bytes(refusal),
+            }),
         });
         ClientId(client)
     }

@@ -37,11 +37,20 @@ const CONFINED: &[Confined] = &[
     confined("simplelog", &["src/runtime/logging.rs"]),
     confined(
         "ring",
-        &["src/base/rng.rs", "src/wire/websocket/", "src/domain/"],
+        &[
+            "src/base/rng.rs",
+            "src/wire/websocket/",
+            "src/domain/",
+            "src/protocol/tls/",
+        ],
     ),
     confined("jsonwebtoken", &["src/domain/token/"]),
     confined("rand_chacha", &["src/base/rng.rs"]),
-    confined("rustls", &["src/cli/tls.rs"]),
+    confined(
+        "rustls",
+        &["src/cli/tls.rs", "src/protocol/tls/", "src/testkit/"],
+    ),
+    confined("rcgen", &["src/protocol/tls/", "src/testkit/"]),
     confined("rustls_native_certs", &["src/cli/tls.rs"]),
     confined("toml", &["src/config/", "src/testkit/"]),
     confined("clap", &["src/cli/"]),

@@ -20,6 +20,7 @@ mod rate;
 mod recovery;
 mod rooms;
 mod slow;
+mod tls;
 mod tokens;
 
 use std::time::Duration;
@@ -51,7 +52,9 @@ fn reload(world: &mut World, config: &str) {
         files: no_files,
     };
     let (config, _) = load(&sources).unwrap();
-    world.services.replace(Live::of(config).unwrap());
+    let mut live = Live::of(config).unwrap();
+    live.tls.clone_from(&world.services.live().tls);
+    world.services.replace(live);
     world.settle();
 }
 

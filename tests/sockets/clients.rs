@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use kinglet::testkit::client::note;
 use kinglet::testkit::server::Server;
+use tempfile::TempDir;
 
 use crate::start;
 
@@ -35,19 +36,38 @@ fn the_ws_library_of_node_works_with_rooms() {
             ));
         }
     };
-    let server = start(&[("KINGLET_HEARTBEAT__PING_INTERVAL", "1s")]);
-    let run = Command::new("node")
-        .arg(Path::new(&folder).join("rooms.mjs"))
-        .arg(format!("ws://{}", server.address()))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "{said}");
+    let settings = [("KINGLET_HEARTBEAT__PING_INTERVAL", "1s")];
+    let run = |base: String, trusted: &Path| {
+        let run = Command::new("node")
+            .arg(Path::new(&folder).join("rooms.mjs"))
+            .arg(base)
+            .env("NODE_EXTRA_CA_CERTS", trusted)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{said}");
+    };
+    let server = start(&settings);
+    run(format!("ws://{}", server.address()), Path::new(""));
+    let (server, data) = secure(&settings);
+    let trusted = data.path().join("self-signed.pem");
+    run(format!("wss://{}", server.address()), &trusted);
 }
 
-/// The Python client, to be run with a subject of `rooms.py` against `server`; `None` if there is
+/// A server that speaks TLS, and the folder with its certificate.
+fn secure(settings: &[(&str, &str)]) -> (Server, TempDir) {
+    let data = tempfile::tempdir().unwrap();
+    let mut all = vec![
+        ("KINGLET_SERVER__DATA_DIR", data.path().to_str().unwrap()),
+        ("KINGLET_SERVER__TLS__SELF_SIGNED", "true"),
+    ];
+    all.extend(settings);
+    (start(&all), data)
+}
+
+/// The Python client, to be run with a subject of `rooms.py` against the server at `base`; `None` if there is
 /// none, which is said.
-fn python(server: &Server, subject: &str) -> Option<Command> {
+fn python(base: &str, subject: &str) -> Option<Command> {
     let Ok(interpreter) = std::env::var("KINGLET_TEST_PYTHON") else {
         note(
             "skipped: a client in Python, because KINGLET_TEST_PYTHON is not set; `make test` \
@@ -58,23 +78,45 @@ fn python(server: &Server, subject: &str) -> Option<Command> {
     let mut command = Command::new(interpreter);
     command
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/rooms.py"))
-        .arg(format!("ws://{}", server.address()))
+        .arg(base)
         .arg(subject);
     Some(command)
 }
 
 /// Runs one subject of `rooms.py` against a server of its own.
 fn check(subject: &str) {
-    let server = start(&[
-        ("KINGLET_HEARTBEAT__PING_INTERVAL", "200ms"),
-        ("KINGLET_HEARTBEAT__PONG_TIMEOUT", "2s"),
-    ]);
-    let Some(mut command) = python(&server, subject) else {
-        return;
-    };
+    let server = start(&HEARTBEAT);
+    succeeds(python(&format!("ws://{}", server.address()), subject));
+}
+
+const HEARTBEAT: [(&str, &str); 2] = [
+    ("KINGLET_HEARTBEAT__PING_INTERVAL", "200ms"),
+    ("KINGLET_HEARTBEAT__PONG_TIMEOUT", "2s"),
+];
+
+fn succeeds(command: Option<Command>) {
+    let Some(mut command) = command else { return };
     let run = command.output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{said}");
+}
+
+#[test]
+fn websockets_of_python_does_the_same_over_tls() {
+    for subject in [
+        "hello",
+        "subscribe_and_publish",
+        "recovery",
+        "a_mebibyte",
+        "ten_errors",
+    ] {
+        let (server, data) = secure(&HEARTBEAT);
+        let mut command = python(&format!("wss://{}", server.address()), subject);
+        if let Some(command) = &mut command {
+            command.env("SSL_CERT_FILE", data.path().join("self-signed.pem"));
+        }
+        succeeds(command);
+    }
 }
 
 #[test]
@@ -140,7 +182,8 @@ fn websockets_of_python_is_refused_for_another_site() {
 #[test]
 fn websockets_of_python_is_closed_with_1001_when_the_server_drains() {
     let mut server = start(&[]);
-    let Some(mut command) = python(&server, "drain") else {
+    let base = format!("ws://{}", server.address());
+    let Some(mut command) = python(&base, "drain") else {
         return;
     };
     let mut run = command

@@ -26,6 +26,7 @@ mod reload;
 mod rooms;
 mod slowloris;
 mod smuggling;
+mod tls;
 mod tokens;
 mod websocket;
 

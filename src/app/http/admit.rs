@@ -9,7 +9,7 @@ use crate::app::opening::Endpoint;
 use crate::app::services::{Live, Services};
 use crate::dialect::native::members::shorten;
 use crate::domain::fault::Code;
-use crate::domain::origin::{OriginVerdict, check_host, check_origin};
+use crate::domain::origin::{Asked, OriginVerdict, check_host, check_origin};
 use crate::wire::http::head::{Head, Method};
 use crate::wire::http::response::{Response, Status};
 
@@ -42,11 +42,20 @@ impl Destination {
     }
 }
 
-/// Decides on a head; `is_proxied` if a trusted proxy sent it. The first value is the origin that
+/// How a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// A trusted proxy sent it.
+    pub is_proxied: bool,
+    /// It came over TLS that ends here.
+    pub is_secure: bool,
+}
+
+/// Decides on a head that came by `way`. The first value is the origin that
 /// CORS headers are due to, whatever the answer.
 pub fn admit(
     head: &Head,
-    is_proxied: bool,
+    way: Way,
     live: &Live,
     services: &Services,
 ) -> (Option<Box<str>>, Result<Destination, Box<Response>>) {
@@ -76,14 +85,18 @@ pub fn admit(
     // The page knows the server by the name that its proxy was asked for.
     let named = head.header_values("x-forwarded-host").next_back();
     let believed = named
-        .filter(|_| is_proxied)
+        .filter(|_| way.is_proxied)
         .and_then(|hosts| hosts.rsplit(',').next());
     let host = believed.map_or(head.host(), str::trim);
-    let verdict = match check_origin(origin, host, &server.allowed_origins) {
+    let asked = match way.is_secure && !is_forwarded(head, way) {
+        true => Asked::Https,
+        false => Asked::Either,
+    };
+    let verdict = match check_origin(origin, host, asked, &server.allowed_origins) {
         Ok(verdict) => verdict,
         Err(fault) => {
             let mut message = fault.to_string();
-            if named.is_some() && !is_proxied {
+            if named.is_some() && !way.is_proxied {
                 message.push_str("; X-Forwarded-Host is believed only from server.trusted_proxies");
             }
             let response = error_response(Status::FORBIDDEN, Code::PermissionDenied, &message);
@@ -96,6 +109,13 @@ pub fn admit(
     };
     let is_cors = cors_origin.is_some();
     (cors_origin, route(head, is_cors, live))
+}
+
+/// Whether a trusted proxy passed it on for somebody; one without these fields is a client itself,
+/// as loopback addresses are trusted by default.
+fn is_forwarded(head: &Head, way: Way) -> bool {
+    const FIELDS: [&str; 3] = ["x-forwarded-host", "x-forwarded-for", "x-forwarded-proto"];
+    way.is_proxied && FIELDS.iter().any(|field| head.header(field).is_some())
 }
 
 fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Response>> {
@@ -192,6 +212,14 @@ mod tests {
 
     /// The status of the refusal, 0 for a welcome, and the origin that CORS headers are due to.
     fn verdict(method: &str, path: &str, headers: &str, is_proxied: bool) -> (u16, Option<String>) {
+        let way = Way {
+            is_proxied,
+            is_secure: false,
+        };
+        verdict_by(method, path, headers, way)
+    }
+
+    fn verdict_by(method: &str, path: &str, headers: &str, way: Way) -> (u16, Option<String>) {
         let world = World::new(Options {
             config: CONFIG,
             ..Options::default()
@@ -202,7 +230,7 @@ mod tests {
         };
         let request = format!("{method} {path} HTTP/1.1\r\n{headers}\r\n");
         let head = Head::parse(request.as_bytes(), &limits).unwrap();
-        let (cors, admission) = admit(&head, is_proxied, &world.services.live(), &world.services);
+        let (cors, admission) = admit(&head, way, &world.services.live(), &world.services);
         let status = admission.map_or_else(|refusal| refusal.status.code(), |_| 0);
         (status, cors.map(String::from))
     }
@@ -278,6 +306,27 @@ mod tests {
         check("identity", 0);
         check("gzip", 415);
         check("identity, br", 415);
+    }
+
+    #[test]
+    fn over_tls_a_page_without_it_is_foreign_unless_a_proxy_passed_it_on() {
+        let check = |scheme: &str, further: &str, is_proxied: bool, status: u16| {
+            let origin = format!("{scheme}://localhost:8080");
+            let headers = format!("Host: localhost:8080\r\nOrigin: {origin}\r\n{further}");
+            let way = Way {
+                is_proxied,
+                is_secure: true,
+            };
+            let (found, cors) = verdict_by("GET", "/ws", &headers, way);
+            assert_eq!((found, cors), (status, None), "{headers} {is_proxied}");
+        };
+        check("https", "", false, 0);
+        check("https", "", true, 0);
+        check("http", "", false, 403);
+        // A browser on this machine looks like a trusted proxy.
+        check("http", "", true, 403);
+        check("http", "X-Forwarded-For: 192.0.2.1\r\n", true, 0);
+        check("http", "X-Forwarded-For: 192.0.2.1\r\n", false, 403);
     }
 
     #[test]

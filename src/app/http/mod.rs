@@ -78,6 +78,22 @@ pub fn protocol_fault_response(fault: HttpFault) -> Response {
     error_response(status, code, &fault.to_string())
 }
 
+/// The answer to a request without TLS on a port that speaks nothing else.
+#[must_use]
+pub fn https_expected_response() -> Response {
+    let message = "this port speaks https: write https:// in place of http://, wss:// in place of \
+                   ws://";
+    error_response(Status::BAD_REQUEST, Code::ValidationFailed, message)
+}
+
+/// The answer to a TLS handshake on a port that does not speak TLS. Its client cannot read it and
+/// says so, most often as "wrong version number".
+#[must_use]
+pub fn http_expected_response() -> Response {
+    let message = "this port speaks http, without TLS: write http:// in place of https://";
+    error_response(Status::BAD_REQUEST, Code::ValidationFailed, message)
+}
+
 /// The answer to a request that did not arrive in time.
 #[must_use]
 pub fn timeout_response() -> Response {

@@ -20,7 +20,7 @@ fn the_same_origin_is_the_same_host_and_port() {
             false => not_allowed(origin, host),
         };
         assert_eq!(
-            check_origin(Some(origin), host, &[]),
+            check_origin(Some(origin), host, Asked::Either, &[]),
             expected,
             "{origin} {host}"
         );
@@ -53,6 +53,36 @@ fn the_same_origin_is_the_same_host_and_port() {
 }
 
 #[test]
+fn where_tls_ends_here_a_page_without_it_is_of_another_origin() {
+    let check = |origin: &str, host: &str, expected: Result<OriginVerdict, OriginFault>| {
+        let allowed = texts(&["http://listed"]);
+        let found = check_origin(Some(origin), host, Asked::Https, &allowed);
+        assert_eq!(found, expected, "{origin} {host}");
+    };
+    let same = || Ok(OriginVerdict::SameOrigin);
+    let not_secure = |origin: &str| {
+        let origin = origin.into();
+        Err(OriginFault::NotSecure { origin })
+    };
+    check("https://a", "a", same());
+    check("https://a", "a:443", same());
+    check("https://a:8443", "a:8443", same());
+    check("HTTPS://A:8443", "a:8443", same());
+    check("http://a", "a", not_secure("http://a"));
+    check("http://a:8443", "a:8443", not_secure("http://a:8443"));
+    check("http://a", "a:8443", not_secure("http://a"));
+    check("https://a", "a:8443", not_allowed("https://a", "a:8443"));
+    check(
+        "https://b:8443",
+        "a:8443",
+        not_allowed("https://b:8443", "a:8443"),
+    );
+    check("http://b", "a:8443", not_allowed("http://b", "a:8443"));
+    check("http://listed", "a:8443", Ok(OriginVerdict::Listed));
+    check("http://listed", "listed", Ok(OriginVerdict::Listed));
+}
+
+#[test]
 fn listed_origins_are_compared_whole() {
     let allowed = texts(&[
         "https://app.example.com",
@@ -68,7 +98,7 @@ fn listed_origins_are_compared_whole() {
             false => not_allowed(origin, "kinglet:8080"),
         };
         assert_eq!(
-            check_origin(Some(origin), "kinglet:8080", &allowed),
+            check_origin(Some(origin), "kinglet:8080", Asked::Either, &allowed),
             expected,
             "{origin}"
         );
@@ -133,32 +163,35 @@ fn refuses_what_is_not_one_origin_even_if_all_are_allowed() {
         "http://[127.0.0.1]",
         "http://[]",
     ] {
-        let verdict = check_origin(Some(origin), "a", &all);
+        let verdict = check_origin(Some(origin), "a", Asked::Either, &all);
         assert_eq!(verdict, Err(OriginFault::Malformed), "{origin:?}");
     }
     let long = format!("http://{}", "a".repeat(HOST_NAME_BYTES + 1));
     assert_eq!(
-        check_origin(Some(&long), "a", &all),
+        check_origin(Some(&long), "a", Asked::Either, &all),
         Err(OriginFault::Malformed)
     );
-    let other = check_origin(Some("http://other:1"), "a", &all);
+    let other = check_origin(Some("http://other:1"), "a", Asked::Either, &all);
     assert_eq!(other, Ok(OriginVerdict::Listed));
 }
 
 #[test]
 fn no_origin_is_fine() {
-    assert_eq!(check_origin(None, "", &[]), Ok(OriginVerdict::Absent));
+    assert_eq!(
+        check_origin(None, "", Asked::Either, &[]),
+        Ok(OriginVerdict::Absent)
+    );
 }
 
 #[test]
 fn a_refusal_names_what_was_compared_and_the_key_to_set() {
-    let fault = check_origin(Some("http://b"), "127.0.0.1:8080", &[]).unwrap_err();
+    let fault = check_origin(Some("http://b"), "127.0.0.1:8080", Asked::Either, &[]).unwrap_err();
     let message = fault.to_string();
     for part in ["http://b ", "\"127.0.0.1:8080\"", "server.allowed_origins"] {
         assert!(message.contains(part), "{message}");
     }
     let long = format!("http://b.{}", "x".repeat(200));
-    let fault = check_origin(Some(&long), "a", &[]).unwrap_err();
+    let fault = check_origin(Some(&long), "a", Asked::Either, &[]).unwrap_err();
     assert!(fault.to_string().len() < 400, "{fault}");
 }
 

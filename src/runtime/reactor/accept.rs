@@ -20,6 +20,7 @@ use crate::base::limits;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::socket::{bound_unsent, is_connection_gone, is_out_of_descriptors};
+use crate::protocol::tls::acceptor::REFUSAL;
 use crate::runtime::logging::Repeated;
 use crate::runtime::reactor::deal::Dealer;
 
@@ -172,7 +173,10 @@ fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Arrival {
     Arrival {
         socket,
         address,
-        admitted: admitted.map_err(|refusal| refusal.bytes()),
+        admitted: admitted.map_err(|refusal| match context.live.tls {
+            Some(_) => REFUSAL.to_vec(),
+            None => refusal.bytes(),
+        }),
     }
 }
 

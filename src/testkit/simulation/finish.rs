@@ -177,6 +177,8 @@ impl Simulation {
                 person.session.is_none()
                     && rooms.any(|room| !person.may(super::rights::Deed::Subscribe, room))
             }
+            // With TLS, who is refused before the handshake hears an alert only.
+            None if self.speaks_tls() && self.limited_clients && person.session.is_none() => true,
             None => !keeps_up || self.is_draining,
             Some(_) => false,
         };

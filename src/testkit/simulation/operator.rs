@@ -86,11 +86,20 @@ impl Simulation {
                 flags: &flags,
                 files: no_files,
             };
-            read(current, &sources)
+            let mut reload = read(current, &sources)?;
+            let files = &current.server.tls.files;
+            reload.config.server.tls.files.clone_from(files);
+            Ok(reload)
         });
         let services = &self.world.services;
         let before = services.live();
-        let written = reload(&reader, &before.config, CONNECTIONS_MAX, services);
+        let written = reload(
+            &reader,
+            &before.config,
+            CONNECTIONS_MAX,
+            services,
+            self.world.now().wall,
+        );
         let is_same = Arc::ptr_eq(&before, &services.live());
         assert_eq!(written.is_none(), change == Change::Nonsense);
         assert_eq!(is_same, change == Change::Nonsense);

@@ -13,6 +13,7 @@ use crate::base::clock::Mono;
 use crate::base::rng::Rng;
 use crate::testkit::deflate::ClientDeflate;
 use crate::testkit::link::Link;
+use crate::testkit::tls::TlsClient;
 use crate::wire::http::client::{ResponseLimits, ResponseReader, encode_request};
 use crate::wire::http::scan::HeadLimits;
 use crate::wire::websocket::assembler::{Assembler, AssemblerLimits, Event, MessageKind};
@@ -93,6 +94,10 @@ pub struct Client {
     pub inflated: usize,
     /// Bits of the window that it compresses with, if that is agreed on.
     pub window: u8,
+    /// Its TLS, if it speaks that; a test may make it say something odd.
+    pub tls: Option<TlsClient>,
+    /// What TLS ended with, if not well.
+    pub tls_fault: Option<rustls::Error>,
     outgoing: VecDeque<u8>,
     finishes: bool,
     speech: Speech,
@@ -116,9 +121,11 @@ impl std::fmt::Debug for Speech {
 }
 
 impl Client {
-    pub(super) fn new(link: Link) -> Self {
+    pub(super) fn new(link: Link, tls: Option<TlsClient>) -> Self {
         Self {
             link,
+            tls,
+            tls_fault: None,
             appetite: None,
             answers_pings: true,
             answers_close: true,
@@ -133,8 +140,16 @@ impl Client {
         }
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes as they are, over TLS if it speaks that.
     pub fn send(&mut self, bytes: &[u8]) {
+        match &mut self.tls {
+            None => self.outgoing.extend(bytes),
+            Some(tls) => tls.send(bytes),
+        }
+    }
+
+    /// Puts bytes on the wire that are no TLS, or not of this connection's making.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
         self.outgoing.extend(bytes);
     }
 
@@ -246,7 +261,8 @@ impl Client {
     /// Whether everything it sent has left for the server.
     #[must_use]
     pub fn has_sent_all(&self) -> bool {
-        self.outgoing.is_empty()
+        let is_open = self.tls.as_ref().is_none_or(TlsClient::is_open);
+        is_open && self.outgoing.is_empty()
     }
 
     /// Takes the messages received so far that are JSON, as values; others stay.
@@ -284,13 +300,22 @@ impl Client {
             return news;
         }
         let mut moved = self.read(rng, now);
+        if let Some(tls) = &mut self.tls {
+            if self.finishes && tls.is_open() {
+                tls.close();
+            }
+            self.outgoing.extend(tls.outgoing());
+        }
         if !self.outgoing.is_empty() && !self.link.up.has_ended() {
             let (up, conditions) = (&mut self.link.up, &self.link.conditions);
             let count = up.send(self.outgoing.make_contiguous(), conditions, rng, now);
             self.outgoing.drain(..count);
             moved |= count > 0;
         }
-        if self.finishes && self.outgoing.is_empty() && !self.link.up.has_ended() {
+        let shakes = self.tls.as_ref().is_some_and(|tls| !tls.is_open());
+        let waits = shakes && self.end.is_none() && self.tls_fault.is_none();
+        let is_over = self.finishes && !waits && self.outgoing.is_empty();
+        if is_over && !self.link.up.has_ended() {
             self.link.up.end();
             moved = true;
         }
@@ -303,7 +328,16 @@ impl Client {
             return false;
         }
         let bytes = self.link.down.take(most, &self.link.conditions, rng, now);
-        self.take(&bytes);
+        match &mut self.tls {
+            None => self.take(&bytes),
+            Some(tls) => {
+                if let Err(fault) = tls.receive(&bytes) {
+                    self.tls_fault = Some(fault);
+                }
+                let arrived = std::mem::take(&mut tls.arrived);
+                self.take(&arrived);
+            }
+        }
         if self.link.down.is_at_end() {
             self.end = Some(End::Finished);
             if let Speech::Http(reader) = &mut self.speech {
