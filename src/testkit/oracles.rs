@@ -3,7 +3,8 @@
 //! An oracle takes bytes as a fuzzer makes them up and panics if its property does not hold. The
 //! targets in `fuzz/` only call it, and `tests/corpus.rs` calls it with the inputs that are kept.
 //!
-//! May not touch: sockets, clocks, randomness; the same input always takes the same path.
+//! May not touch: sockets, clocks, randomness (but for the keys of TLS); the same input always
+//! takes the same path.
 
 // An oracle speaks by panicking.
 #![allow(clippy::panic, clippy::expect_used)]
@@ -18,6 +19,7 @@ mod messages;
 mod native;
 mod reading;
 mod shard;
+mod tls;
 mod tungstenite;
 mod websocket;
 
@@ -28,13 +30,14 @@ pub use self::extensions::extensions;
 pub use self::http::http_head;
 pub use self::native::native_message;
 pub use self::shard::shard_operations;
+pub use self::tls::tls_records;
 pub use self::websocket::websocket_stream;
 
 /// One property; panics on an input that breaks it.
 pub type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const ORACLES: [(&str, Oracle); 8] = [
+pub const ORACLES: [(&str, Oracle); 9] = [
     ("config", config),
     ("deflate", deflate),
     ("extensions", extensions),
@@ -42,6 +45,7 @@ pub const ORACLES: [(&str, Oracle); 8] = [
     ("http_head", http_head),
     ("native_message", native_message),
     ("shard_operations", shard_operations),
+    ("tls_records", tls_records),
     ("websocket_stream", websocket_stream),
 ];
 
