@@ -292,19 +292,6 @@ fn refusals_are_one_line_with_a_code_of_their_own() {
 }
 
 #[test]
-fn a_flag_of_a_later_version_is_not_called_a_mistake() {
-    for (arguments, flag) in [
-        (&["serve", "--data-dir", "/tmp"][..], "--data-dir"),
-        (&["--data-dir=/tmp"][..], "--data-dir"),
-        (&["serve", "--tls-self-signed"][..], "--tls-self-signed"),
-    ] {
-        let ended = ended(arguments, &[]);
-        let line = format!("error: {flag} is not in this version yet\n");
-        assert_eq!((ended.code, ended.errors), (Some(2), line), "{arguments:?}");
-    }
-}
-
-#[test]
 fn a_client_without_a_server_says_what_to_do() {
     // A port that was free a moment ago and that nobody listens on.
     let url = {

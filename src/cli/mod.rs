@@ -33,7 +33,6 @@ mod url;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::arguments::{Arguments, Command};
 
@@ -110,9 +109,6 @@ fn carry_out(arguments: Arguments) -> Exit {
     }
 }
 
-/// Flags that later versions know: clap would call them misspelt, and suggest others.
-const LATER_FLAGS: [&str; 2] = ["--data-dir", "--tls-self-signed"];
-
 /// Help goes to standard output as clap lays it out; a fault becomes one line.
 fn show_usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
@@ -120,15 +116,7 @@ fn show_usage(error: &clap::Error) -> Exit {
         let _ = error.print();
         return Exit::Done;
     }
-    let flag = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => flag,
-        _ => "",
-    };
-    if LATER_FLAGS.contains(&flag) {
-        output::error(&format!("{flag} is not in this version yet"));
-    } else {
-        output::error(&usage_line(&error.render().to_string()));
-    }
+    output::error(&usage_line(&error.render().to_string()));
     Exit::Misused
 }
 

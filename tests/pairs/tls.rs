@@ -138,6 +138,7 @@ fn what_goes_wrong_is_counted_by_its_reason() {
     let check = |prepare: fn(&mut World, ClientId), counter: Counter| {
         let mut world = secure("");
         let id = world.open();
+        world.client(id).keep_raw();
         prepare(&mut world, id);
         world.settle();
         assert_eq!(world.total(counter), 1, "{counter:?}");
