@@ -25,6 +25,7 @@ mod hub;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
 mod jobs;
+mod joined;
 mod latest;
 mod manage;
 mod membership;
@@ -60,6 +61,7 @@ use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
 use crate::shard::jobs::Jobs;
+use crate::shard::joined::Joined;
 use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
 use crate::shard::refill::Refills;
@@ -98,6 +100,7 @@ struct Hub {
     draining: bool,
     outbox_limits: OutboxLimits,
     refills: Refills,
+    joined: Joined,
     compressing: Compressing,
     inflating: Inflating,
     tls: Shaking,
@@ -142,6 +145,7 @@ impl Shard {
                 outbox_limits: OutboxLimits::of(&live.config.limits),
                 live,
                 refills: Refills::default(),
+                joined: Joined::default(),
                 tls: Shaking::default(),
                 services,
             },
@@ -383,6 +387,20 @@ impl Shard {
         }
     }
 
+    /// Whether `id`, which was worked on last, was answered on the spot. It is to be written for at
+    /// once then, and is not among those of [`Shard::take_dirty`].
+    #[must_use]
+    pub fn take_answered(&mut self, id: PeerId) -> bool {
+        let is_answered = self.hub.dirty.last() == Some(&id);
+        if is_answered {
+            self.hub.dirty.pop();
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.dirty = false;
+            }
+        }
+        is_answered
+    }
+
     /// The peers whose sockets are to be read without a new event. What they had sent before they
     /// were paused is worked on here; if there are any, the turn left something to do.
     pub fn take_resumed(&mut self, into: &mut Vec<PeerId>, now: Now) {
@@ -414,7 +432,13 @@ impl Shard {
         }
         match self.peers.get(id) {
             Some(Peer { tls: Some(tls), .. }) => tls::gather(tls, slices),
-            Some(peer) => peer.outbox.gather(slices, limits::WRITE_BYTES_PER_TURN),
+            Some(peer) => match (self.hub.joined.of(&peer.outbox), slices.first_mut()) {
+                (Some(bytes), Some(slot)) => {
+                    *slot = IoSlice::new(bytes);
+                    (1, bytes.len())
+                }
+                _ => peer.outbox.gather(slices, limits::WRITE_BYTES_PER_TURN),
+            },
             None => (0, 0),
         }
     }
@@ -430,6 +454,7 @@ impl Shard {
     /// written in this turn after that.
     pub fn take_ended(&mut self, into: &mut Vec<PeerId>) {
         self.hub.refills.clear();
+        self.hub.joined.clear();
         let mut ended = std::mem::take(&mut self.hub.ended);
         for id in ended.drain(..) {
             if let Some(mut peer) = self.peers.remove(id) {

@@ -4,8 +4,13 @@
 //! outbox takes one message of any size, and one that nothing was left over in takes the shared
 //! frames of a turn. Bytes of its own are gathered into one piece until a shared frame comes
 //! between. Shared frames that may be dropped are in nobody's way: they make room for whatever
-//! else is to be sent ([`Outbox::make_room`]). Invariants: an empty outbox owns no memory; nothing
-//! that has begun to be written is dropped.
+//! else is to be sent ([`Outbox::make_room`]). Invariants: an empty outbox owns no memory; one that
+//! holds a single piece of which nothing is written owns no queue; nothing that has begun to be
+//! written is dropped.
+
+mod piece;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -14,14 +19,22 @@ use std::sync::Arc;
 
 use crate::config::Limits;
 use crate::dialect::frame::Frame;
-
-/// Own bytes are gathered into pieces of about this size.
-const PIECE_BYTES: usize = 64 * 1024;
+use crate::shard::outbox::piece::Piece;
 
 /// One connection's queue of bytes to send.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    queue: Option<Box<Queue>>,
+    held: Held,
+}
+
+#[derive(Debug, Default)]
+enum Held {
+    #[default]
+    Nothing,
+    /// What most turns leave to most sessions: one publication or its own replies, which the socket
+    /// then takes whole.
+    One(Piece),
+    Queue(Box<Queue>),
 }
 
 #[derive(Debug)]
@@ -44,10 +57,10 @@ struct Load {
 }
 
 impl Load {
-    fn of(frame: &Frame) -> Self {
+    fn of(piece: &Piece) -> Self {
         Self {
-            messages: 1,
-            bytes: frame.bytes().len(),
+            messages: piece.messages(),
+            bytes: piece.bytes().len(),
         }
     }
 
@@ -71,46 +84,6 @@ impl SubAssign for Load {
     }
 }
 
-/// Two words, which is what a waiting publication costs a session.
-#[derive(Debug)]
-enum Piece {
-    Shared(Arc<Frame>),
-    /// A shared frame that may be dropped for a newer one.
-    Droppable(Arc<Frame>),
-    Own(Box<Own>),
-}
-
-/// Whether a shared frame must be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
-    /// It is sent, or the session is closed.
-    Always,
-    /// It may be dropped, whole, for a newer one.
-    UntilFull,
-}
-
-#[derive(Debug, Default)]
-struct Own {
-    bytes: Vec<u8>,
-    messages: usize,
-}
-
-impl Piece {
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Shared(frame) | Self::Droppable(frame) => frame.bytes(),
-            Self::Own(own) => &own.bytes,
-        }
-    }
-
-    fn messages(&self) -> usize {
-        match self {
-            Self::Shared(_) | Self::Droppable(_) => 1,
-            Self::Own(own) => own.messages,
-        }
-    }
-}
-
 impl Queue {
     /// An empty one with the place that a vector would make for its first element anyway; making
     /// it at once saves a fifth of a delivery.
@@ -123,8 +96,13 @@ impl Queue {
         })
     }
 
-    fn fits(&self, bytes: usize, limits: &OutboxLimits) -> bool {
-        self.all.takes(bytes, limits)
+    fn push(&mut self, piece: Piece) {
+        let load = Load::of(&piece);
+        self.all += load;
+        if piece.is_droppable() {
+            self.droppable += load;
+        }
+        self.pieces.push_back(piece);
     }
 
     /// What has to be sent.
@@ -133,6 +111,15 @@ impl Queue {
         kept -= self.droppable;
         kept
     }
+}
+
+/// Whether a shared frame must be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It is sent, or the session is closed.
+    Always,
+    /// It may be dropped, whole, for a newer one.
+    UntilFull,
 }
 
 /// How much an outbox may hold.
@@ -168,28 +155,25 @@ impl Outbox {
     /// Whether nothing is left to send.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queue.is_none()
+        matches!(self.held, Held::Nothing)
     }
 
     /// Bytes the socket has not taken.
     #[cfg(any(test, feature = "testkit"))]
     pub fn bytes(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.all.bytes)
+        self.all().bytes
     }
 
     /// Messages that have not been written whole.
     #[cfg(test)]
     pub fn messages(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.all.messages)
+        self.all().messages
     }
 
     /// Whether a message of `bytes` may be added.
     #[must_use]
     pub fn fits(&self, bytes: usize, limits: &OutboxLimits) -> bool {
-        match &self.queue {
-            None => true,
-            Some(queue) => queue.fits(bytes, limits),
-        }
+        self.all().takes(bytes, limits)
     }
 
     /// Whether a message of `bytes` may be added when nothing that may be dropped is in its way.
@@ -215,23 +199,58 @@ impl Outbox {
         }
     }
 
+    /// What the socket has not taken.
+    fn all(&self) -> Load {
+        match &self.held {
+            Held::Nothing => Load::default(),
+            Held::One(piece) => Load::of(piece),
+            Held::Queue(queue) => queue.all,
+        }
+    }
+
+    /// What of that has to be sent.
     fn kept(&self) -> Load {
-        let queue = self.queue.as_ref();
-        queue.map_or_else(Load::default, |queue| queue.kept())
+        match &self.held {
+            Held::Nothing | Held::One(Piece::Droppable(_)) => Load::default(),
+            Held::One(piece) => Load::of(piece),
+            Held::Queue(queue) => queue.kept(),
+        }
+    }
+
+    /// Takes what is held as a queue; [`Outbox::put_back`] brings it back.
+    fn take(&mut self) -> Box<Queue> {
+        match std::mem::take(&mut self.held) {
+            Held::Nothing => Queue::small(),
+            Held::One(piece) => {
+                let mut queue = Queue::small();
+                queue.push(piece);
+                queue
+            }
+            Held::Queue(queue) => queue,
+        }
+    }
+
+    fn put_back(&mut self, queue: Box<Queue>) {
+        if !queue.pieces.is_empty() {
+            self.held = Held::Queue(queue);
+        }
     }
 
     /// Adds a shared frame by reference.
     pub fn push_shared(&mut self, frame: Arc<Frame>, keep: Keep) {
-        let queue = self.queue.get_or_insert_with(Queue::small);
-        let load = Load::of(&frame);
-        queue.all += load;
-        queue.pieces.push_back(match keep {
-            Keep::Always => Piece::Shared(frame),
-            Keep::UntilFull => {
-                queue.droppable += load;
-                Piece::Droppable(frame)
+        self.push(Piece::shared(frame, keep));
+    }
+
+    fn push(&mut self, piece: Piece) {
+        match &mut self.held {
+            Held::Nothing => self.held = Held::One(piece),
+            Held::Queue(queue) => queue.push(piece),
+            Held::One(_) => {
+                let mut queue = self.take();
+                queue.push(piece);
+                self.held = Held::Queue(queue);
             }
-        });
+        }
     }
 
     /// Drops the oldest frames that may be dropped, until a message of `bytes` fits into `limits`;
@@ -246,14 +265,15 @@ impl Outbox {
         if !self.takes(bytes, share) {
             return None;
         }
-        let Some(queue) = &mut self.queue else {
+        if self.fits(bytes, limits) {
             return Some(0);
-        };
+        }
+        let mut queue = self.take();
         let (mut dropped, mut place) = (0, 0);
-        while queue.droppable.messages > 0 && !queue.fits(bytes, limits) {
+        while queue.droppable.messages > 0 && !queue.all.takes(bytes, limits) {
             match queue.pieces.get(place) {
-                Some(Piece::Droppable(frame)) => {
-                    let load = Load::of(frame);
+                Some(piece @ Piece::Droppable(_)) => {
+                    let load = Load::of(piece);
                     queue.all -= load;
                     queue.droppable -= load;
                     queue.pieces.remove(place);
@@ -263,28 +283,24 @@ impl Outbox {
                 None => break,
             }
         }
-        if queue.pieces.is_empty() {
-            self.queue = None;
-        }
+        self.put_back(queue);
         Some(dropped)
     }
 
     /// Adds one message whose bytes `write` appends.
     pub fn push_own(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let queue = self.queue.get_or_insert_with(Queue::small);
-        let gathering =
-            matches!(queue.pieces.back(), Some(Piece::Own(own)) if own.bytes.len() < PIECE_BYTES);
-        if !gathering {
-            queue.pieces.push_back(Piece::Own(Box::default()));
-        }
-        if let Some(Piece::Own(own)) = queue.pieces.back_mut() {
-            let before = own.bytes.len();
-            write(&mut own.bytes);
-            own.messages += 1;
-            queue.all += Load {
-                messages: 1,
-                bytes: own.bytes.len() - before,
-            };
+        match &mut self.held {
+            Held::One(Piece::Own(own)) if own.is_gathering() => {
+                own.add(write);
+            }
+            Held::Queue(queue) => match queue.pieces.back_mut() {
+                Some(Piece::Own(own)) if own.is_gathering() => {
+                    let (messages, bytes) = (1, own.add(write));
+                    queue.all += Load { messages, bytes };
+                }
+                _ => queue.push(Piece::own(write)),
+            },
+            Held::Nothing | Held::One(_) => self.push(Piece::own(write)),
         }
     }
 
@@ -293,9 +309,10 @@ impl Outbox {
     /// every shared frame, because the answer to the handshake does. Returns how many messages were
     /// forgotten.
     pub fn clear_unstarted(&mut self) -> usize {
-        let Some(queue) = &mut self.queue else {
+        if self.is_empty() {
             return 0;
-        };
+        }
+        let mut queue = self.take();
         let before = queue.all.messages;
         let own = |piece: &&Piece| matches!(piece, Piece::Own(_));
         let keep = queue.pieces.iter().take_while(own).count();
@@ -309,9 +326,7 @@ impl Outbox {
         };
         queue.droppable = Load::default();
         let forgotten = before - queue.all.messages;
-        if queue.pieces.is_empty() {
-            self.queue = None;
-        }
+        self.put_back(queue);
         forgotten
     }
 
@@ -319,8 +334,17 @@ impl Outbox {
     /// slices and bytes. Call [`Outbox::wrote`] with what the socket took before calling again.
     #[must_use]
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> (usize, usize) {
-        let Some(queue) = &self.queue else {
-            return (0, 0);
+        let queue = match &self.held {
+            Held::Nothing => return (0, 0),
+            Held::One(piece) => {
+                let bytes = piece.bytes();
+                let bytes = bytes.get(..bytes_max).unwrap_or(bytes);
+                return slices.first_mut().map_or((0, 0), |slot| {
+                    *slot = IoSlice::new(bytes);
+                    (1, bytes.len())
+                });
+            }
+            Held::Queue(queue) => queue,
         };
         let (mut count, mut total) = (0, 0);
         for (slot, piece) in slices.iter_mut().zip(&queue.pieces) {
@@ -337,11 +361,51 @@ impl Outbox {
         (count, total)
     }
 
+    /// Whether it holds exactly `frames`, several of them, of which nothing is written.
+    #[must_use]
+    pub fn is_run_of(&self, frames: &[Arc<Frame>]) -> bool {
+        let Held::Queue(queue) = &self.held else {
+            return false;
+        };
+        let is_same = |(piece, frame): (&Piece, &Arc<Frame>)| match piece {
+            Piece::Shared(held) | Piece::Droppable(held) => Arc::ptr_eq(held, frame),
+            Piece::Own(_) => false,
+        };
+        queue.written == 0
+            && queue.pieces.len() == frames.len()
+            && queue.pieces.iter().zip(frames).all(is_same)
+    }
+
+    /// Copies the frames into `into` if it holds nothing else, several, and at most `bytes_max`
+    /// bytes, of which nothing is written; otherwise none.
+    pub fn copy_run(&self, into: &mut Vec<Arc<Frame>>, bytes_max: usize) {
+        let Held::Queue(queue) = &self.held else {
+            return;
+        };
+        if queue.written > 0 || queue.pieces.len() < 2 || queue.all.bytes > bytes_max {
+            return;
+        }
+        for piece in &queue.pieces {
+            match piece {
+                Piece::Shared(frame) | Piece::Droppable(frame) => into.push(Arc::clone(frame)),
+                Piece::Own(_) => return into.clear(),
+            }
+        }
+    }
+
     /// Notes that the socket took `taken` bytes; returns how many messages that completed.
     pub fn wrote(&mut self, taken: usize) -> usize {
-        let Some(queue) = &mut self.queue else {
-            return 0;
-        };
+        match &self.held {
+            Held::Nothing => return 0,
+            Held::One(piece) if taken >= piece.bytes().len() => {
+                let completed = piece.messages();
+                self.held = Held::Nothing;
+                return completed;
+            }
+            Held::One(_) if taken == 0 => return 0,
+            Held::One(_) | Held::Queue(_) => {}
+        }
+        let mut queue = self.take();
         debug_assert!(
             taken <= queue.all.bytes,
             "a socket takes no more than it was given"
@@ -350,12 +414,10 @@ impl Outbox {
         queue.written += taken;
         let mut completed = 0;
         while let Some(piece) = queue.pieces.front_mut() {
-            if let Piece::Droppable(frame) = piece
-                && queue.written > 0
-            {
+            if queue.written > 0 && piece.is_droppable() {
                 // What has begun must be finished.
-                queue.droppable -= Load::of(frame);
-                *piece = Piece::Shared(Arc::clone(frame));
+                queue.droppable -= Load::of(piece);
+                piece.keep();
             }
             let length = piece.bytes().len();
             if queue.written < length {
@@ -366,12 +428,7 @@ impl Outbox {
             queue.pieces.pop_front();
         }
         queue.all.messages -= completed;
-        if queue.pieces.is_empty() {
-            self.queue = None;
-        }
+        self.put_back(queue);
         completed
     }
 }
-
-#[cfg(test)]
-mod tests;

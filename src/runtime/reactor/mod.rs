@@ -6,7 +6,9 @@
 //!
 //! Interest is registered once per socket, readable and writable, edge-triggered; remembered bits
 //! decide from then on. Events are noted first and worked through in this order, each step within
-//! its budget, so nobody's flood is another's delay. Invariants: a socket is closed only in the
+//! its budget, so nobody's flood is another's delay. What a peer is answered on the spot is written
+//! right after it was read, while all of it is still in the cache; what others send it waits for the
+//! write step, so that all of a turn leaves in one call. Invariants: a socket is closed only in the
 //! close step, and its slot used again only after that; WouldBlock and Interrupted do not leave
 //! this folder.
 
@@ -278,6 +280,9 @@ impl Reactor {
                         continue;
                     };
                     self.shard.receive(id, input, now);
+                    if self.shard.take_answered(id) {
+                        self.write_for(id, now);
+                    }
                 }
                 Read::Nothing => {}
                 Read::End => self.shard.end_of_input(id),
@@ -325,19 +330,25 @@ impl Reactor {
         self.lists.dirty = dirty;
         let mut ready = std::mem::take(&mut self.lists.write);
         for id in ready.drain(..) {
-            let Some(endpoint) = self.endpoints.find(id) else {
-                continue;
-            };
-            endpoint.write_queued = false;
-            match endpoint.write(id, &mut self.shard, now) {
-                Wrote::Done => {}
-                Wrote::More => self.lists.queue_write(id, endpoint),
-                Wrote::Broken => self.shard.broken(id),
+            if let Some(endpoint) = self.endpoints.find(id) {
+                endpoint.write_queued = false;
+                self.write_for(id, now);
             }
         }
         ready.append(&mut self.lists.write);
         self.is_busy |= !ready.is_empty();
         self.lists.write = ready;
+    }
+
+    fn write_for(&mut self, id: PeerId, now: Now) {
+        let Some(endpoint) = self.endpoints.find(id) else {
+            return;
+        };
+        match endpoint.write(id, &mut self.shard, now) {
+            Wrote::Done => {}
+            Wrote::More => self.lists.queue_write(id, endpoint),
+            Wrote::Broken => self.shard.broken(id),
+        }
     }
 
     fn close(&mut self) {

@@ -2,7 +2,8 @@
 
 use std::io::IoSlice;
 
-use super::{Keep, Outbox, OutboxLimits, PIECE_BYTES, Piece};
+use super::piece::{PIECE_BYTES, Piece};
+use super::{Keep, Outbox, OutboxLimits};
 use crate::dialect::frame::Frame;
 
 const LIMITS: OutboxLimits = OutboxLimits {
@@ -40,7 +41,7 @@ fn bytes_come_out_in_order_whatever_the_socket_takes() {
         assert_eq!(outbox.bytes(), 3 + 3 + 8 + 5);
         assert_eq!(drain(&mut outbox, step), b"onetwo\x81\x06sharedthree");
         assert_eq!((outbox.messages(), outbox.bytes()), (0, 0));
-        assert!(outbox.queue.is_none(), "an empty outbox owns nothing");
+        assert!(outbox.is_empty(), "an empty outbox owns nothing");
     }
 }
 

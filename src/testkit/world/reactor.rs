@@ -178,6 +178,9 @@ impl Reactor {
                 self.read.push(id);
             }
             self.shard.receive(id, &mut input, around.now);
+            if self.shard.take_answered(id) {
+                self.write_one(id, around);
+            }
         }
     }
 
