@@ -55,6 +55,7 @@ fn kinglet() -> (Server, String) {
     let settings = [
         ("KINGLET_DEBUG__ECHO", "true"),
         ("KINGLET_LIMITS__API_REQUESTS_PER_SECOND", "0"),
+        ("KINGLET_LIMITS__MESSAGES_PER_SECOND", "0"),
     ];
     let server = Server::start(BINARY, &settings);
     let url = format!("http://{}", server.address());
@@ -151,7 +152,7 @@ fn echo_compares_what_comes_back() {
 #[test]
 fn fanout_counts_every_delivery_in_a_room() {
     let (_server, url) = kinglet();
-    for pace in ["--rate 100", "--in-flight 4"] {
+    for pace in ["--rate 100", "--in-flight 4", "--in-flight 4 --socket"] {
         let arguments = format!("{SHORT} --connections 10 --room a&b:c {pace}");
         let report = report("fanout", &url, &arguments);
         assert_clean(&report);

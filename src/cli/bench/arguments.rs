@@ -179,6 +179,9 @@ pub(super) struct FanoutArguments {
     /// The room; subscribers join it by the address, publications go to kinglet's HTTP API
     #[arg(long, default_value = "bench", conflicts_with = "plain", value_parser = RoomName::parse)]
     pub(super) room: RoomName,
+    /// Publish by commands on a WebSocket; limits.messages_per_second holds for them
+    #[arg(long, conflicts_with_all = ["plain", "post", "socketio"])]
+    pub(super) socket: bool,
     /// Any hub that sends on what one connection sends: no rooms, no HTTP API
     #[arg(long)]
     pub(super) plain: bool,

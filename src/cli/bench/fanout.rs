@@ -108,9 +108,13 @@ fn paths(asked: &FanoutArguments) -> (String, Outlet) {
         .append_pair("room", room)
         .finish();
     let path = target.kinglet_path(&format!("/ws?{query}"));
-    let outlet = Outlet::Api {
-        path: target.kinglet_path("/api/v1/publish"),
-        room: room.to_owned(),
+    let room = room.to_owned();
+    let outlet = if asked.socket {
+        let path = target.kinglet_path("/ws");
+        Outlet::Socket { path, room }
+    } else {
+        let path = target.kinglet_path("/api/v1/publish");
+        Outlet::Api { path, room }
     };
     (path, outlet)
 }

@@ -1,8 +1,10 @@
-//! Who publishes to the subscribers: over kinglet's HTTP API, over the HTTP of another hub, or as
-//! one client of a plain one.
+//! Who publishes to the subscribers: over kinglet's HTTP API or a WebSocket of it, over the HTTP of
+//! another hub, or as one client of a plain one.
 //!
-//! Requests are sent without waiting for the answers before them (RFC 9112 section 9.3.2), so that
+//! Requests and commands are sent without waiting for the answers before them (RFC 9112 section 9.3.2), so that
 //! publications go out when they are due. Invariant: only so many are unanswered.
+
+use memchr::memmem;
 
 use crate::cli::bench::peer::Event;
 use crate::cli::bench::reason::{Reason, Tally};
@@ -17,6 +19,8 @@ const UNANSWERED_MAX: u64 = 64;
 pub(super) enum Outlet {
     /// POSTs to `path`, into `room`.
     Api { path: String, room: String },
+    /// `publish` commands on a WebSocket at `path`, into `room`.
+    Socket { path: String, room: String },
     /// POSTs to `path` of nothing but the text.
     Post { path: String },
     /// Text messages on a WebSocket at `path`.
@@ -27,8 +31,19 @@ impl Outlet {
     /// Whether each publication has an answer.
     fn is_answered(&self) -> bool {
         match self {
-            Self::Api { .. } | Self::Post { .. } => true,
+            Self::Api { .. } | Self::Socket { .. } | Self::Post { .. } => true,
             Self::Hub { .. } => false,
+        }
+    }
+
+    /// Whether `message` is an answer, and a yes; `None` if it is something else.
+    fn answer_in(&self, message: &[u8]) -> Option<bool> {
+        let has = |part: &[u8]| memmem::find(message, part).is_some();
+        match self {
+            Self::Socket { .. } if has(br#""type":"published""#) => Some(true),
+            Self::Socket { .. } if has(br#""type":"error""#) => Some(false),
+            // A hub may send us our own, too.
+            Self::Socket { .. } | Self::Api { .. } | Self::Post { .. } | Self::Hub { .. } => None,
         }
     }
 }
@@ -72,7 +87,7 @@ impl Publisher {
         }
         self.index = swarm.open(match &self.outlet {
             Outlet::Api { .. } | Outlet::Post { .. } => Dial::Http,
-            Outlet::Hub { path } => Dial::WebSocket(path),
+            Outlet::Socket { path, .. } | Outlet::Hub { path } => Dial::WebSocket(path),
         });
     }
 
@@ -121,6 +136,7 @@ impl Publisher {
                     Outlet::Api { path, room } => {
                         outgoing.request(&requests.post(path, &body(room, &text)));
                     }
+                    Outlet::Socket { room, .. } => outgoing.message(&command(room, &text)),
                     Outlet::Post { path } => {
                         outgoing.request(&requests.post(path, text.as_bytes()));
                     }
@@ -136,8 +152,12 @@ impl Publisher {
         match event {
             Event::Answered(200..=299) => self.answered += 1,
             Event::Answered(status) => self.receive_refusal(Reason::Status(status)),
-            // A hub may send us our own, too.
-            Event::Opened | Event::Message(_) => {}
+            Event::Message(message) => match self.outlet.answer_in(message) {
+                Some(true) => self.answered += 1,
+                Some(false) => self.receive_refusal(Reason::Error),
+                None => {}
+            },
+            Event::Opened => {}
         }
     }
 
@@ -158,6 +178,18 @@ fn body(room: &str, text: &str) -> Vec<u8> {
     body
 }
 
+/// The same as a command on a socket.
+fn command(room: &str, text: &str) -> Vec<u8> {
+    let mut command = Vec::with_capacity(text.len() + 64);
+    Object::begin(&mut command)
+        .string("type", "publish")
+        .string("room", room)
+        .string("event", "bench")
+        .string("data", text)
+        .end();
+    command
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,5 +198,22 @@ mod tests {
     fn a_body_is_what_kinglet_takes() {
         let expected = r#"{"room":"a\"b","event":"bench","data":"kb."}"#;
         assert_eq!(body("a\"b", "kb."), expected.as_bytes());
+        let expected = r#"{"type":"publish","room":"a\"b","event":"bench","data":"kb."}"#;
+        assert_eq!(command("a\"b", "kb."), expected.as_bytes());
+    }
+    #[test]
+    fn an_answer_on_a_socket_is_told_from_what_else_comes() {
+        let (path, room) = ("/ws".to_owned(), "a".to_owned());
+        let socket = Outlet::Socket { path, room };
+        let check = |message: &str, expected| {
+            assert_eq!(socket.answer_in(message.as_bytes()), expected, "{message}");
+        };
+        check(r#"{"type":"published","room":"a","offset":1}"#, Some(true));
+        check(r#"{"type":"error","error":"no"}"#, Some(false));
+        check(r#"{"type":"bench","room":"global","offset":1}"#, None);
+        let hub = Outlet::Hub {
+            path: "/".to_owned(),
+        };
+        assert_eq!(hub.answer_in(br#"{"type":"published"}"#), None);
     }
 }

@@ -20,6 +20,8 @@ pub(super) enum Reason {
     Protocol(&'static str),
     #[error("no answer in time")]
     Silent,
+    #[error("answered with an error")]
+    Error,
     #[error("closed with {0}")]
     Closed(u16),
     #[error("closed without a code")]
