@@ -19,7 +19,9 @@ pub fn raise() -> io::Result<u64> {
             return Err(io::Error::last_os_error());
         }
     }
-    Ok(limit.rlim_cur)
+    // rlim_t has 32 bits on 32-bit Linux.
+    #[allow(clippy::useless_conversion)]
+    Ok(u64::from(limit.rlim_cur))
 }
 
 fn read() -> io::Result<libc::rlimit> {
