@@ -22,6 +22,10 @@ pub const WRITE_PIECES: usize = 64;
 /// kernel's memory, decides about a slow reader.
 pub const UNSENT_BYTES: u32 = 64 * 1024;
 
+/// How long the kernel lets a peer acknowledge nothing of what was sent. Whoever is pinged shows
+/// within that time whether it is there; this is for those that are only sent to.
+pub const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Events taken from one poll.
 pub const EVENTS_PER_TURN: usize = 1024;
 
@@ -59,6 +63,10 @@ pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Input discarded after a refusal at accept before the connection is cut.
 pub const REFUSAL_DRAIN_BYTES: usize = 16 * 1024;
+
+/// How often an event stream gets a comment if nothing else is sent: proxies give up what is silent
+/// for a minute (nginx), and a dead client shows by what it does not acknowledge.
+pub const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long an HTTP connection may rest between two requests (nginx: 75 s, Node: 5 s).
 pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,8 +1,10 @@
 //! What sockets need beyond the standard library: the backlog of a listener, what the errors of
-//! accept(2) and connect(2) mean, and a bound on what the kernel queues for a slow reader.
+//! accept(2) and connect(2) mean, and bounds on what the kernel queues for a slow reader and on how
+//! long it waits for a dead one.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 /// Sets how many connections may wait to be accepted, by calling listen(2) again on a socket that
 /// already listens. The kernel clamps `backlog` (net.core.somaxconn, kern.ipc.somaxconn).
@@ -33,7 +35,31 @@ const NOTSENT_LOWAT: libc::c_int = 0x201;
 /// # Errors
 /// What the operating system answered; the socket works without the bound.
 pub fn bound_unsent(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
-    let value = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    set_tcp_option(socket, NOTSENT_LOWAT, bytes)
+}
+
+/// Linux counts milliseconds (tcp(7)).
+#[cfg(target_os = "linux")]
+const UNACKNOWLEDGED: (libc::c_int, u64) = (libc::TCP_USER_TIMEOUT, 1);
+/// TCP_RXT_CONNDROPTIME of Darwin's netinet/tcp.h counts seconds.
+#[cfg(not(target_os = "linux"))]
+const UNACKNOWLEDGED: (libc::c_int, u64) = (0x80, 1000);
+
+/// Lets the kernel give a connection up whose peer has acknowledged nothing of what was sent for
+/// this long. Without it a peer that vanished is waited for up to a quarter of an hour, by those
+/// who send it little and hear nothing from it.
+///
+/// # Errors
+/// What the operating system answered; the socket works without the bound.
+pub fn bound_unacknowledged(socket: BorrowedFd<'_>, time: Duration) -> io::Result<()> {
+    let (option, unit) = UNACKNOWLEDGED;
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let value = u32::try_from(millis.div_ceil(unit)).unwrap_or(u32::MAX);
+    set_tcp_option(socket, option, value)
+}
+
+fn set_tcp_option(socket: BorrowedFd<'_>, option: libc::c_int, value: u32) -> io::Result<()> {
+    let value = libc::c_int::try_from(value).unwrap_or(libc::c_int::MAX);
     let length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
     // SAFETY: the pointer and length describe `value`, which outlives the call; the borrow keeps
     // the descriptor open.
@@ -41,7 +67,7 @@ pub fn bound_unsent(socket: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
         libc::setsockopt(
             socket.as_raw_fd(),
             libc::IPPROTO_TCP,
-            NOTSENT_LOWAT,
+            option,
             (&raw const value).cast(),
             length,
         )
@@ -121,6 +147,15 @@ mod tests {
         // The reader's window holds some hundred KiB; without the bound it would be megabytes.
         assert!(taken < 1024 * 1024, "{taken}");
         drop(reader);
+    }
+
+    #[test]
+    fn a_socket_takes_a_bound_on_what_is_not_acknowledged() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        bound_unacknowledged(socket.as_fd(), Duration::from_secs(30)).unwrap();
+        let (_reader, pipe) = io::pipe().unwrap();
+        assert!(bound_unacknowledged(pipe.as_fd(), Duration::from_secs(30)).is_err());
     }
 
     #[test]

@@ -19,7 +19,9 @@ use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::os::socket::{bound_unsent, is_connection_gone, is_out_of_descriptors};
+use crate::os::socket::{
+    bound_unacknowledged, bound_unsent, is_connection_gone, is_out_of_descriptors,
+};
 use crate::protocol::tls::acceptor::REFUSAL;
 use crate::runtime::logging::Repeated;
 use crate::runtime::reactor::deal::Dealer;
@@ -169,6 +171,10 @@ fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Arrival {
     // Small messages must leave at once; we gather what belongs together ourselves.
     let _ = socket.set_nodelay(true);
     let _ = bound_unsent(socket.as_fd(), limits::UNSENT_BYTES);
+    // Our own write timeout comes first, for it says why.
+    let patience = context.live.config.limits.write_timeout * 2;
+    let patience = patience.max(limits::UNACKNOWLEDGED_TIMEOUT);
+    let _ = bound_unacknowledged(socket.as_fd(), patience);
     let admitted = context.services.accept(address, context);
     Arrival {
         socket,
