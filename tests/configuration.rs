@@ -100,6 +100,7 @@ fn every_key_reaches_its_own_field() {
         outbox_messages = 12
         outbox_bytes = "13KiB"
         write_timeout = "14ms"
+        recovery_max = 14
         idempotency_keys = 15
         [heartbeat]
         ping_interval = "16s"
@@ -155,6 +156,7 @@ fn every_key_reaches_its_own_field() {
             outbox_messages: 12,
             outbox_bytes: 13 * 1024,
             write_timeout: Duration::from_millis(14),
+            recovery_max: Some(14),
             idempotency_keys: 15,
         },
         heartbeat: Heartbeat {

@@ -3,10 +3,13 @@
 //! In open mode nobody is asked and everybody is [`Identity::Anonymous`]. May not touch: what an
 //! identity may do (`domain::access`). Invariant: no credential gets into a log or an answer.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::app::services::Live;
 use crate::base::clock::Wall;
 use crate::base::limits::TOKEN_GRACE;
-use crate::domain::access::Identity;
+use crate::domain::access::{Identity, User};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::token::{Authority, TokenFault};
 use crate::wire::http::head::Head;
@@ -59,14 +62,7 @@ pub fn of_upgrade(
     let Some(authority) = &live.authority else {
         return Ok(Identity::Anonymous);
     };
-    let in_query = pairs(head.query()).filter(|(name, _)| name == "token");
-    let in_query = once("token", in_query.map(|(_, token)| token))?;
-    if in_query.is_some() && !live.config.auth.allow_query_token {
-        return Err(unauthorized(
-            "tokens in the query end up in logs and are not taken (auth.allow_query_token); send \
-             Authorization, the subprotocol bearer.<token>, or auth as first message",
-        ));
-    }
+    let in_query = token_in_query(head, live)?;
     let offered = offered.iter();
     let offered = offered.filter_map(|offered| offered.strip_prefix(BEARER_SUBPROTOCOL));
     let offered = once("the subprotocol bearer.<token>", offered)?;
@@ -76,9 +72,43 @@ pub fn of_upgrade(
     }
 }
 
+/// Whose event stream it is: by what a request may carry, or by a token in the query where that is
+/// allowed, as browsers cannot send more. [`Identity::Pending`] if there is none.
+///
+/// # Errors
+/// UNAUTHORIZED when a credential is there and not accepted.
+pub fn of_stream(head: &Head, live: &Live, now: Wall) -> Result<Identity, Fault> {
+    let Some(authority) = &live.authority else {
+        return Ok(Identity::Anonymous);
+    };
+    let in_query = token_in_query(head, live)?;
+    match (of_request(head, live, now)?, in_query) {
+        (Identity::User(user), _) => staying(user, now),
+        (Identity::Pending, Some(token)) => of_session(authority, &token, now),
+        (identity, _) => Ok(identity),
+    }
+}
+
+/// The token in the query, if that is allowed.
+fn token_in_query<'a>(head: &'a Head, live: &Live) -> Result<Option<Cow<'a, str>>, Fault> {
+    let in_query = pairs(head.query()).filter(|(name, _)| name == "token");
+    let in_query = once("token", in_query.map(|(_, token)| token))?;
+    if in_query.is_some() && !live.config.auth.allow_query_token {
+        return Err(unauthorized(
+            "tokens in the query end up in logs and are not taken (auth.allow_query_token); send \
+             Authorization, or on a WebSocket the subprotocol bearer.<token> or auth as first \
+             message",
+        ));
+    }
+    Ok(in_query)
+}
+
 /// Whose token it is, if a session could stay with it at all.
 fn of_session(authority: &Authority, token: &str, now: Wall) -> Result<Identity, Fault> {
-    let user = authority.verify_token(token, now)?;
+    staying(authority.verify_token(token, now)?, now)
+}
+
+fn staying(user: Arc<User>, now: Wall) -> Result<Identity, Fault> {
     let grace = u64::try_from(TOKEN_GRACE.as_millis()).unwrap_or(u64::MAX);
     if user.expires.as_millis().saturating_add(grace) <= now.as_millis() {
         return Err(TokenFault::Expired { at: user.expires }.into());

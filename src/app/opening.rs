@@ -57,12 +57,7 @@ pub fn open(
     now: Wall,
 ) -> Result<Opening, Box<Response>> {
     if draining {
-        let response = error_response(
-            Status::SERVICE_UNAVAILABLE,
-            Code::ServerBusy,
-            "the server is shutting down",
-        );
-        return Err(Box::new(response.header("Retry-After", "5")));
+        return Err(Box::new(shutting_down()));
     }
     let upgrade: Vec<&str> = head.header_values("upgrade").collect();
     let connection: Vec<&str> = head.header_values("connection").collect();
@@ -126,6 +121,12 @@ pub fn open(
     })
 }
 
+/// The answer to those who come while the server goes.
+pub(super) fn shutting_down() -> Response {
+    let (status, code) = (Status::SERVICE_UNAVAILABLE, Code::ServerBusy);
+    error_response(status, code, "the server is shutting down").header("Retry-After", "5")
+}
+
 /// On whose behalf a session would be that offers these subprotocols.
 fn identify(
     endpoint: Endpoint,
@@ -142,9 +143,18 @@ fn identify(
     Ok(identity)
 }
 
-/// The rooms named by `?project_id=`, `?board_id=` and `?room=`, each repeatable; `global` if none
-/// is. One without a value names nothing: a page that has no project yet sends `?project_id=`.
+/// The rooms that the query names; `global` if it names none.
 fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
+    let mut rooms = named_rooms(query, most)?;
+    if rooms.is_empty() {
+        rooms.push(members::room("global")?);
+    }
+    Ok(rooms)
+}
+
+/// The rooms named by `?project_id=`, `?board_id=` and `?room=`, each repeatable. One without a
+/// value names nothing: a page that has no project yet sends `?project_id=`.
+pub(super) fn named_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
     let mut rooms = Vec::new();
     for (name, value) in strict_pairs(query) {
         let namespace = match &*name {
@@ -173,9 +183,6 @@ fn first_rooms(query: &str, most: usize) -> Result<Vec<RoomName>, Fault> {
             ));
         }
         rooms.push(room);
-    }
-    if rooms.is_empty() {
-        rooms.push(members::room("global")?);
     }
     Ok(rooms)
 }

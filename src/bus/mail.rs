@@ -91,7 +91,8 @@ pub enum Manage {
 pub struct Managed {
     /// It was done.
     pub done: usize,
-    /// It could not be: they are in too many rooms, the server has too many, or they know no rooms.
+    /// It could not be: they are in too many rooms, the server has too many, or their rooms are
+    /// settled once for all.
     pub refused: usize,
 }
 

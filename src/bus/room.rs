@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::Mono;
-use crate::base::limits;
 use crate::base::locks::{lock, read, write};
 use crate::config::NamespaceOptions;
 use crate::dialect::publication::Publication;
@@ -46,6 +45,15 @@ pub struct RoomSummary {
     pub members: u64,
     /// Where its stream stands.
     pub position: Position,
+}
+
+/// What a member that comes back wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Everything after this position.
+    pub since: &'a Since,
+    /// If it is at most so many publications; nothing otherwise.
+    pub most: usize,
 }
 
 /// What a member missed; `None` when it did not ask or not all of it is there.
@@ -123,10 +131,11 @@ impl RoomState {
 
     pub(super) fn missed(
         &mut self,
-        since: &Since,
+        wanted: Wanted<'_>,
         options: &NamespaceOptions,
         now: Mono,
     ) -> Missed {
+        let Wanted { since, most } = wanted;
         if since
             .epoch
             .is_some_and(|epoch| epoch != *self.stream.epoch())
@@ -134,7 +143,12 @@ impl RoomState {
             return None;
         }
         self.stream.expire(&retention(options), now);
-        self.stream.missed(since.offset, limits::PAGE)
+        let offset = match options.history_count {
+            // A room that keeps one publication has a state: the newest says all of it.
+            1 => since.offset.max(self.stream.offset().saturating_sub(1)),
+            _ => since.offset,
+        };
+        self.stream.missed(offset, most)
     }
 }
 

@@ -27,11 +27,11 @@ use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
-use crate::bus::room::{Missed, Room, RoomState, retention};
+use crate::bus::room::{Missed, Room, RoomState, Wanted, retention};
 use crate::config::{NamespaceOptions, Namespaces};
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
-use crate::domain::command::{Publish, Since};
+use crate::domain::command::Publish;
 use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
 
@@ -245,7 +245,7 @@ impl Rooms {
         &self,
         name: &RoomName,
         shard: ShardId,
-        since: Option<&Since>,
+        wanted: Option<Wanted<'_>>,
         now: Mono,
     ) -> Result<Joined, RoomFault> {
         loop {
@@ -259,7 +259,7 @@ impl Rooms {
             }
             state.unused_since = None;
             let position = state.position();
-            let missed = since.and_then(|since| state.missed(since, &room.options(), now));
+            let missed = wanted.and_then(|it| state.missed(it, &room.options(), now));
             let sequence = self.sequence.load(Ordering::Relaxed);
             drop(state);
             return Ok(Joined {
@@ -272,9 +272,9 @@ impl Rooms {
     }
 
     /// What [`Rooms::join`] tells, for one who is a member already.
-    pub fn look(&self, room: &Arc<Room>, since: Option<&Since>, now: Mono) -> Joined {
+    pub fn look(&self, room: &Arc<Room>, wanted: Option<Wanted<'_>>, now: Mono) -> Joined {
         let mut state = room.state();
-        let missed = since.and_then(|since| state.missed(since, &room.options(), now));
+        let missed = wanted.and_then(|it| state.missed(it, &room.options(), now));
         Joined {
             room: Arc::clone(room),
             position: state.position(),

@@ -303,6 +303,12 @@ pub(super) static KEYS: &[Key<Config>] = &[
             "How long a peer may take no byte while some wait for it.",
         ),
     ),
+    key(
+        "limits.recovery_max",
+        Kind::Limit(|c, v| c.limits.recovery_max = v),
+        "300",
+        "Publications that one recovery brings back; who missed more pages through the history.",
+    ),
     never_zero(
         "it guards memory, so it cannot be lifted",
         key(
@@ -461,7 +467,6 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
 
 /// Keys and whole sections that later versions know.
 pub(super) const LATER: &[&str] = &[
-    "limits.recovery_max",
     "limits.runs",
     "limits.memory_mb",
     "limits.threads",

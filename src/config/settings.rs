@@ -130,6 +130,8 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// How long a peer may take no byte while some wait for it.
     pub write_timeout: Duration,
+    /// Publications that one recovery brings back.
+    pub recovery_max: Option<usize>,
     /// Idempotency keys remembered; the oldest make room.
     pub idempotency_keys: usize,
 }
@@ -153,6 +155,7 @@ impl Default for Limits {
             outbox_messages: 256,
             outbox_bytes: MIB,
             write_timeout: Duration::from_secs(10),
+            recovery_max: Some(300),
             idempotency_keys: 100_000,
         }
     }

@@ -331,7 +331,6 @@ fn an_unknown_key_is_told_its_nearest_name() {
 #[test]
 fn a_key_of_a_later_version_says_so() {
     for key in [
-        "limits.recovery_max",
         "limits.runs",
         "limits.memory_mb",
         "limits.threads",

@@ -3,13 +3,15 @@
 //! Encoded when the first recipient of a form needs it and never again: once per dialect, and, if
 //! it went to several rooms, once per distinct set of rooms that a session is in (a session in
 //! several of them gets one message that names them). So is each of these compressed: once for each
-//! window that recipients agreed on. Invariant: the forms live only as long as somebody still has to
+//! window that recipients agreed on; and as lines of event streams, once for each [`EventForm`] and
+//! room that they name. Invariant: the forms live only as long as somebody still has to
 //! get them; what rooms retain is the [`Publication`] alone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::base::locks::lock;
+use crate::dialect::events::{self, EventForm};
 use crate::dialect::frame::Frame;
 use crate::dialect::native::encode;
 use crate::dialect::publication::{Publication, RoomSet};
@@ -25,6 +27,8 @@ pub struct Delivery {
     sets: Mutex<BTreeMap<RoomSet, Arc<Frame>>>,
     /// The compressed frames, by the rooms they name and the window.
     compressed: Mutex<BTreeMap<(RoomSet, WindowBits), Arc<Frame>>>,
+    /// The lines of event streams, by the room they name and their form.
+    lines: Mutex<BTreeMap<(RoomSet, EventForm), Arc<Frame>>>,
 }
 
 impl Delivery {
@@ -36,6 +40,7 @@ impl Delivery {
             single: OnceLock::new(),
             sets: Mutex::default(),
             compressed: Mutex::default(),
+            lines: Mutex::default(),
         }
     }
 
@@ -73,5 +78,15 @@ impl Delivery {
         let mut frames = lock(&self.compressed);
         let frame = frames.entry((set, window));
         Arc::clone(frame.or_insert_with(|| compress(plain)))
+    }
+
+    /// The lines for event streams of this form that are in the rooms of `set`. They name the first
+    /// of these and no other. Ask once for both: it takes a lock that the other shards take, too.
+    #[must_use]
+    pub fn lines(&self, set: RoomSet, form: EventForm) -> Arc<Frame> {
+        let room = set.first();
+        let mut lines = lock(&self.lines);
+        let encode = || Frame::lines(events::publication(&self.publication, room, form));
+        Arc::clone(lines.entry((room, form)).or_insert_with(encode))
     }
 }

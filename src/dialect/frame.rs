@@ -11,7 +11,8 @@ use crate::wire::websocket::frame::{Opcode, Role, frame, parse_header, write_com
 /// Bytes of most headers: two, and a length of 16 bits.
 const HEADER_BYTES: usize = 4;
 
-/// A whole WebSocket frame (RFC 6455 section 5.2), unmasked as servers send it.
+/// A whole WebSocket frame (RFC 6455 section 5.2), unmasked as servers send it, or the lines of an
+/// event stream.
 #[derive(PartialEq, Eq)]
 pub struct Frame(Box<[u8]>);
 
@@ -31,6 +32,12 @@ impl Frame {
         write_compressed_header(true, Opcode::Text, length, None, &mut bytes);
         bytes.extend_from_slice(deflated);
         Arc::new(Self(bytes.into_boxed_slice()))
+    }
+
+    /// Lines of an event stream, which need no frame.
+    #[must_use]
+    pub fn lines(lines: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self(lines.into_boxed_slice()))
     }
 
     /// What is framed, as long as it is not compressed.

@@ -4,6 +4,7 @@
 //! not touch: sockets, sessions, rooms' state.
 
 pub mod delivery;
+pub mod events;
 pub mod frame;
 pub mod native;
 pub mod publication;
@@ -18,6 +19,8 @@ pub enum Dialect {
     /// `/ws/echo`: every message comes back; in no room, and charged to no message rate, because
     /// it is there to be measured.
     Echo,
+    /// A stream of Server-Sent Events: it listens, in the rooms that its address names.
+    Events,
 }
 
 impl Dialect {
@@ -28,6 +31,7 @@ impl Dialect {
             Self::Native => "native",
             Self::NativeV1 => "kinglet.v1",
             Self::Echo => "echo",
+            Self::Events => "sse",
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::config::SlowConsumer;
 use crate::domain::command::Payload;
-use crate::domain::position::Epoch;
+use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
 
 /// Where a publication stands in one room's stream.
@@ -23,6 +23,17 @@ pub struct Placement {
     /// What happens to members that read too slowly for it: the room's policy when it was
     /// published, so that all shards follow the same one whatever changes meanwhile.
     pub slow_consumer: SlowConsumer,
+}
+
+impl Placement {
+    /// The place in the room's stream.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            offset: self.offset,
+        }
+    }
 }
 
 /// Some of a publication's placements: bit n stands for the n-th room of the request.
@@ -43,6 +54,12 @@ impl RoomSet {
     #[must_use]
     pub const fn contains(self, index: usize) -> bool {
         self.0 >> index & 1 == 1
+    }
+
+    /// The set of its first room alone.
+    #[must_use]
+    pub const fn first(self) -> Self {
+        Self(self.0 & self.0.wrapping_neg())
     }
 
     /// Whether no room is in it.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::ids::SessionId;
 use crate::domain::fault::Fault;
-use crate::domain::position::Epoch;
+use crate::domain::position::{Epoch, OFFSET_MAX};
 use crate::domain::room::RoomName;
 
 /// One checked request of a client.
@@ -90,6 +90,21 @@ pub struct Since {
     pub epoch: Option<Epoch>,
     /// The last offset it has; 0 from the beginning.
     pub offset: u64,
+}
+
+impl Since {
+    /// Reads `OFFSET` or `EPOCH:OFFSET`; `None` if it is neither, or no offset gets so large.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (epoch, offset) = match text.split_once(':') {
+            Some((epoch, offset)) => (Some(Epoch::parse(epoch)?), offset),
+            None => (None, text),
+        };
+        // `u64::from_str` takes a sign, too.
+        let is_number = offset.bytes().all(|byte| byte.is_ascii_digit());
+        let offset: u64 = offset.parse().ok().filter(|_| is_number)?;
+        (offset <= OFFSET_MAX).then_some(Self { epoch, offset })
+    }
 }
 
 /// Which retained publications a client wants to read.

@@ -90,6 +90,13 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl fmt::Display for Position {
+    /// `EPOCH:OFFSET`, as `domain::command::Since` is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.epoch, self.offset)
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

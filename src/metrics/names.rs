@@ -68,6 +68,8 @@ pub enum Counter {
     HandshakeFailures,
     /// Sessions opened.
     SessionsOpened,
+    /// Of these, streams of Server-Sent Events.
+    EventStreamsOpened,
     /// Sessions ended, for whatever reason.
     SessionsClosed,
     /// Messages received from sessions.

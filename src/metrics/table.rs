@@ -162,6 +162,11 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "Sessions opened.",
     ),
     (
+        Counter::EventStreamsOpened,
+        "kinglet_event_streams_opened_total",
+        "Sessions opened that are streams of Server-Sent Events.",
+    ),
+    (
         Counter::SessionsClosed,
         "kinglet_sessions_closed_total",
         "Sessions ended, for whatever reason.",

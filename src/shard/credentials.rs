@@ -21,7 +21,7 @@ use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Timer, Timers};
 use crate::shard::peer::{Peer, Session};
-use crate::shard::{Hub, membership, websocket};
+use crate::shard::{Hub, membership, session, websocket};
 use crate::wire::websocket::close as code;
 
 /// Sees to it that the session is looked at when its token should have come, or ends.
@@ -68,7 +68,7 @@ pub(super) fn look_at_clock(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now
     let is_over = |session: &mut Session| left(&session.identity, now) == Some(LEAST);
     if peer.open_session().is_some_and(is_over) {
         hub.counters.increment(Counter::TokensExpired);
-        websocket::close(peer, id, code::TOKEN_EXPIRED, "token expired", hub, now);
+        session::close(peer, id, code::TOKEN_EXPIRED, "token expired", hub, now);
     }
 }
 

@@ -15,12 +15,12 @@ use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Placement, RoomSet};
 use crate::protocol::timers::Timer;
 use crate::shard::Hub;
-use crate::shard::compression::{Compressing, Party};
+use crate::shard::compression::Compressing;
 use crate::shard::outbox::{Keep, OutboxLimits};
+use crate::shard::outlet::Form;
 use crate::shard::peer::Peer;
 use crate::shard::rooms::{LocalRooms, Member};
 use crate::shard::slow::{self, Places, Remedy};
-use crate::wire::websocket::extension::Agreement;
 
 pub(super) fn deliver(
     delivery: &Arc<Delivery>,
@@ -68,9 +68,10 @@ struct Round<'a> {
 /// The frame for all members who are in the same rooms of a publication.
 struct Offer {
     set: RoomSet,
-    frame: Arc<Frame>,
-    /// The same for those who agreed on compression, each as soon as somebody gets it.
-    compressed: Vec<(Agreement, Arc<Frame>)>,
+    /// For all WebSockets without compression, as soon as somebody gets it.
+    plain: Option<Arc<Frame>>,
+    /// In each other form that some member gets it in.
+    frames: Vec<(Form, Arc<Frame>)>,
     /// What an outbox may hold that takes it without a further look.
     limits: OutboxLimits,
     keep: Keep,
@@ -136,22 +137,21 @@ impl Round<'_> {
         let remedy = Remedy::of(self.delivery.publication(), set);
         Offer {
             set,
-            frame: self.delivery.native_frame(set),
-            compressed: Vec::new(),
+            plain: None,
+            frames: Vec::new(),
             limits: remedy.share(self.limits),
             keep: remedy.keep(),
         }
     }
 
-    /// The frame for those who agreed on this.
-    fn compressed(&mut self, agreement: Agreement, offer: &mut Offer) -> Arc<Frame> {
-        let mut known = offer.compressed.iter();
-        if let Some((_, frame)) = known.find(|(known, _)| *known == agreement) {
+    /// The frame for those of this form.
+    fn frame(&mut self, form: Form, offer: &mut Offer) -> Arc<Frame> {
+        let mut known = offer.frames.iter();
+        if let Some((_, frame)) = known.find(|(known, _)| *known == form) {
             return Arc::clone(frame);
         }
-        let compressing = &mut self.compressing;
-        let frame = compressing.shared_frame(self.delivery, offer.set, Some(agreement));
-        offer.compressed.push((agreement, Arc::clone(&frame)));
+        let frame = form.frame(self.delivery, offer.set, self.compressing);
+        offer.frames.push((form, Arc::clone(&frame)));
         frame
     }
 
@@ -161,30 +161,29 @@ impl Round<'_> {
     }
 
     fn offer(&mut self, peer: &mut Peer, id: PeerId, offer: &mut Offer) {
-        if !self.is_for(peer) {
-            return;
-        }
-        let frame = match peer.compression {
-            None => Arc::clone(&offer.frame),
-            Some(agreement) => self.compressed(agreement, offer),
-        };
         // Only whose socket has left something over can be too slow: until then a full queue shows
         // no more than that much happened in one turn, and that is bounded by its mail.
         let is_slow = peer.timers.is_set(Timer::Stall);
-        if is_slow && !peer.outbox.fits(frame.bytes().len(), &offer.limits) {
+        let Some((session, mut outlet)) = peer.open_outlet(id) else {
+            return;
+        };
+        if self.except.contains(&session.id) {
+            return;
+        }
+        let frame = match outlet.form() {
+            Form::Frame(None) => {
+                let encode = || self.delivery.native_frame(offer.set);
+                Arc::clone(offer.plain.get_or_insert_with(encode))
+            }
+            form => self.frame(form, offer),
+        };
+        if is_slow && !outlet.outbox.fits(outlet.bytes(&frame), &offer.limits) {
             let (set, is_behind) = (offer.set, false);
             self.slow.push((id, Places { set, is_behind }));
             return;
         }
-        match peer.party(id) {
-            Party {
-                agreement: None, ..
-            } => peer.outbox.push_shared(frame, offer.keep),
-            to => {
-                let outbox = &mut peer.outbox;
-                self.compressing.push_shared(outbox, to, frame, offer.keep);
-            }
-        }
+        let publication = self.delivery.publication();
+        outlet.push(publication, offer.set, frame, offer.keep, self.compressing);
         if !peer.dirty {
             peer.dirty = true;
             self.dirty.push(id);

@@ -72,7 +72,7 @@ fn work(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut Hub, now: Now) 
         let (taken, flow) = match &peer.conversation {
             Conversation::Http(_) => http::receive(peer, id, rest, hub, now),
             Conversation::Socket(_) => websocket::receive(peer, id, rest, hub, now),
-            Conversation::Refused => (rest.len(), Flow::Wait),
+            Conversation::Events(_) | Conversation::Refused => (rest.len(), Flow::Wait),
         };
         at += taken;
         if flow == Flow::Wait {
@@ -135,8 +135,8 @@ pub(super) fn end_of_input(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
     }
 }
 
-/// The peer sends nothing more. A WebSocket has ended then; an HTTP client may still wait for
-/// what it asked.
+/// The peer sends nothing more. A session has ended then: a client that closes an event stream shows
+/// nothing else. Another HTTP client may still wait for what it asked.
 fn after_eof(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
     match peer.stage {
         Stage::Serving => match &mut peer.conversation {
@@ -145,7 +145,9 @@ fn after_eof(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
                 http.exchange.finish();
                 peer.stage = Stage::Flushing;
             }
-            Conversation::Socket(_) | Conversation::Refused => tls::end(peer, id, hub),
+            Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => {
+                tls::end(peer, id, hub);
+            }
         },
         Stage::Flushing | Stage::FlushingThenLingering => peer.stage = Stage::Flushing,
         Stage::Lingering(_) => hub.end(peer, id),
@@ -216,7 +218,9 @@ pub(super) fn wrote(
         Stage::FlushingThenLingering => {
             peer.stage = match peer.conversation {
                 Conversation::Refused => Stage::Lingering(limits::REFUSAL_DRAIN_BYTES as u32),
-                Conversation::Http(_) | Conversation::Socket(_) => Stage::Lingering(u32::MAX),
+                Conversation::Http(_) | Conversation::Socket(_) | Conversation::Events(_) => {
+                    Stage::Lingering(u32::MAX)
+                }
             };
             peer.timers.clear_all();
             peer.timers

@@ -1,6 +1,6 @@
 //! Shutting down without a storm: closes are spread, then what is left is cut.
 //!
-//! Sessions get 1001 at 1,000 a second or faster if the time demands it, so a small server stops
+//! Sessions get 1001, or the end of their stream, at 1,000 a second or faster if the time demands it, so a small server stops
 //! at once and a large one does not send everybody back in the same second. HTTP connections end
 //! after the answer they are owed; resting ones end at once.
 
@@ -11,7 +11,7 @@ use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Stage};
-use crate::shard::{Shard, tls, websocket};
+use crate::shard::{Shard, session, tls};
 use crate::wire::websocket::close as code;
 
 /// A drain in progress.
@@ -60,12 +60,10 @@ impl Shard {
             return;
         }
         self.hub.draining = true;
-        let sessions =
-            |peer: &crate::shard::peer::Peer| matches!(peer.conversation, Conversation::Socket(_));
         let mut waiting: Vec<PeerId> = self
             .peers
             .iter()
-            .filter(|(_, peer)| sessions(peer))
+            .filter(|(_, peer)| peer.session().is_some())
             .map(|(id, _)| id)
             .collect();
         waiting.reverse();
@@ -121,6 +119,7 @@ impl Shard {
             let owed = match &peer.conversation {
                 _ if peer.stage == Stage::Ended => false,
                 Conversation::Socket(socket) => socket.socket.is_open() || peer.has_output(),
+                Conversation::Events(_) => peer.has_open_session() || peer.has_output(),
                 Conversation::Http(_) => peer.pause == Some(Pause::Job) || peer.has_output(),
                 Conversation::Refused => false,
             };
@@ -162,7 +161,7 @@ pub(super) fn step(shard: &mut Shard, now: Now) {
         let Some(peer) = shard.peers.get_mut(id) else {
             continue;
         };
-        websocket::close(
+        session::close(
             peer,
             id,
             code::GOING_AWAY,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::app::admission::Refusal;
 use crate::app::credentials;
-use crate::app::http::admit::{Destination, Way, admit};
+use crate::app::http::admit::{Beginning, Destination, Way, admit};
 use crate::app::http::routes::{self, Access};
 use crate::app::http::{
     call, error_response, fault_response, http_expected_response, protocol_fault_response,
 };
-use crate::app::opening;
+use crate::app::{self, opening};
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
@@ -22,10 +22,9 @@ use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
-use crate::shard::Hub;
 use crate::shard::dispatch::Flow;
 use crate::shard::peer::{Admitted, Conversation, HttpPeer, Pause, Peer, Stage};
-use crate::shard::websocket;
+use crate::shard::{Hub, event_stream, websocket};
 use crate::wire::http::fault::HttpFault;
 use crate::wire::http::head::Head;
 use crate::wire::http::response::{Response, Status, continue_100, date};
@@ -50,7 +49,9 @@ pub(super) fn receive(
             (input.len(), Flow::Continue)
         }
         Conversation::Http(_) => exchange(peer, id, input, hub, now),
-        Conversation::Socket(_) | Conversation::Refused => (0, Flow::Wait),
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => {
+            (0, Flow::Wait)
+        }
     }
 }
 
@@ -89,8 +90,8 @@ fn exchange(peer: &mut Peer, id: PeerId, input: &[u8], hub: &mut Hub, now: Now) 
                     return (taken, Flow::Continue);
                 }
             }
-            Verdict::Upgrade(endpoint) => {
-                upgrade(peer, id, endpoint, forwarded, hub, now);
+            Verdict::Session(beginning) => {
+                begin(peer, id, beginning, forwarded, hub, now);
                 return (taken, Flow::Continue);
             }
             Verdict::Refused(response) => {
@@ -138,7 +139,7 @@ fn note_tls(address: IpAddr, hub: &Hub) {
 
 enum Verdict {
     Admitted,
-    Upgrade(opening::Endpoint),
+    Session(Beginning),
     Refused(Box<Response>),
 }
 
@@ -193,7 +194,7 @@ fn verdict(
             hub.counters.increment(Counter::ReservedRefused);
             refused(Refusal::Full.response())
         }
-        Ok(Destination::Upgrade(endpoint)) => Verdict::Upgrade(endpoint),
+        Ok(Destination::Session(beginning)) => Verdict::Session(beginning),
         Ok(Destination::Api { route, parameters }) => {
             // Whoever looks after a full server is not held up by the rate of its address.
             let payer = (!http.is_reserved).then_some(address);
@@ -256,7 +257,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
     end_handshake(peer, hub);
     let admitted = match &mut peer.conversation {
         Conversation::Http(http) => http.admitted.take(),
-        Conversation::Socket(_) | Conversation::Refused => None,
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
     };
     let Some(Admitted {
         route,
@@ -302,17 +303,12 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
 /// Answers the current request; the connection goes on if both sides want it to.
 pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: Now) {
     end_handshake(peer, hub);
+    let response = with_cors(response, peer);
     let Conversation::Http(http) = &mut peer.conversation else {
         return;
     };
     let stay = !hub.services.is_draining() && !peer.eof && !http.is_reserved;
     let form = http.exchange.answer(stay);
-    let response = match http.cors_origin.take() {
-        Some(origin) => response
-            .header("Access-Control-Allow-Origin", String::from(origin))
-            .header("Vary", "Origin"),
-        None => response,
-    };
     let today = date(now.wall);
     peer.outbox
         .push_own(|out| response.encode(&form.encoding(&today), out));
@@ -323,6 +319,20 @@ pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: No
     } else {
         peer.timers.clear(Timer::KeepAlive);
         peer.stage = Stage::FlushingThenLingering;
+    }
+}
+
+/// The answer as the page may read it that asked.
+pub(super) fn with_cors(response: Response, peer: &mut Peer) -> Response {
+    let origin = match &mut peer.conversation {
+        Conversation::Http(http) => http.cors_origin.take(),
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
+    };
+    match origin {
+        Some(origin) => response
+            .header("Access-Control-Allow-Origin", String::from(origin))
+            .header("Vary", "Origin"),
+        None => response,
     }
 }
 
@@ -346,11 +356,11 @@ pub(super) fn answer_last(peer: &mut Peer, response: Response, hub: &mut Hub, no
     answer(peer, response, hub, now);
 }
 
-/// Turns the connection into a WebSocket with a session, or answers why not.
-fn upgrade(
+/// Turns the connection into one with a session, or answers why not.
+fn begin(
     peer: &mut Peer,
     id: PeerId,
-    endpoint: opening::Endpoint,
+    beginning: Beginning,
     forwarded: Forwarded,
     hub: &mut Hub,
     now: Now,
@@ -369,25 +379,12 @@ fn upgrade(
             }
         }
     }
-    let opened = match &peer.conversation {
-        Conversation::Http(http) => http.exchange.head().map(|head| {
-            opening::open(
-                endpoint,
-                head,
-                hub.services.is_draining(),
-                &hub.live,
-                now.wall,
-            )
-        }),
-        Conversation::Socket(_) | Conversation::Refused => None,
+    let begun = match beginning {
+        Beginning::Upgrade(endpoint) => upgrade(peer, id, endpoint, hub, now),
+        Beginning::Events(room) => stream(peer, id, room.as_deref(), hub, now),
     };
-    let refusal = match opened {
-        Some(Ok(opening)) => match websocket::open(peer, id, opening, hub, now) {
-            Ok(()) => return,
-            Err(refusal) => refusal,
-        },
-        Some(Err(refusal)) => refusal,
-        None => Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)),
+    let Err(refusal) = begun else {
+        return;
     };
     hub.counters.increment(Counter::HandshakeFailures);
     if matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN) {
@@ -398,6 +395,39 @@ fn upgrade(
     }
     note_refusal(peer, &refusal);
     answer(peer, *refusal, hub, now);
+}
+
+fn upgrade(
+    peer: &mut Peer,
+    id: PeerId,
+    endpoint: opening::Endpoint,
+    hub: &mut Hub,
+    now: Now,
+) -> Result<(), Box<Response>> {
+    let draining = hub.services.is_draining();
+    let opening = opening::open(endpoint, head(peer)?, draining, &hub.live, now.wall)?;
+    websocket::open(peer, id, opening, hub, now)
+}
+
+fn stream(
+    peer: &mut Peer,
+    id: PeerId,
+    room: Option<&str>,
+    hub: &mut Hub,
+    now: Now,
+) -> Result<(), Box<Response>> {
+    let draining = hub.services.is_draining();
+    let asked = app::event_stream::open(head(peer)?, room, draining, &hub.live, now.wall)?;
+    event_stream::open(peer, id, asked, hub, now)
+}
+
+/// The head of the request that a session is to begin with.
+fn head(peer: &Peer) -> Result<&Head, Box<Response>> {
+    let head = match &peer.conversation {
+        Conversation::Http(http) => http.exchange.head(),
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
+    };
+    head.ok_or_else(|| Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)))
 }
 
 /// Says in the log what a browser keeps to itself: why there is no WebSocket, why no answer.

@@ -8,7 +8,7 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
-use crate::shard::peer::{Conversation, Peer, Stage};
+use crate::shard::peer::{Conversation, Peer, Session, Stage};
 
 impl Hub {
     /// What a handler is given.
@@ -52,13 +52,16 @@ impl Hub {
                 }
                 self.counters.increment(Counter::ConnectionsClosed);
             }
-            Conversation::Socket(socket) => {
-                self.leave_all(&mut socket.session);
-                self.counters.increment(Counter::ConnectionsClosed);
-                self.counters.increment(Counter::SessionsClosed);
-                log::debug!("session_ended session={}", socket.session.id);
-            }
+            Conversation::Socket(socket) => self.retire_session(&mut socket.session),
+            Conversation::Events(events) => self.retire_session(&mut events.session),
             Conversation::Refused => self.refusals -= 1,
         }
+    }
+
+    fn retire_session(&mut self, session: &mut Session) {
+        self.leave_all(session);
+        self.counters.increment(Counter::ConnectionsClosed);
+        self.counters.increment(Counter::SessionsClosed);
+        log::debug!("session_ended session={}", session.id);
     }
 }

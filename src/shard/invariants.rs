@@ -109,7 +109,13 @@ impl Shard {
                 assert!(peer.session.memberships.is_empty(), "{peer:?}");
                 assert!(peer.session.behind.is_empty(), "{peer:?}");
             }
-            Conversation::Socket(_) | Conversation::Http(_) | Conversation::Refused => {}
+            Conversation::Events(events) if peer.stage != Stage::Serving => {
+                assert!(events.session.memberships.is_empty(), "{peer:?}");
+            }
+            Conversation::Socket(_)
+            | Conversation::Events(_)
+            | Conversation::Http(_)
+            | Conversation::Refused => {}
         }
     }
 
@@ -118,10 +124,10 @@ impl Shard {
         let mut members: BTreeMap<&str, u32> = BTreeMap::new();
         let mut behind: Vec<Behind> = Vec::new();
         for (id, peer) in self.peers.iter() {
-            let Conversation::Socket(socket) = &peer.conversation else {
+            let Some(session) = peer.session() else {
                 continue;
             };
-            for membership in &socket.session.memberships {
+            for membership in &session.memberships {
                 assert!(
                     hub.rooms.is_held_by(*membership, id),
                     "{id}: {membership:?}"
@@ -130,9 +136,9 @@ impl Shard {
                 let name = room.map_or("", |room| room.name.as_str());
                 *members.entry(name).or_default() += 1;
             }
-            let entries = socket.session.behind.entries();
+            let entries = session.behind.entries();
             for (place, entry) in entries.iter().enumerate() {
-                let is_member = socket.session.memberships.contains(&entry.membership);
+                let is_member = session.memberships.contains(&entry.membership);
                 let mut before = entries.iter().take(place);
                 let is_second = before.any(|other| other.membership == entry.membership);
                 assert!(is_member && !is_second, "{id}: {entries:?}");

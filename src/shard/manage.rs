@@ -7,8 +7,8 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::bus::mail::{Manage, Managed, SessionPage, SessionSummary, Who};
 use crate::metrics::names::Counter;
-use crate::shard::peer::{Conversation, Peer, Session, Stage};
-use crate::shard::{Shard, membership, websocket};
+use crate::shard::peer::{Peer, Session};
+use crate::shard::{Shard, membership, session};
 
 impl Shard {
     /// A page of the sessions here.
@@ -59,7 +59,7 @@ impl Shard {
                 let is_done = match what {
                     Manage::Disconnect { code, reason } => {
                         hub.counters.increment(Counter::SessionsDisconnected);
-                        websocket::close(peer, id, *code, reason, hub, now);
+                        session::close(peer, id, *code, reason, hub, now);
                         true
                     }
                     Manage::Subscribe(room) => membership::put_in(peer, id, room, hub, now),
@@ -82,12 +82,7 @@ impl Shard {
 
 /// The session on a peer while both sides are open.
 fn session_of(peer: &Peer) -> Option<&Session> {
-    match (&peer.conversation, peer.stage) {
-        (Conversation::Socket(socket), Stage::Serving) if socket.socket.is_open() => {
-            Some(&socket.session)
-        }
-        _ => None,
-    }
+    peer.session().filter(|_| peer.has_open_session())
 }
 
 fn is_of(session: &Session, user: Option<&str>) -> bool {

@@ -11,7 +11,7 @@ use crate::app::commands::finish;
 use crate::app::publish::{options, room_fault};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
-use crate::bus::room::Missed;
+use crate::bus::room::{Missed, Wanted};
 use crate::config::PublishPolicy;
 use crate::dialect::Dialect;
 use crate::dialect::native::decode::Correlation;
@@ -26,7 +26,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Peer, Session};
 use crate::shard::rooms::Membership;
-use crate::shard::{Hub, slow, websocket};
+use crate::shard::{Hub, session, slow, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
 ///
@@ -95,7 +95,7 @@ pub(super) fn subscribe(
 }
 
 /// About how many bytes the publications have when they are encoded.
-fn size(missed: &[(u64, Arc<Publication>)]) -> usize {
+pub(super) fn size(missed: &[(u64, Arc<Publication>)]) -> usize {
     /// The names of an entry's members, its timestamp and offset.
     const AROUND: usize = 96;
     let sizes = missed
@@ -152,7 +152,7 @@ pub(super) fn take_out(
         .open_session()
         .is_some_and(|session| leave(room, session, hub));
     if left {
-        tell(peer, id, hub, now, |out| {
+        tell(peer, id, "unsubscribed", hub, now, |out| {
             encode::unsubscribed(&Correlation::default(), room, now.wall, out);
         });
     }
@@ -160,7 +160,7 @@ pub(super) fn take_out(
 }
 
 /// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms,
-/// or only an echo.
+/// knows no rooms, or has those that its address names.
 pub(super) fn put_in(
     peer: &mut Peer,
     id: PeerId,
@@ -169,7 +169,10 @@ pub(super) fn put_in(
     now: Now,
 ) -> bool {
     let session = peer.open_session();
-    let Some(session) = session.filter(|session| session.dialect != Dialect::Echo) else {
+    let Some(session) = session.filter(|session| match session.dialect {
+        Dialect::Native | Dialect::NativeV1 => true,
+        Dialect::Echo | Dialect::Events => false,
+    }) else {
         return false;
     };
     let Ok((position, _)) = enter(room, None, session, id, hub, now.mono) else {
@@ -179,7 +182,7 @@ pub(super) fn put_in(
     if !asides.placed.contains(room) {
         asides.placed.push(room.clone());
     }
-    tell(peer, id, hub, now, |out| {
+    tell(peer, id, "subscribed", hub, now, |out| {
         let to = Correlation::default();
         encode::subscribed(&to, room, &position, &Recovery::NotAsked, now.wall, out);
     });
@@ -187,19 +190,26 @@ pub(super) fn put_in(
 }
 
 /// Tells a session what it did not ask for. It is closed if it does not read what it is told.
-fn tell(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now, write: impl FnOnce(&mut Vec<u8>)) {
+fn tell(
+    peer: &mut Peer,
+    id: PeerId,
+    name: &str,
+    hub: &mut Hub,
+    now: Now,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
     let has_left_over = peer.timers.is_set(Timer::Stall);
     if has_left_over && !peer.outbox.takes(0, &hub.outbox_limits) {
         slow::give_up(peer, id, hub, now);
     } else {
         let mut json = Vec::new();
         write(&mut json);
-        websocket::push_text(peer, id, &json, hub);
+        session::tell(peer, id, name, &json, hub);
     }
 }
 
 /// Makes a session a member of a room. Being one already is no error: its position is told again.
-fn join(
+pub(super) fn join(
     name: &RoomName,
     since: Option<&Since>,
     session: &mut Session,
@@ -229,14 +239,17 @@ fn enter(
     now: Mono,
 ) -> Result<(Position, Missed), Fault> {
     options(name, &hub.live, &hub.counters)?;
+    let most = hub.live.config.limits.recovery_max;
+    let most = most.unwrap_or(usize::MAX);
+    let wanted = since.map(|since| Wanted { since, most });
     let known = hub
         .rooms
         .position(name, session.memberships.iter().copied())
         .and_then(|index| session.memberships.get(index).copied());
     if let Some((membership, room)) = known.and_then(|known| Some((known, hub.rooms.room(known)?)))
     {
-        let looked = hub.services.rooms.look(room, since, now);
-        if since.is_some() {
+        let looked = hub.services.rooms.look(room, wanted, now);
+        if wanted.is_some() {
             // The reply tells a position, with everything up to it or with nothing; what of that
             // still waits in the mailbox must not come behind it, nor what it was behind with.
             hub.stop_waiting(session, membership);
@@ -257,7 +270,7 @@ fn enter(
     let joined = hub
         .services
         .rooms
-        .join(name, hub.shard, since, now)
+        .join(name, hub.shard, wanted, now)
         .map_err(|fault| room_fault(&fault, &hub.counters))?;
     let membership = hub.rooms.add(&joined.room, id, joined.sequence);
     change(session, |memberships| memberships.push(membership));

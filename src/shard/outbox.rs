@@ -1,6 +1,7 @@
 //! What a connection still has to send: references to shared frames and bytes of its own.
 //!
-//! Bounded by count and bytes, which the caller checks before adding ([`Outbox::fits`]); an empty
+//! A shared frame may have a few bytes of the connection's own before it, and is one message with
+//! them. Bounded by count and bytes, which the caller checks before adding ([`Outbox::fits`]); an empty
 //! outbox takes one message of any size, and one that nothing was left over in takes the shared
 //! frames of a turn. Bytes of its own are gathered into one piece until a shared frame comes
 //! between. Shared frames that may be dropped are in nobody's way: they make room for whatever
@@ -14,12 +15,13 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::iter;
 use std::ops::{AddAssign, SubAssign};
 use std::sync::Arc;
 
 use crate::config::Limits;
 use crate::dialect::frame::Frame;
-use crate::shard::outbox::piece::Piece;
+use crate::shard::outbox::piece::{Marked, Piece};
 
 /// One connection's queue of bytes to send.
 #[derive(Debug, Default)]
@@ -60,7 +62,7 @@ impl Load {
     fn of(piece: &Piece) -> Self {
         Self {
             messages: piece.messages(),
-            bytes: piece.bytes().len(),
+            bytes: piece.length(),
         }
     }
 
@@ -211,7 +213,8 @@ impl Outbox {
     /// What of that has to be sent.
     fn kept(&self) -> Load {
         match &self.held {
-            Held::Nothing | Held::One(Piece::Droppable(_)) => Load::default(),
+            Held::Nothing => Load::default(),
+            Held::One(piece) if piece.is_droppable() => Load::default(),
             Held::One(piece) => Load::of(piece),
             Held::Queue(queue) => queue.kept(),
         }
@@ -239,6 +242,11 @@ impl Outbox {
     /// Adds a shared frame by reference.
     pub fn push_shared(&mut self, frame: Arc<Frame>, keep: Keep) {
         self.push(Piece::shared(frame, keep));
+    }
+
+    /// Adds a shared frame by reference, with `mark` before it.
+    pub fn push_marked(&mut self, mark: Box<[u8]>, frame: Arc<Frame>, keep: Keep) {
+        self.push(Piece::Marked(Box::new(Marked { mark, frame, keep })));
     }
 
     fn push(&mut self, piece: Piece) {
@@ -272,14 +280,14 @@ impl Outbox {
         let (mut dropped, mut place) = (0, 0);
         while queue.droppable.messages > 0 && !queue.all.takes(bytes, limits) {
             match queue.pieces.get(place) {
-                Some(piece @ Piece::Droppable(_)) => {
+                Some(piece) if piece.is_droppable() => {
                     let load = Load::of(piece);
                     queue.all -= load;
                     queue.droppable -= load;
                     queue.pieces.remove(place);
                     dropped += 1;
                 }
-                Some(Piece::Shared(_) | Piece::Own(_)) => place += 1,
+                Some(_) => place += 1,
                 None => break,
             }
         }
@@ -319,7 +327,7 @@ impl Outbox {
         queue
             .pieces
             .truncate(keep.max(usize::from(queue.written > 0)));
-        let bytes: usize = queue.pieces.iter().map(|piece| piece.bytes().len()).sum();
+        let bytes: usize = queue.pieces.iter().map(Piece::length).sum();
         queue.all = Load {
             messages: queue.pieces.iter().map(Piece::messages).sum(),
             bytes: bytes - queue.written,
@@ -334,31 +342,13 @@ impl Outbox {
     /// slices and bytes. Call [`Outbox::wrote`] with what the socket took before calling again.
     #[must_use]
     pub fn gather<'a>(&'a self, slices: &mut [IoSlice<'a>], bytes_max: usize) -> (usize, usize) {
-        let queue = match &self.held {
-            Held::Nothing => return (0, 0),
-            Held::One(piece) => {
-                let bytes = piece.bytes();
-                let bytes = bytes.get(..bytes_max).unwrap_or(bytes);
-                return slices.first_mut().map_or((0, 0), |slot| {
-                    *slot = IoSlice::new(bytes);
-                    (1, bytes.len())
-                });
-            }
-            Held::Queue(queue) => queue,
-        };
-        let (mut count, mut total) = (0, 0);
-        for (slot, piece) in slices.iter_mut().zip(&queue.pieces) {
-            let start = if count == 0 { queue.written } else { 0 };
-            let bytes = piece.bytes().get(start..).unwrap_or_default();
-            let bytes = bytes.get(..bytes_max - total).unwrap_or(bytes);
-            *slot = IoSlice::new(bytes);
-            count += 1;
-            total += bytes.len();
-            if total >= bytes_max {
-                break;
+        match &self.held {
+            Held::Nothing => (0, 0),
+            Held::One(piece) => gather_from(iter::once(piece), 0, slices, bytes_max),
+            Held::Queue(queue) => {
+                gather_from(queue.pieces.iter(), queue.written, slices, bytes_max)
             }
         }
-        (count, total)
     }
 
     /// Whether it holds exactly `frames`, several of them, of which nothing is written.
@@ -369,7 +359,7 @@ impl Outbox {
         };
         let is_same = |(piece, frame): (&Piece, &Arc<Frame>)| match piece {
             Piece::Shared(held) | Piece::Droppable(held) => Arc::ptr_eq(held, frame),
-            Piece::Own(_) => false,
+            Piece::Own(_) | Piece::Marked(_) => false,
         };
         queue.written == 0
             && queue.pieces.len() == frames.len()
@@ -388,7 +378,7 @@ impl Outbox {
         for piece in &queue.pieces {
             match piece {
                 Piece::Shared(frame) | Piece::Droppable(frame) => into.push(Arc::clone(frame)),
-                Piece::Own(_) => return into.clear(),
+                Piece::Own(_) | Piece::Marked(_) => return into.clear(),
             }
         }
     }
@@ -397,7 +387,7 @@ impl Outbox {
     pub fn wrote(&mut self, taken: usize) -> usize {
         match &self.held {
             Held::Nothing => return 0,
-            Held::One(piece) if taken >= piece.bytes().len() => {
+            Held::One(piece) if taken >= piece.length() => {
                 let completed = piece.messages();
                 self.held = Held::Nothing;
                 return completed;
@@ -419,7 +409,7 @@ impl Outbox {
                 queue.droppable -= Load::of(piece);
                 piece.keep();
             }
-            let length = piece.bytes().len();
+            let length = piece.length();
             if queue.written < length {
                 break;
             }
@@ -431,4 +421,35 @@ impl Outbox {
         self.put_back(queue);
         completed
     }
+}
+
+/// Fills `slices` with what `pieces` have behind the `written` bytes of them; see
+/// [`Outbox::gather`].
+fn gather_from<'a>(
+    pieces: impl Iterator<Item = &'a Piece>,
+    mut written: usize,
+    slices: &mut [IoSlice<'a>],
+    bytes_max: usize,
+) -> (usize, usize) {
+    let (mut count, mut total) = (0, 0);
+    for piece in pieces {
+        for bytes in [piece.mark(), piece.bytes()] {
+            let (skipped, left) = bytes.split_at(written.min(bytes.len()));
+            written -= skipped.len();
+            let left = left.get(..bytes_max - total).unwrap_or(left);
+            if left.is_empty() {
+                continue;
+            }
+            let Some(slot) = slices.get_mut(count) else {
+                return (count, total);
+            };
+            *slot = IoSlice::new(left);
+            count += 1;
+            total += left.len();
+        }
+        if total >= bytes_max {
+            break;
+        }
+    }
+    (count, total)
 }

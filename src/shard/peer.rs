@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::base::clock::{Mono, Wall};
 use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
+use crate::dialect::events::Track;
 use crate::domain::access::Identity;
 use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
@@ -20,6 +21,7 @@ use crate::shard::behind::BehindIn;
 use crate::shard::compression::Party;
 use crate::shard::deadlines::Armed;
 use crate::shard::outbox::Outbox;
+use crate::shard::outlet::{Outlet, Spelling};
 use crate::shard::rooms::Membership;
 use crate::wire::websocket::extension::Agreement;
 
@@ -84,6 +86,8 @@ pub(super) enum Conversation {
     Http(Box<HttpPeer>),
     /// A WebSocket and its session.
     Socket(SocketPeer),
+    /// A stream of Server-Sent Events and its session; open while its stage is serving.
+    Events(Box<EventsPeer>),
     /// Nothing: it was refused at accept.
     Refused,
 }
@@ -122,6 +126,14 @@ pub(super) struct SocketPeer {
     pub(super) session: Session,
 }
 
+/// A connection that gets a stream of Server-Sent Events.
+#[derive(Debug)]
+pub(super) struct EventsPeer {
+    pub(super) session: Session,
+    /// How far the stream has got.
+    pub(super) track: Track,
+}
+
 /// A participant.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -141,6 +153,25 @@ pub(super) struct Session {
     pub(super) identity: Identity,
     /// Rooms that only some sessions keep in mind.
     pub(super) asides: Option<Box<Asides>>,
+}
+
+impl Session {
+    /// A session in no room yet.
+    pub(super) fn new(id: SessionId, dialect: Dialect, identity: Identity, now: Wall) -> Self {
+        Self {
+            id,
+            dialect,
+            errors: 0,
+            owes_token: false,
+            bucket: TokenBucket::default(),
+            pauses: Pauses::default(),
+            memberships: Box::default(),
+            behind: BehindIn::default(),
+            connected_at: now,
+            identity,
+            asides: None,
+        }
+    }
 }
 
 /// Rooms that a session keeps in mind beside its memberships.
@@ -238,31 +269,69 @@ impl Peer {
                     && self.tail.is_empty()
                     && !self.has_output()
             }
-            Conversation::Socket(_) | Conversation::Refused => false,
+            Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => false,
         }
     }
 
     /// Whether it has a session that is behind in some room.
     pub(super) fn is_behind(&self) -> bool {
+        let session = self.session();
+        session.is_some_and(|session| !session.behind.is_empty())
+    }
+
+    /// Its session, open or not.
+    pub(super) fn session(&self) -> Option<&Session> {
         match &self.conversation {
-            Conversation::Socket(peer) => !peer.session.behind.is_empty(),
-            Conversation::Http(_) | Conversation::Refused => false,
+            Conversation::Socket(peer) => Some(&peer.session),
+            Conversation::Events(peer) => Some(&peer.session),
+            Conversation::Http(_) | Conversation::Refused => None,
         }
+    }
+
+    /// Its session, open or not, to be changed.
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.conversation {
+            Conversation::Socket(peer) => Some(&mut peer.session),
+            Conversation::Events(peer) => Some(&mut peer.session),
+            Conversation::Http(_) | Conversation::Refused => None,
+        }
+    }
+
+    /// Whether it has a session and both sides are open.
+    pub(super) fn has_open_session(&self) -> bool {
+        let is_open = match &self.conversation {
+            Conversation::Socket(peer) => peer.socket.is_open(),
+            Conversation::Events(_) => true,
+            Conversation::Http(_) | Conversation::Refused => false,
+        };
+        is_open && self.stage == Stage::Serving
     }
 
     /// Its session while both sides are open.
     pub(super) fn open_session(&mut self) -> Option<&mut Session> {
-        self.open_session_and_outbox().map(|(session, _)| session)
-    }
-
-    /// Its session while both sides are open, and what is to be sent to it.
-    pub(super) fn open_session_and_outbox(&mut self) -> Option<(&mut Session, &mut Outbox)> {
         match (&mut self.conversation, self.stage) {
             (Conversation::Socket(peer), Stage::Serving) if peer.socket.is_open() => {
-                Some((&mut peer.session, &mut self.outbox))
+                Some(&mut peer.session)
             }
+            (Conversation::Events(peer), Stage::Serving) => Some(&mut peer.session),
             _ => None,
         }
+    }
+
+    /// Its session while both sides are open, and the way that publications take to it.
+    pub(super) fn open_outlet(&mut self, id: PeerId) -> Option<(&mut Session, Outlet<'_>)> {
+        let to = self.party(id);
+        let (session, spelling) = match (&mut self.conversation, self.stage) {
+            (Conversation::Socket(peer), Stage::Serving) if peer.socket.is_open() => {
+                (&mut peer.session, Spelling::Frames(to))
+            }
+            (Conversation::Events(peer), Stage::Serving) => {
+                (&mut peer.session, Spelling::Lines(&mut peer.track))
+            }
+            _ => return None,
+        };
+        let outbox = &mut self.outbox;
+        Some((session, Outlet { outbox, spelling }))
     }
 }
 

@@ -22,8 +22,8 @@ use crate::dialect::publication::{Publication, RoomSet};
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
 use crate::shard::behind::{BehindIn, Wants};
-use crate::shard::compression::Party;
-use crate::shard::outbox::{Keep, Outbox, OutboxLimits};
+use crate::shard::outbox::{Keep, OutboxLimits};
+use crate::shard::outlet::Outlet;
 use crate::shard::peer::Peer;
 use crate::shard::slow::{self, Remedy};
 use crate::wire::websocket::close as code;
@@ -63,8 +63,7 @@ impl Refills {
 pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     let limits = hub.outbox_limits;
     let share = Remedy::FallBehind.share(limits);
-    let to = peer.party(id);
-    let Some((session, outbox)) = peer.open_session_and_outbox() else {
+    let Some((session, outlet)) = peer.open_outlet(id) else {
         return;
     };
     if session.behind.is_empty() {
@@ -73,9 +72,8 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     // What it is behind with stays in the session: a panic here must not lose it uncounted.
     let mut refill = Refill {
         session: session.id,
-        to,
         behind: &mut session.behind,
-        outbox,
+        outlet,
         share,
         limits,
         hub,
@@ -100,9 +98,8 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
 /// One session on its way to catching up.
 struct Refill<'a> {
     session: SessionId,
-    to: Party,
     behind: &'a mut BehindIn,
-    outbox: &'a mut Outbox,
+    outlet: Outlet<'a>,
     /// How much may have to be sent.
     share: OutboxLimits,
     /// How much may wait, with what may be dropped.
@@ -147,7 +144,8 @@ impl Refill<'_> {
                 return Ok(());
             }
             for (_, publication) in publications.range(..=horizon) {
-                if !self.outbox.takes(publication.payload.len(), &self.share) {
+                let outbox = &self.outlet.outbox;
+                if !outbox.takes(publication.payload.len(), &self.share) {
                     return Ok(());
                 }
                 let delivery = self.hub.refills.delivery(publication);
@@ -222,15 +220,17 @@ impl Refill<'_> {
         let publication = delivery.publication();
         if !publication.except.contains(&self.session) {
             let compressing = &mut self.hub.compressing;
-            let frame = compressing.shared_frame(delivery, set, self.to.agreement);
-            let bytes = frame.bytes().len();
-            let Some(dropped) = self.outbox.make_room(bytes, &self.share, &self.limits) else {
+            let frame = self.outlet.form().frame(delivery, set, compressing);
+            let bytes = self.outlet.bytes(&frame);
+            let outbox = &mut self.outlet.outbox;
+            let Some(dropped) = outbox.make_room(bytes, &self.share, &self.limits) else {
                 return Space::Full;
             };
             let counters = &self.hub.counters;
             counters.add(Counter::OldestDropped, dropped as u64);
             let compressing = &mut self.hub.compressing;
-            compressing.push_shared(self.outbox, self.to, frame, Keep::Always);
+            let outlet = &mut self.outlet;
+            outlet.push(publication, set, frame, Keep::Always, compressing);
             counters.increment(Counter::Refilled);
         }
         for placement in publication.placements_in(set) {

@@ -20,7 +20,7 @@ use crate::protocol::timers::Timer;
 use crate::shard::behind::{Behind, Wants};
 use crate::shard::outbox::{Keep, OutboxLimits};
 use crate::shard::peer::Peer;
-use crate::shard::{Hub, websocket};
+use crate::shard::{Hub, session};
 use crate::wire::websocket::close as code;
 
 /// What is done when a publication does not fit.
@@ -107,16 +107,19 @@ fn make_room(
     remedy: Remedy,
     hub: &mut Hub,
 ) -> bool {
-    let to = peer.party(id);
-    let frame = hub.compressing.shared_frame(delivery, set, to.agreement);
+    let Some((_, mut outlet)) = peer.open_outlet(id) else {
+        return false;
+    };
+    let compressing = &mut hub.compressing;
+    let frame = outlet.form().frame(delivery, set, compressing);
     let (share, limits) = (remedy.share(hub.outbox_limits), hub.outbox_limits);
-    let made = peer.outbox.make_room(frame.bytes().len(), &share, &limits);
-    let Some(dropped) = made else {
+    let bytes = outlet.bytes(&frame);
+    let Some(dropped) = outlet.outbox.make_room(bytes, &share, &limits) else {
         return false;
     };
     hub.counters.add(Counter::OldestDropped, dropped as u64);
-    let compressing = &mut hub.compressing;
-    compressing.push_shared(&mut peer.outbox, to, frame, remedy.keep());
+    let publication = delivery.publication();
+    outlet.push(publication, set, frame, remedy.keep(), compressing);
     hub.touch(peer, id);
     true
 }
@@ -162,7 +165,7 @@ pub(super) fn give_up(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
 pub(super) fn close(peer: &mut Peer, id: PeerId, code: u16, reason: &str, hub: &mut Hub, now: Now) {
     let dropped = peer.outbox.clear_unstarted();
     hub.counters.add(Counter::MessagesDropped, dropped as u64);
-    websocket::close(peer, id, code, reason, hub, now);
+    session::close(peer, id, code, reason, hub, now);
     // Its socket takes nothing at the moment; the write timeout says how long it may stay so.
     let timeout = hub.live.config.limits.write_timeout;
     peer.timers.set(Timer::Stall, timeout, now.mono);

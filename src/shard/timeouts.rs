@@ -7,8 +7,8 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
-use crate::shard::peer::{Pause, Peer, Stage};
-use crate::shard::{Hub, credentials, dispatch, http, websocket};
+use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+use crate::shard::{Hub, credentials, dispatch, event_stream, http, session, websocket};
 use crate::wire::websocket::close as code;
 
 pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
@@ -58,9 +58,13 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     hub.arm(peer, id);
 }
 
-/// Sends a Ping and expects to hear something.
+/// Sends a Ping and expects to hear something, or a comment, which nobody answers.
 fn ping(peer: &mut Peer, hub: &mut Hub, now: Now) {
-    if peer.open_session().is_none() {
+    if !peer.has_open_session() {
+        return;
+    }
+    if let Conversation::Events(_) = peer.conversation {
+        event_stream::push_comment(peer, now);
         return;
     }
     let heartbeat = &hub.live.config.heartbeat;
@@ -83,7 +87,7 @@ fn idle(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     };
     if session.memberships.is_empty() {
         hub.counters.increment(Counter::IdleCloses);
-        websocket::close(peer, id, code::GOING_AWAY, "idle timeout", hub, now);
+        session::close(peer, id, code::GOING_AWAY, "idle timeout", hub, now);
     } else {
         let timeout = hub.live.config.heartbeat.idle_timeout;
         peer.timers

@@ -16,7 +16,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::tls::connection::{Handshake, Space, TlsConnection};
 use crate::protocol::tls::fault::TlsFault;
 use crate::shard::outbox::Outbox;
-use crate::shard::peer::{Conversation, Peer, Stage};
+use crate::shard::peer::{Peer, Stage};
 use crate::shard::{Hub, dispatch, http};
 
 /// The handshakes of one turn, and what connections share.
@@ -153,8 +153,8 @@ pub(super) fn end(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
 }
 
 fn leave(peer: &mut Peer, hub: &mut Hub) {
-    if let Conversation::Socket(socket) = &mut peer.conversation {
-        hub.leave_all(&mut socket.session);
+    if let Some(session) = peer.session_mut() {
+        hub.leave_all(session);
     }
 }
 

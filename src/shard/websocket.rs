@@ -18,18 +18,17 @@ use crate::domain::access::Identity;
 use crate::domain::command::Command;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
-use crate::domain::rate_limit::{Rate, TokenBucket};
+use crate::domain::rate_limit::Rate;
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
-use crate::shard::behind::BehindIn;
 use crate::shard::compression::{Compressing, Party};
 use crate::shard::dispatch::Flow;
 use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
-use crate::shard::peer::{Asides, Conversation, Pause, Pauses, Peer, Session, SocketPeer, Stage};
+use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
 use crate::shard::{Hub, credentials, http, membership, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
@@ -49,19 +48,8 @@ pub(super) fn open(
     hub: &mut Hub,
     now: Now,
 ) -> Result<(), Box<Response>> {
-    let mut session = Session {
-        id: hub.rng.session_id(),
-        dialect: opening.dialect,
-        errors: 0,
-        owes_token: false,
-        bucket: TokenBucket::default(),
-        pauses: Pauses::default(),
-        memberships: Box::default(),
-        behind: BehindIn::default(),
-        connected_at: now.wall,
-        identity: opening.identity,
-        asides: None,
-    };
+    let session_id = hub.rng.session_id();
+    let mut session = Session::new(session_id, opening.dialect, opening.identity, now.wall);
     let mut rooms = opening.rooms;
     if session.identity == Identity::Pending {
         session.asides = Some(Box::new(Asides {

@@ -8,6 +8,7 @@
 pub mod choices;
 pub mod client;
 pub mod deflate;
+pub mod events;
 pub mod inflate;
 pub mod link;
 pub mod operations;

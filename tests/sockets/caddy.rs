@@ -36,6 +36,7 @@ fn as_documented_its_pages_are_let_in_and_each_client_has_its_own_limits() {
     let front = caddy(&server, &documented("caddyfile"));
     assert_eq!(front.request("GET", "/health", &[]).status(), 200);
     assert_eq!(front.own_page(), (101, String::new()));
+    front.streams(&server);
     let foreign = [
         ("Origin", "https://evil.example"),
         ("X-Forwarded-Host", "evil.example"),

@@ -1,4 +1,5 @@
-//! Clients that others wrote, against the real binary: `ws` of Node.js, `websockets` of Python.
+//! Clients that others wrote, against the real binary: `ws` of Node.js, `websockets` of Python; the
+//! `eventsource` of Node.js is beside its subject.
 //! `make test` installs them and sets KINGLET_TEST_CLIENTS to the folder of the first and
 //! KINGLET_TEST_PYTHON to the interpreter that finds the second; without one of them, its tests are
 //! skipped aloud.
@@ -14,7 +15,7 @@ use tempfile::TempDir;
 use crate::start;
 
 /// The folder with the installed JavaScript clients, or why there is none.
-fn javascript() -> Result<String, &'static str> {
+pub fn javascript() -> Result<String, &'static str> {
     let folder = std::env::var("KINGLET_TEST_CLIENTS")
         .map_err(|_| "KINGLET_TEST_CLIENTS is not set; `make test` installs the clients")?;
     if !Path::new(&folder).join("node_modules").is_dir() {
@@ -55,7 +56,7 @@ fn the_ws_library_of_node_works_with_rooms() {
 }
 
 /// A server that speaks TLS, and the folder with its certificate.
-fn secure(settings: &[(&str, &str)]) -> (Server, TempDir) {
+pub fn secure(settings: &[(&str, &str)]) -> (Server, TempDir) {
     let data = tempfile::tempdir().unwrap();
     let mut all = vec![
         ("KINGLET_SERVER__DATA_DIR", data.path().to_str().unwrap()),

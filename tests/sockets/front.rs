@@ -7,11 +7,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use kinglet::testkit::client::{Answer, Connection, note};
-use kinglet::testkit::server::until;
+use kinglet::testkit::client::{Answer, Connection, note, post};
+use kinglet::testkit::server::{Server, until};
 use kinglet::testkit::socket::Socket;
 use kinglet::wire::http::client::encode_request;
 use kinglet::wire::websocket::handshake::client_request;
+use serde_json::json;
 use tempfile::TempDir;
 
 /// The name under which the proxies of the document are known.
@@ -113,6 +114,19 @@ impl Front {
         let mut connection = Connection::open(self.plain);
         connection.send(encode_request(method, target, &self.host(), headers, body));
         connection.answer(false).unwrap()
+    }
+
+    /// Expects that an event stream comes through, and each event at once.
+    pub fn streams(&self, server: &Server) {
+        let mut connection = Connection::open(self.plain);
+        let target = "/api/v1/rooms/a/events";
+        connection.send(encode_request("GET", target, &self.host(), &[], b""));
+        connection.take_through(b"\"subscribed\"");
+        for number in 0..3 {
+            let body = json!({"room": "a", "event": "said", "data": number});
+            post(server.address(), "/api/v1/publish", &body);
+            connection.take_through(format!("\"data\":{number}}}").as_bytes());
+        }
     }
 
     /// The same for a WebSocket.

@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod compression;
 mod descriptors;
+mod events;
 mod framing;
 mod front;
 mod handshake;
@@ -22,6 +23,8 @@ mod pressure;
 mod proxies;
 mod publishing;
 mod recovery;
+#[path = "../following/relay.rs"]
+mod relay;
 mod reload;
 mod rooms;
 mod slowloris;

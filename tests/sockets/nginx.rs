@@ -199,6 +199,21 @@ fn each_line_of_the_document_is_missed_as_it_says() {
 }
 
 #[test]
+fn event_streams_are_passed_on_at_once_with_buffering_or_without() {
+    if !has_nginx() {
+        return;
+    }
+    let server = start(&[ALLOWED]);
+    for blocks in [
+        documented("nginx"),
+        without("proxy_buffering"),
+        DEFAULT.to_owned(),
+    ] {
+        nginx(&server, &blocks).streams(&server);
+    }
+}
+
+#[test]
 fn pings_keep_a_quiet_socket_open_if_they_are_quicker_than_the_timeout() {
     if !has_nginx() {
         return;

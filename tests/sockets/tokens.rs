@@ -22,7 +22,7 @@ pub const AGENT_KEY: &str = "the-key-of-the-agent-backend-003";
 const API_KEYS: &str = "[{name = \"root\", key = \"the-key-of-the-root-backend-0001\"}, \
                         {name = \"chat\", key = \"the-key-of-the-chat-backend-0002\", grants = \
                         {rooms = [{pattern = \"chat:*\", allow = [\"publish\", \"history\", \
-                        \"presence\"]}]}}, \
+                        \"presence\", \"subscribe\"]}]}}, \
                         {name = \"agent\", key = \"the-key-of-the-agent-backend-003\", grants = \
                         {role = \"agent\"}}]";
 

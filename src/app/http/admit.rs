@@ -27,8 +27,17 @@ pub enum Destination {
         /// The path's open segments, decoded.
         parameters: Vec<String>,
     },
-    /// A WebSocket.
+    /// What begins a session.
+    Session(Beginning),
+}
+
+/// What a session begins with.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// The upgrade to a WebSocket.
     Upgrade(Endpoint),
+    /// A stream of Server-Sent Events, of the room in the path if there is one.
+    Events(Option<String>),
 }
 
 impl Destination {
@@ -37,7 +46,7 @@ impl Destination {
     pub fn is_essential(&self) -> bool {
         match self {
             Self::Api { route, .. } => api(*route).is_some_and(|api| api.is_essential),
-            Self::Upgrade(_) => false,
+            Self::Session(_) => false,
         }
     }
 }
@@ -141,7 +150,10 @@ fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Res
             Some(Kind::Upgrade(Endpoint::Echo)) if !live.config.debug_echo => {
                 return Err(Box::new(not_found("/ws/echo needs debug.echo = true")));
             }
-            Some(Kind::Upgrade(endpoint)) => Destination::Upgrade(*endpoint),
+            Some(Kind::Upgrade(endpoint)) => Destination::Session(Beginning::Upgrade(*endpoint)),
+            Some(Kind::Events) => {
+                Destination::Session(Beginning::Events(parameters.into_iter().next()))
+            }
             Some(Kind::Api(_)) | None => Destination::Api {
                 route: index,
                 parameters,

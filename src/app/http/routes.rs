@@ -30,6 +30,8 @@ pub enum Kind {
     Api(Api),
     /// A WebSocket.
     Upgrade(Endpoint),
+    /// A stream of Server-Sent Events.
+    Events,
 }
 
 /// A handler, and what must hold before it is called.
@@ -180,6 +182,16 @@ pub static ROUTES: &[Route] = &[
     },
     Route {
         method: Method::Get,
+        path: "/api/v1/rooms/{room}/events",
+        kind: Kind::Events,
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/events",
+        kind: Kind::Events,
+    },
+    Route {
+        method: Method::Get,
         path: "/api/v1/connections",
         kind: essential(Access::Administration, connections::list),
     },
@@ -246,12 +258,12 @@ pub static ROUTES: &[Route] = &[
     },
 ];
 
-/// The handler of the route at `index`; `None` for a WebSocket.
+/// The handler of the route at `index`; `None` for what begins a session.
 #[must_use]
 pub fn api(index: usize) -> Option<&'static Api> {
     match &ROUTES.get(index)?.kind {
         Kind::Api(api) => Some(api),
-        Kind::Upgrade(_) => None,
+        Kind::Upgrade(_) | Kind::Events => None,
     }
 }
 
@@ -276,7 +288,8 @@ pub fn resolve(method: Method, path: &str) -> Result<(usize, Vec<String>), NoRou
         let Some(open) = matches(route.path, path) else {
             continue;
         };
-        // A WebSocket begins with GET only (RFC 6455 section 4.1).
+        // A WebSocket begins with GET only (RFC 6455 section 4.1), and a stream without its body is
+        // none.
         let serves_head = route.method == Method::Get && matches!(route.kind, Kind::Api(_));
         if route.method == method || (serves_head && method == Method::Head) {
             let decoded: Option<Vec<String>> = open.into_iter().map(decode_segment).collect();

@@ -13,12 +13,19 @@ use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
+use crate::bus::room::Wanted;
 use crate::config::{Config, Flags, Sources, load, no_files};
 use crate::domain::command::{Payload, Publish, Since};
 use crate::domain::room::RoomName;
 
 const A: ShardId = ShardId(0);
 const B: ShardId = ShardId(1);
+
+/// What one who was away wants, whatever its amount.
+fn wanted(since: &Since) -> Wanted<'_> {
+    let most = usize::MAX;
+    Wanted { since, most }
+}
 
 struct Hall {
     rooms: Rooms,
@@ -135,7 +142,7 @@ fn joining_takes_a_position_and_what_was_missed_up_to_it() {
     let check = |asked: u64, missed: Option<&[u64]>| {
         let joined = hall
             .rooms
-            .join(&room("x"), A, Some(&since(asked)), Mono::ZERO);
+            .join(&room("x"), A, Some(wanted(&since(asked))), Mono::ZERO);
         let joined = joined.unwrap();
         assert_eq!((joined.position.offset, joined.sequence), (5, 5));
         let offsets = joined
@@ -155,15 +162,64 @@ fn joining_takes_a_position_and_what_was_missed_up_to_it() {
     };
     let joined = hall
         .rooms
-        .join(&room("x"), A, Some(&other), Mono::ZERO)
+        .join(&room("x"), A, Some(wanted(&other)), Mono::ZERO)
         .unwrap();
     assert!(joined.missed.is_none());
     let same = Since {
         epoch: Some(epoch),
         offset: 5,
     };
-    let looked = hall.rooms.look(&joined.room, Some(&same), Mono::ZERO);
+    let looked = hall
+        .rooms
+        .look(&joined.room, Some(wanted(&same)), Mono::ZERO);
     assert_eq!(looked.missed.map(|missed| missed.len()), Some(0));
+}
+
+#[test]
+fn more_than_is_wanted_at_most_is_not_missed_at_all() {
+    let hall = Hall::new("", 100);
+    for _ in 0..5 {
+        hall.publish(&["x"]).unwrap();
+    }
+    let check = |offset: u64, most: usize, missed: Option<usize>| {
+        let since = since(offset);
+        let wanted = Wanted {
+            since: &since,
+            most,
+        };
+        let joined = hall.rooms.join(&room("x"), A, Some(wanted), Mono::ZERO);
+        let found = joined.unwrap().missed.map(|all| all.len());
+        assert_eq!(found, missed, "since {offset}, {most} at most");
+    };
+    check(0, 5, Some(5));
+    check(0, 4, None);
+    check(1, 4, Some(4));
+    check(5, 0, Some(0));
+}
+
+#[test]
+fn the_newest_publication_says_all_of_a_room_that_keeps_one() {
+    let hall = Hall::new("[rooms.default]\nhistory_count = 1\n", 100);
+    let missed = |asked: &Since, at: Mono| {
+        let joined = hall.rooms.join(&room("x"), A, Some(wanted(asked)), at);
+        let missed = joined.unwrap().missed;
+        missed.map(|all| all.iter().map(|(offset, _)| *offset).collect::<Vec<_>>())
+    };
+    assert_eq!(missed(&since(0), Mono::ZERO), Some(vec![]));
+    for _ in 0..3 {
+        hall.publish(&["x"]).unwrap();
+    }
+    for before in 0..3 {
+        assert_eq!(missed(&since(before), Mono::ZERO), Some(vec![3]));
+    }
+    assert_eq!(missed(&since(3), Mono::ZERO), Some(vec![]));
+    assert_eq!(missed(&since(4), Mono::ZERO), None);
+    let another = Since {
+        epoch: crate::domain::position::Epoch::parse("another"),
+        offset: 2,
+    };
+    assert_eq!(missed(&another, Mono::ZERO), None);
+    assert_eq!(missed(&since(0), at(3600).mono), None, "it has aged out");
 }
 
 fn sweep(hall: &Hall, seconds: u64) -> usize {

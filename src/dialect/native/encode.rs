@@ -165,6 +165,23 @@ pub fn subscribed(
     finish(object, now);
 }
 
+/// The same where what was missed comes after it: whether all of it does, if the client asked.
+pub fn subscribed_without(
+    room: &RoomName,
+    position: &Position,
+    recovered: Option<bool>,
+    now: Wall,
+    out: &mut Vec<u8>,
+) {
+    let object = reply("subscribed", &Correlation::default(), out).string("room", room.as_str());
+    let object = place(position, object);
+    let object = match recovered {
+        Some(recovered) => object.boolean("recovered", recovered),
+        None => object,
+    };
+    finish(object, now);
+}
+
 /// The reply to `unsubscribe`, one per room.
 pub fn unsubscribed(to: &Correlation, room: &RoomName, now: Wall, out: &mut Vec<u8>) {
     finish(

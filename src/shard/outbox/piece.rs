@@ -17,6 +17,7 @@ pub(super) enum Piece {
     /// A shared frame that may be dropped for a newer one.
     Droppable(Arc<Frame>),
     Own(Box<Own>),
+    Marked(Box<Marked>),
 }
 
 /// Messages that only this connection gets, gathered.
@@ -24,6 +25,14 @@ pub(super) enum Piece {
 pub(super) struct Own {
     pub(super) bytes: Vec<u8>,
     pub(super) messages: usize,
+}
+
+/// A shared frame with bytes of the connection's own before it.
+#[derive(Debug)]
+pub(super) struct Marked {
+    pub(super) mark: Box<[u8]>,
+    pub(super) frame: Arc<Frame>,
+    pub(super) keep: Keep,
 }
 
 impl Piece {
@@ -40,29 +49,49 @@ impl Piece {
         Self::Own(own)
     }
 
+    /// What stands before its other bytes; empty for most.
+    pub(super) fn mark(&self) -> &[u8] {
+        match self {
+            Self::Shared(_) | Self::Droppable(_) | Self::Own(_) => &[],
+            Self::Marked(marked) => &marked.mark,
+        }
+    }
+
+    /// Its bytes behind the mark.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Shared(frame) | Self::Droppable(frame) => frame.bytes(),
             Self::Own(own) => &own.bytes,
+            Self::Marked(marked) => marked.frame.bytes(),
         }
+    }
+
+    pub(super) fn length(&self) -> usize {
+        self.mark().len() + self.bytes().len()
     }
 
     pub(super) fn messages(&self) -> usize {
         match self {
-            Self::Shared(_) | Self::Droppable(_) => 1,
+            Self::Shared(_) | Self::Droppable(_) | Self::Marked(_) => 1,
             Self::Own(own) => own.messages,
         }
     }
 
-    /// Makes it one that must be sent.
-    pub(super) fn keep(&mut self) {
-        if let Self::Droppable(frame) = self {
-            *self = Self::Shared(Arc::clone(frame));
+    pub(super) fn is_droppable(&self) -> bool {
+        match self {
+            Self::Shared(_) | Self::Own(_) => false,
+            Self::Droppable(_) => true,
+            Self::Marked(marked) => marked.keep == Keep::UntilFull,
         }
     }
 
-    pub(super) fn is_droppable(&self) -> bool {
-        matches!(self, Self::Droppable(_))
+    /// Makes it one that is never dropped.
+    pub(super) fn keep(&mut self) {
+        match self {
+            Self::Shared(_) | Self::Own(_) => {}
+            Self::Droppable(frame) => *self = Self::Shared(Arc::clone(frame)),
+            Self::Marked(marked) => marked.keep = Keep::Always,
+        }
     }
 }
 

@@ -46,6 +46,33 @@ fn bytes_come_out_in_order_whatever_the_socket_takes() {
 }
 
 #[test]
+fn a_mark_goes_with_its_frame_and_is_one_message_with_it() {
+    let lines = |text: &str| Frame::lines(text.as_bytes().to_vec());
+    for step in 1..20 {
+        let mut outbox = Outbox::default();
+        outbox.push_own(|out| out.extend_from_slice(b"head "));
+        outbox.push_marked((*b"1:").into(), lines("one "), Keep::UntilFull);
+        outbox.push_marked((*b"2:").into(), lines("two "), Keep::Always);
+        outbox.push_shared(lines("three"), Keep::Always);
+        assert_eq!((outbox.messages(), outbox.bytes()), (4, 22));
+        assert_eq!(drain(&mut outbox, step), b"head 1:one 2:two three");
+    }
+    let limits = OutboxLimits {
+        messages: 2,
+        bytes: 100,
+    };
+    let mut outbox = Outbox::default();
+    outbox.push_marked((*b"1:").into(), lines("one "), Keep::UntilFull);
+    outbox.push_marked((*b"2:").into(), lines("two "), Keep::UntilFull);
+    assert_eq!(outbox.make_room(6, &limits, &limits), Some(1));
+    outbox.push_marked((*b"3:").into(), lines("three"), Keep::UntilFull);
+    // Once its mark has begun to be written, a frame is no longer dropped.
+    outbox.wrote(1);
+    assert_eq!(outbox.make_room(6, &limits, &limits), Some(1));
+    assert_eq!(drain(&mut outbox, 100), b":two ");
+}
+
+#[test]
 fn an_empty_outbox_takes_any_message_and_a_full_one_none() {
     let mut outbox = Outbox::default();
     assert!(outbox.fits(1000, &LIMITS));

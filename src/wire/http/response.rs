@@ -210,16 +210,7 @@ impl Response {
 
     /// Appends the answer as it goes over the wire.
     pub fn encode(&self, how: &Encoding<'_>, out: &mut Vec<u8>) {
-        let code = self.status.code.to_string();
-        for part in ["HTTP/1.1 ", &code, " ", self.status.reason, "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-        if !how.date.is_empty() {
-            push_header(out, "Date", how.date);
-        }
-        for (name, value) in &self.headers {
-            push_header(out, name, value);
-        }
+        self.begin(how.date, out);
         // An interim answer says nothing about the connection but what its caller put in.
         if !self.status.is_interim() {
             if !how.keep_alive {
@@ -234,6 +225,28 @@ impl Response {
         out.extend_from_slice(b"\r\n");
         if !how.head_only && !self.status.is_bodiless() {
             out.extend_from_slice(&self.body);
+        }
+    }
+
+    /// Appends the head of an answer whose body has no length and ends with the connection (RFC
+    /// 9112 section 6.3), which clients of HTTP/1.0 understand, too.
+    pub fn encode_endless(&self, date: &str, out: &mut Vec<u8>) {
+        self.begin(date, out);
+        push_header(out, "Connection", "close");
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// The first line, and the headers that have nothing to do with framing.
+    fn begin(&self, date: &str, out: &mut Vec<u8>) {
+        let code = self.status.code.to_string();
+        for part in ["HTTP/1.1 ", &code, " ", self.status.reason, "\r\n"] {
+            out.extend_from_slice(part.as_bytes());
+        }
+        if !date.is_empty() {
+            push_header(out, "Date", date);
+        }
+        for (name, value) in &self.headers {
+            push_header(out, name, value);
         }
     }
 }

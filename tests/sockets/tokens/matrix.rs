@@ -9,6 +9,7 @@ use kinglet::testkit::client::Connection;
 use kinglet::testkit::server::Server;
 use kinglet::testkit::socket::Socket;
 use kinglet::testkit::tokens::{Token, after};
+use kinglet::wire::http::client::encode_request;
 use serde_json::json;
 
 use super::{AGENT_KEY, CHAT_KEY, ROOT_KEY, ask_as, secured, session};
@@ -41,6 +42,8 @@ const RIGHTS: &[(&str, For)] = &[
     ("GET /api/v1/rooms/{room}", For::Granted),
     ("GET /api/v1/rooms/{room}/history", For::Granted),
     ("DELETE /api/v1/rooms/{room}/history", For::Admins),
+    ("GET /api/v1/rooms/{room}/events", For::Granted),
+    ("GET /api/v1/events", For::Granted),
     ("GET /api/v1/connections", For::Admins),
     ("DELETE /api/v1/connections/{id}", For::Admins),
     ("POST /api/v1/users/{user}/disconnect", For::Admins),
@@ -96,7 +99,7 @@ fn callers() -> Vec<Caller> {
     let ada = Token::of("ada");
     let now = Clock::start().now().wall;
     let past = Token::new("ada", Wall::from_millis(now.as_millis() - 60_000));
-    let in_chat = ["publish", "presence", "history"];
+    let in_chat = ["publish", "presence", "history", "subscribe"];
     let mut callers = vec![
         Caller {
             name: "nothing",
@@ -214,6 +217,9 @@ fn ask(server: &Server, route: &Route, method: &str, caller: &Caller) -> (u16, S
             Err(refusal) => told(&refusal),
         };
     }
+    if matches!(route.kind, Kind::Events) {
+        return listen(server, &format!("{target}?room=chat:1"), &headers);
+    }
     let body = match route.path {
         "/api/v1/publish" => r#"{"room":"chat:1","event":"said"}"#,
         "/api/v1/batch" => r#"{"commands":[{"publish":{"room":"chat:1","event":"said"}}]}"#,
@@ -221,6 +227,29 @@ fn ask(server: &Server, route: &Route, method: &str, caller: &Caller) -> (u16, S
         _ => "",
     };
     told(&request(server, method, &target, &headers, body))
+}
+
+/// The same for a stream, whose answer does not end if there is one.
+fn listen(server: &Server, target: &str, headers: &[(&str, &str)]) -> (u16, String, String) {
+    let mut connection = Connection::open(server.address());
+    let host = connection.host();
+    connection.send(encode_request("GET", target, &host, headers, b""));
+    let head = String::from_utf8(connection.take_through(b"\r\n\r\n")).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    if status == 200 {
+        return (200, String::new(), String::new());
+    }
+    let body = connection.take_through(b"}}");
+    let challenge = if head.contains("WWW-Authenticate: Bearer\r\n") {
+        "Bearer"
+    } else {
+        ""
+    };
+    (
+        status,
+        challenge.to_owned(),
+        String::from_utf8(body).unwrap(),
+    )
 }
 
 fn told(answer: &kinglet::testkit::client::Answer) -> (u16, String, String) {
