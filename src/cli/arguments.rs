@@ -14,7 +14,6 @@ use crate::cli::url::{DEFAULT_URL, Url};
 use crate::config::{Flags, parse_duration};
 use crate::domain::access::{Grant, UserId};
 use crate::domain::command::Since;
-use crate::domain::position::{Epoch, OFFSET_MAX};
 use crate::domain::room::RoomName;
 
 const EXAMPLES: &str = "\
@@ -56,6 +55,14 @@ pub(super) enum Command {
     /// server says not to come back: a close code from 4500 to 4999, 1002, 1003 or 1007 to 1010, or
     /// a refusal such as 401, 403 and 404.
     Subscribe(SubscribeArguments),
+    /// Print everything a room keeps, one JSON object a line
+    Export(ExportArguments),
+    /// Publish lines of JSON, as export and subscribe print them
+    ///
+    /// One after the other, up to the first that is refused. Each has an idempotency key of its own,
+    /// so an import that was interrupted can be run again within five minutes: what is published
+    /// already is not published twice. Offsets and timestamps are made anew.
+    Import(ImportArguments),
     /// Measure a WebSocket server: this one, or any other
     Bench(BenchArguments),
     /// Print the version
@@ -218,21 +225,34 @@ pub(super) struct SubscribeArguments {
     pub(super) server: ServerArgument,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ExportArguments {
+    /// The room
+    #[arg(value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
+    /// Only what came after this position: OFFSET, or EPOCH:OFFSET
+    #[arg(long, value_name = "POSITION", value_parser = parse_since)]
+    pub(super) since: Option<Since>,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArguments {
+    /// The room that all go to [default: each to the one that its line names]
+    #[arg(value_parser = RoomName::parse)]
+    pub(super) room: Option<RoomName>,
+    /// Where the lines are [default: standard input]
+    #[arg(long, value_name = "PATH")]
+    pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+}
+
 /// Reads `OFFSET` or `EPOCH:OFFSET`.
 fn parse_since(text: &str) -> Result<Since, String> {
-    let wrong = || "write OFFSET or EPOCH:OFFSET, such as 17 or 0dKx3vTq81Zb:17".to_owned();
-    let (epoch, offset) = match text.split_once(':') {
-        Some((epoch, offset)) => (Some(Epoch::parse(epoch).ok_or_else(wrong)?), offset),
-        None => (None, text),
-    };
-    if !offset.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let offset: u64 = offset.parse().map_err(|_| wrong())?;
-    if offset > OFFSET_MAX {
-        return Err(format!("an offset is at most {OFFSET_MAX}"));
-    }
-    Ok(Since { epoch, offset })
+    let wrong = "write OFFSET or EPOCH:OFFSET, such as 17 or 0dKx3vTq81Zb:17";
+    Since::parse(text).ok_or_else(|| wrong.to_owned())
 }
 
 #[cfg(test)]
@@ -241,6 +261,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::domain::position::{Epoch, OFFSET_MAX};
 
     #[test]
     fn the_definitions_are_sound() {

@@ -75,7 +75,8 @@ impl Following {
     /// Prints what is retained after the position, if there is one.
     pub(super) fn print_missed(&mut self, server: &Server) -> Result<(), Ended> {
         match &mut self.position {
-            Some(position) => print_history(server, &self.room, position),
+            // Of a room without a stream, subscribing tells.
+            Some(position) => print_history(server, &self.room, position).map(drop),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! One HTTP exchange: connect, ask, read the answer, close.
+//! HTTP exchanges: connect, ask, read the answer; once, or again on the same connection.
 //!
 //! May not touch: what is asked. Invariant: an answer is bounded whatever the server declares.
 
@@ -40,9 +40,37 @@ pub(super) fn exchange(
     path: &str,
     body: &[u8],
 ) -> Result<Answer, TransportFault> {
-    let mut stream = connect(server)?;
+    ask(&mut connect(server)?, server, "close", (method, path, body))
+}
+
+/// A connection for many questions, one after the other.
+pub(super) struct Connection(Stream);
+
+impl Connection {
+    pub(super) fn open(server: &Server) -> Result<Self, TransportFault> {
+        connect(server).map(Self)
+    }
+
+    /// Asks, as [`exchange`] does. After a fault the connection is of no use any more.
+    pub(super) fn ask(
+        &mut self,
+        server: &Server,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> Result<Answer, TransportFault> {
+        ask(&mut self.0, server, "keep-alive", (method, path, body))
+    }
+}
+
+fn ask(
+    stream: &mut Stream,
+    server: &Server,
+    connection: &str,
+    (method, path, body): (&str, &str, &[u8]),
+) -> Result<Answer, TransportFault> {
     let mut headers = vec![
-        ("Connection", "close"),
+        ("Connection", connection),
         ("Accept", "application/json"),
         ("Content-Type", "application/json"),
     ];
@@ -54,7 +82,7 @@ pub(super) fn exchange(
     let request = encode_request(method, &target, &server.url.authority(), &headers, body);
     // A server that refuses a large body answers before it has taken all of it.
     let sent = stream.send(&request);
-    match (read_answer(&mut stream), sent) {
+    match (read_answer(stream), sent) {
         (Ok((reader, _)), _) => answer(&reader),
         (Err(TransportFault::TlsExpected), _) => Err(TransportFault::TlsExpected),
         (Err(_), Err(fault)) | (Err(fault), Ok(())) => Err(fault),

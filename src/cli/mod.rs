@@ -3,7 +3,8 @@
 //! ```text
 //! arguments ─┬─ serve, check-config ── configuration ── runtime::server
 //!            ├─ init, token ────────── configuration
-//!            ├─ publish, subscribe ─── http_client, socket_client ── transport ── tls
+//!            ├─ publish, subscribe, export, import
+//!            │        └─ http_client, socket_client ── transport ── tls
 //!            └─ bench ── a load generator with connections of its own
 //! ```
 //!
@@ -15,8 +16,10 @@ mod arguments;
 mod bench;
 mod comeback;
 mod configuration;
+mod export;
 mod following;
 mod http_client;
+mod import;
 mod init;
 mod output;
 mod publish;
@@ -90,6 +93,8 @@ fn carry_out(arguments: Arguments) -> Exit {
         Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),
         Command::Subscribe(asked) => subscribe::run(asked),
+        Command::Export(asked) => export::run(asked),
+        Command::Import(asked) => import::run(asked),
         Command::Bench(asked) => bench::run(asked),
         Command::Version => {
             output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)

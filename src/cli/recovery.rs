@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::comeback::Ended;
-use crate::cli::http_client::exchange;
+use crate::cli::http_client::{Answer, exchange};
 use crate::cli::output;
 use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
@@ -57,19 +57,26 @@ struct Page<'a> {
     more: bool,
 }
 
+/// What came of printing a history.
+pub(super) enum Printed {
+    /// All that is retained.
+    All,
+    /// The room does not exist, or its stream began anew: there is nothing more to page through.
+    NoStream(Answer),
+}
+
 /// Prints what `room` retains after `reached`, page by page, and moves `reached` along, so that
-/// nothing is printed twice should a page fail. A room that does not exist or whose stream began
-/// anew has nothing to page through; subscribing tells.
+/// nothing is printed twice should a page fail.
 pub(super) fn print_history(
     server: &Server,
     room: &RoomName,
     reached: &mut Since,
-) -> Result<(), Ended> {
+) -> Result<Printed, Ended> {
     loop {
         let answer = exchange(server, "GET", &page_path(room, reached), b"")?;
         match answer.status {
             200 => {}
-            404 | 409 if answer.error_code().is_some() => return Ok(()),
+            404 | 409 if answer.error_code().is_some() => return Ok(Printed::NoStream(answer)),
             _ => return Err(answer.refusal().into()),
         }
         let page: Page<'_> = serde_json::from_str(&answer.body)
@@ -84,7 +91,7 @@ pub(super) fn print_history(
         // From now on the stream is known, and another one under the same name would show.
         reached.epoch = Epoch::parse(&page.epoch).or(reached.epoch);
         if !page.more || page.publications.is_empty() {
-            return Ok(());
+            return Ok(Printed::All);
         }
     }
 }
