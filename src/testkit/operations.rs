@@ -66,6 +66,8 @@ pub enum Operation {
     ReadSlowly(Who, usize),
     /// A client reads all it can again.
     ReadAll(Who),
+    /// A listener to an event stream, in these rooms if it is new.
+    Listen(u8, Vec<&'static str>, Hearing),
     /// A client goes.
     Leave(Who, Farewell),
     /// From now on workers do nothing, or work again.
@@ -109,6 +111,19 @@ pub enum Entrance {
 /// Clients of other machines; the first two are one, which has a /64.
 pub const ADDRESSES: [&str; 3] = ["2001:db8:0:1::1", "2001:db8:0:1::2", "192.0.2.1"];
 
+/// What a listener to an event stream does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// It comes, or comes back.
+    Come,
+    /// Its connection breaks.
+    Cut,
+    /// It reads so many bytes a turn.
+    Slowly(usize),
+    /// It reads all it can.
+    All,
+}
+
 /// How a client goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Farewell {
@@ -150,7 +165,12 @@ impl Operation {
             }
             190 => Self::HoldJobs(true),
             191..=193 => Self::HoldJobs(false),
-            194..=228 => Self::Turn,
+            194..=203 => {
+                let (come, slowly) = (Hearing::Come, Hearing::Slowly(choices.one_of(&[0, 20, 60])));
+                let what = [come, come, Hearing::Cut, slowly, Hearing::All];
+                Self::Listen(choices.byte(), rooms(choices), choices.one_of(&what))
+            }
+            204..=228 => Self::Turn,
             229..=249 => Self::Pass(Duration::from_millis(2 * u64::from(choices.byte()))),
             250..=254 => Self::Wait(Duration::from_millis(100 * u64::from(choices.byte()))),
             255 if choices.one_in(8) => {
@@ -225,7 +245,7 @@ mod tests {
                 kinds.insert(name.split(['(', ' ']).next().map(str::to_owned));
             }
         }
-        assert_eq!(kinds.len(), 17, "{kinds:?}");
+        assert_eq!(kinds.len(), 18, "{kinds:?}");
     }
 
     #[test]

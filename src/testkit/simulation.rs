@@ -17,6 +17,7 @@ mod arrival;
 mod expected;
 mod finish;
 mod ledger;
+mod listener;
 mod operator;
 mod person;
 mod policies;
@@ -37,6 +38,7 @@ use crate::testkit::operations::{
     Aspect, Farewell, Operation, Request, Settings, Setup, Visit, Who,
 };
 use crate::testkit::simulation::ledger::Ledger;
+use crate::testkit::simulation::listener::Listener;
 use crate::testkit::simulation::person::{Person, Rules};
 use crate::testkit::simulation::policies::Policies;
 use crate::testkit::simulation::rights::Desk;
@@ -99,6 +101,7 @@ pub struct Simulation {
     desk: Desk,
     people: Vec<Person>,
     callers: Vec<Caller>,
+    listeners: Vec<Listener>,
     ledger: Ledger,
     policies: Policies,
     last_id: u64,
@@ -153,6 +156,7 @@ impl Simulation {
             world,
             people: Vec::new(),
             callers: Vec::new(),
+            listeners: Vec::new(),
             ledger: Ledger::default(),
             policies: Policies::default(),
             last_id: 0,
@@ -226,6 +230,7 @@ impl Simulation {
                     Farewell::Close => world.client(person.client).close(1000),
                 }
             }),
+            Operation::Listen(who, rooms, what) => self.hearing(who, rooms, what),
             Operation::HoldJobs(hold) => self.world.jobs.hold = hold,
             Operation::Turn => drop(self.world.turn()),
             Operation::Pass(time) => {
@@ -277,6 +282,7 @@ impl Simulation {
             });
             person.closed = person.closed.take().or(close);
         }
+        self.hear_streams();
         for caller in &mut self.callers {
             let client = self.world.client(caller.client);
             if let Some(answer) = client.answers.pop_front()

@@ -37,7 +37,7 @@ fn replay(seed: u64, name: &str) -> String {
 }
 
 /// What the seeds of each test must bring about, so that nothing of it goes unchecked unnoticed.
-const BROUGHT_ABOUT: [Counter; 26] = [
+const BROUGHT_ABOUT: [Counter; 27] = [
     Counter::ConnectionsRefusedClient,
     Counter::WriteStalls,
     Counter::HandshakeTimeouts,
@@ -64,6 +64,7 @@ const BROUGHT_ABOUT: [Counter; 26] = [
     Counter::RecoveriesRefused,
     Counter::IdempotentRepeats,
     Counter::Reloads,
+    Counter::EventStreamsOpened,
 ];
 
 thread_local! {

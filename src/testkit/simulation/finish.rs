@@ -33,6 +33,7 @@ impl Simulation {
             self.world.client(person.client).appetite = None;
             person.send(&mut self.world, b"");
         }
+        self.let_listeners_read();
         self.world.advance(READING);
         self.listen();
         for _ in 0..ANSWERED_WITHIN {
@@ -50,9 +51,11 @@ impl Simulation {
         for index in 0..self.people.len() {
             self.check_person(index);
         }
+        self.check_listeners();
         self.publish_last();
         self.ledger.finish(&self.repeated);
         if !self.is_draining {
+            self.is_draining = true;
             self.world.begin_drain(30 * SECOND);
         }
         self.world.advance(31 * SECOND);
