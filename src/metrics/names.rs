@@ -64,7 +64,7 @@ pub enum Counter {
     BodiesTooLarge,
     /// Connections dropped because their first request took too long.
     HandshakeTimeouts,
-    /// WebSocket upgrades refused.
+    /// WebSocket upgrades and event streams refused.
     HandshakeFailures,
     /// Sessions opened.
     SessionsOpened,

@@ -153,7 +153,7 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
     (
         Counter::HandshakeFailures,
         "kinglet_handshake_failures_total",
-        "WebSocket upgrades refused.",
+        "WebSocket upgrades and event streams refused.",
     ),
     // Sessions.
     (

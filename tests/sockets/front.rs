@@ -124,7 +124,10 @@ impl Front {
         connection.take_through(b"\"subscribed\"");
         for number in 0..3 {
             let body = json!({"room": "a", "event": "said", "data": number});
-            post(server.address(), "/api/v1/publish", &body);
+            assert_eq!(
+                post(server.address(), "/api/v1/publish", &body).status(),
+                200
+            );
             connection.take_through(format!("\"data\":{number}}}").as_bytes());
         }
     }
