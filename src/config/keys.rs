@@ -1,4 +1,4 @@
-//! Every key of the configuration, one row each.
+//! Every key of the configuration, one row each, but those of namespaces (`namespace_keys.rs`).
 //!
 //! A row says how its value is read, where it goes and what it is for. The loader, the suggestions
 //! for misspelt keys and the reference in docs/configuration.md are made from these rows; a test
@@ -8,16 +8,16 @@ use log::LevelFilter;
 
 use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
-use super::namespaces::{NamespaceOptions, PublishPolicy, SlowConsumer};
 use super::settings::Config;
 use super::value;
 use crate::base::network::Network;
 
-const KIB: usize = 1 << 10;
+pub(super) const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-const GIB: usize = 1 << 30;
+pub(super) const GIB: usize = 1 << 30;
 
-const fn key<T>(
+/// A key that may be 0.
+pub(super) const fn key<T>(
     name: &'static str,
     kind: Kind<T>,
     default: &'static str,
@@ -33,12 +33,13 @@ const fn key<T>(
 }
 
 /// The same key, which refuses 0 and says `why`.
-const fn never_zero<T>(why: &'static str, mut key: Key<T>) -> Key<T> {
+pub(super) const fn never_zero<T>(why: &'static str, mut key: Key<T>) -> Key<T> {
     key.never_zero = Some(why);
     key
 }
 
-const fn choice<T>(word: &'static str, set: fn(&mut T)) -> Choice<T> {
+/// A word that can be chosen now.
+pub(super) const fn choice<T>(word: &'static str, set: fn(&mut T)) -> Choice<T> {
     Choice {
         word,
         set: Some(set),
@@ -398,73 +399,6 @@ pub(super) static KEYS: &[Key<Config>] = &[
     ),
 ];
 
-/// The keys of each `[rooms.<namespace>]`.
-pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
-    key(
-        "history_count",
-        Kind::Count(0, 1_000_000, |o, v| o.history_count = v),
-        "100",
-        "Publications kept for those who come back; 0 keeps none.",
-    ),
-    never_zero(
-        "it guards memory, so it cannot be lifted; history_count = 0 keeps none",
-        key(
-            "history_bytes",
-            Kind::Size(KIB, GIB, |o, v| o.history_bytes = v),
-            "1MiB",
-            "Bytes of publications kept.",
-        ),
-    ),
-    never_zero(
-        "it guards memory, so it cannot be lifted; history_count = 0 keeps none",
-        key(
-            "history_age",
-            Kind::Time(|o, v| o.history_age = v),
-            "5m",
-            "How long a publication is kept.",
-        ),
-    ),
-    key(
-        "publish",
-        Kind::Choice(&[
-            choice("grant", |o: &mut NamespaceOptions| {
-                o.publish = PublishPolicy::Grant;
-            }),
-            choice("members", |o| o.publish = PublishPolicy::Members),
-            choice("server", |o| o.publish = PublishPolicy::Server),
-        ]),
-        "grant",
-        "Which sessions may publish. `grant`: those with a grant, in open mode all; `members`: \
-         those in the room; `server`: none, only the HTTP API.",
-    ),
-    key(
-        "slow_consumer",
-        Kind::Choice(&[
-            choice("close", |o: &mut NamespaceOptions| {
-                o.slow_consumer = SlowConsumer::Close;
-            }),
-            choice("drop_oldest", |o| {
-                o.slow_consumer = SlowConsumer::DropOldest;
-            }),
-            choice("latest", |o| o.slow_consumer = SlowConsumer::Latest),
-            choice("lag", |o| o.slow_consumer = SlowConsumer::Lag),
-        ]),
-        "close",
-        "What happens to a session whose outbox is full. `close`: it is closed with 4000 and can \
-         come back to recover; `drop_oldest`: the oldest publications that wait make room; \
-         `latest`: it gets the room's newest publication when it has read on; `lag`: it gets what \
-         it missed from the history when it has read on, and is closed with 4000 only if the \
-         history no longer has it (needs a history).",
-    ),
-    key(
-        "min_interval",
-        Kind::Pause(|o, v| o.min_interval = v),
-        "0",
-        "With `slow_consumer = \"latest\"`, the least time between two publications of a room to \
-         its members; of those between only the newest is sent.",
-    ),
-];
-
 /// Keys and whole sections that later versions know.
 pub(super) const LATER: &[&str] = &[
     "limits.runs",
@@ -480,14 +414,6 @@ pub(super) const LATER: &[&str] = &[
     "host",
     "metrics",
 ];
-
-/// Keys of namespaces that later versions know.
-pub(super) const LATER_IN_NAMESPACE: &[&str] = &["durable", "presence", "join_leave"];
-
-/// The full name of a namespace's `key`.
-pub(super) fn in_namespace(key: &str, namespace: &str) -> String {
-    format!("rooms.{namespace}.{key}")
-}
 
 /// The environment variable that sets the key called `name`.
 pub(super) fn variable(name: &str) -> String {

@@ -16,6 +16,7 @@ mod credentials_tests;
 mod fault;
 mod key;
 mod keys;
+mod namespace_keys;
 mod namespaces;
 mod raw;
 mod reference;

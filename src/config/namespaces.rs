@@ -50,6 +50,10 @@ pub struct NamespaceOptions {
     pub history_age: Duration,
     /// Who may publish from a session.
     pub publish: PublishPolicy,
+    /// Whether it can be asked, and is told the room `system`, who is in a room.
+    pub presence: bool,
+    /// Whether a room is told which users join and leave it; only with `presence`.
+    pub join_leave: bool,
     /// What happens to a session that reads too slowly.
     pub slow_consumer: SlowConsumer,
     /// With [`SlowConsumer::Latest`], the least time between two publications of a room; zero for
@@ -64,6 +68,8 @@ impl Default for NamespaceOptions {
             history_bytes: 1024 * 1024,
             history_age: Duration::from_secs(5 * 60),
             publish: PublishPolicy::Grant,
+            presence: true,
+            join_leave: false,
             slow_consumer: SlowConsumer::Close,
             min_interval: Duration::ZERO,
         }
@@ -79,6 +85,12 @@ impl NamespaceOptions {
             options.history_count = 1;
             options.publish = PublishPolicy::Server;
             options.slow_consumer = SlowConsumer::Latest;
+        }
+        if namespace == "system" {
+            // What happens there is told to those who listen, and costs nothing while nobody does.
+            options.history_count = 0;
+            options.publish = PublishPolicy::Server;
+            options.slow_consumer = SlowConsumer::Close;
         }
         options
     }
@@ -181,6 +193,7 @@ mod tests {
         for (room, history_count) in [
             ("metrics", 1),
             ("metrics:cpu", 1),
+            ("system", 0),
             ("global", 100),
             ("", 100),
         ] {

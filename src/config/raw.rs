@@ -9,7 +9,8 @@ use toml::{Table, Value};
 
 use super::fault::{Faults, Warning};
 use super::key::{Key, NOT_YET, list_from_text};
-use super::keys::{KEYS, LATER, LATER_IN_NAMESPACE, NAMESPACE_KEYS, in_namespace, variable};
+use super::keys::{KEYS, LATER, variable};
+use super::namespace_keys::{LATER_IN_NAMESPACE, NAMESPACE_KEYS, in_namespace};
 use super::namespaces::is_namespace;
 use super::{Flags, Sources, value};
 

@@ -5,7 +5,8 @@
 use std::fmt::Write;
 
 use super::key::Key;
-use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace, variable};
+use super::keys::{KEYS, variable};
+use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
@@ -27,7 +28,8 @@ const SECTIONS: [(&str, &str); 9] = [
          name if it has none. What a namespace does not set it takes from `[rooms.default]`, \
          which also serves rooms of no known namespace. `global`, `user`, `project`, `board`, \
          `agent`, `metrics` and `system` always exist; `metrics` starts from \
-         `history_count = 1`, `publish = \"server\"` and `slow_consumer = \"latest\"`. A namespace \
+         `history_count = 1`, `publish = \"server\"` and `slow_consumer = \"latest\"`, `system` from \
+         `history_count = 0`, `publish = \"server\"` and `slow_consumer = \"close\"`. A namespace \
          is called by 1 to 64 of `A-Z a-z 0-9 _ . -`; in variables it is lower case.",
     ),
     ("backplane", "How several servers become one."),

@@ -14,7 +14,8 @@ use std::time::Duration;
 use super::auth::{Auth, AuthMode};
 use super::fault::{Faults, Warning};
 use super::key::Key;
-use super::keys::{KEYS, NAMESPACE_KEYS, in_namespace};
+use super::keys::KEYS;
+use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
 use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::raw::{Raw, Written};
 use super::tls::Tls;
@@ -307,6 +308,13 @@ fn apply_namespace(
             &["slow_consumer", "history_count"],
             "\"lag\" sends slow members what they missed from the history, and history_count is \
              0; raise it, or choose another policy",
+        );
+    }
+    if options.join_leave && !options.presence {
+        refuse(
+            &["join_leave", "presence"],
+            "join_leave tells members who is in the room, and presence = false lets nobody know; \
+             choose one",
         );
     }
     let is_paced = !options.min_interval.is_zero() && options.slow_consumer != SlowConsumer::Latest;

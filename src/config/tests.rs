@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::key::{Key, Kind};
-use super::keys::{KEYS, NAMESPACE_KEYS};
+use super::keys::KEYS;
+use super::namespace_keys::NAMESPACE_KEYS;
 use super::{Faults, Flags, Sources, load, no_files};
 
 /// The faults of these sources; none if they load.
@@ -242,6 +243,8 @@ fn policies_without_what_they_need_are_refused_where_they_were_written() {
     let lag = "\"lag\" sends slow members what they missed from the history, and history_count is \
                0; raise it, or choose another policy";
     let paced = "has an effect only with slow_consumer = \"latest\"";
+    let told = "join_leave tells members who is in the room, and presence = false lets nobody \
+                know; choose one";
     for (toml, faults) in [
         (
             "[rooms.a]\nslow_consumer = \"lag\"\nhistory_count = 0\n",
@@ -254,6 +257,14 @@ fn policies_without_what_they_need_are_refused_where_they_were_written() {
         (
             "[rooms.default]\nslow_consumer = \"lag\"\nhistory_count = 0\n[rooms.a]\n",
             vec![format!("rooms.default.slow_consumer (kinglet.toml): {lag}")],
+        ),
+        (
+            "[rooms.a]\njoin_leave = true\npresence = false\n",
+            vec![format!("rooms.a.join_leave (kinglet.toml): {told}")],
+        ),
+        (
+            "[rooms.default]\njoin_leave = true\n[rooms.a]\npresence = false\n",
+            vec![format!("rooms.a.presence (kinglet.toml): {told}")],
         ),
         (
             "[rooms.a]\nmin_interval = \"1s\"\n",
@@ -345,8 +356,6 @@ fn a_key_of_a_later_version_says_so() {
         "metrics.statsd",
         "backplane.url",
         "rooms.chat.durable",
-        "rooms.default.presence",
-        "rooms.chat.join_leave",
     ] {
         let is_room = key.starts_with("rooms.");
         let depth = if is_room { 3 } else { 2 };
