@@ -114,6 +114,23 @@ pub const STATS_SESSIONS: usize = 1000;
 /// Rooms listed by /api/v1/websocket/stats.
 pub const STATS_ROOMS: usize = 1000;
 
+/// Sessions of a room that are listed when somebody asks who is in it; of a larger room only the
+/// counts are told.
+pub const PRESENCE_MEMBERS: usize = 1000;
+
+/// Bytes of the claim `info` of a token, which is told of each of its sessions.
+pub const INFO_BYTES: usize = 1024;
+
+/// How long it must last that somebody came or went, or a room was occupied or vacated, before it
+/// is told: a page that is loaded anew is back sooner.
+pub const CHANGE_LASTS: Duration = Duration::from_secs(1);
+
+/// Such changes on one shard that wait for that; above it the oldest is told before its time.
+pub const CHANGES: usize = 64 * 1024;
+
+/// Such changes told per turn.
+pub const CHANGES_PER_TURN: usize = 128;
+
 /// Addresses whose rates are remembered; the oldest are forgotten first.
 pub const RATE_ADDRESSES: usize = 10_000;
 

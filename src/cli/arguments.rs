@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
 
 use crate::cli::bench::BenchArguments;
 use crate::cli::server::Token;
@@ -139,6 +140,9 @@ pub(super) struct TokenArguments {
     /// What it may do besides (repeatable), such as 'chat:*=subscribe,publish'
     #[arg(long = "room", value_name = "PATTERN=ACTION,ACTION", value_parser = RoomArgument::parse)]
     pub(super) rooms: Vec<RoomArgument>,
+    /// What is told of it to those who may know who is present, such as '{"name":"Ada"}'
+    #[arg(long, value_name = "JSON", value_parser = parse_info)]
+    pub(super) info: Option<Value>,
     /// How long it is valid
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_lifetime)]
     pub(super) expires: Duration,
@@ -163,6 +167,10 @@ impl RoomArgument {
         let allow = allow.into_iter().map(str::to_owned).collect();
         Ok(Self(pattern.to_owned(), allow))
     }
+}
+
+fn parse_info(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|fault| fault.to_string())
 }
 
 /// Reads a duration above 0.

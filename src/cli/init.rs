@@ -124,6 +124,7 @@ fn first_token(secret: &str) -> Result<String, Failure> {
         user: &user,
         role: Some(ADMIN),
         rooms: &[],
+        info: None,
         issued: now,
         expires: Wall::from_millis(now.as_millis().saturating_add(lifetime_ms)),
     };

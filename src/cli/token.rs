@@ -31,6 +31,7 @@ pub(super) fn run(asked: TokenArguments) -> Result<Exit, Failure> {
         user: &asked.user,
         role: asked.role.as_deref(),
         rooms: &rooms,
+        info: asked.info.as_ref(),
         issued: now,
         expires: Wall::from_millis(now.as_millis().saturating_add(lifetime_ms)),
     };

@@ -16,7 +16,7 @@ mod role;
 mod tests;
 
 pub use grant::{Action, Actions, Grant, GrantFault};
-pub use identity::{ApiKey, Identity, User, UserId, UserIdFault};
+pub use identity::{ApiKey, Identity, Info, InfoFault, User, UserId, UserIdFault};
 pub use role::{ADMIN, DEFAULT_ROLE, Role};
 
 use crate::config::PublishPolicy;

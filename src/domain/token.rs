@@ -28,7 +28,7 @@ use serde_json::value::RawValue;
 
 use crate::base::clock::Wall;
 use crate::config::{self, Auth, Fault, Faults, KeyGrants, RoomGrant};
-use crate::domain::access::{ADMIN, ApiKey, Grant, GrantFault, Role, User, UserIdFault};
+use crate::domain::access::{ADMIN, ApiKey, Grant, GrantFault, InfoFault, Role, User, UserIdFault};
 use keys::{ApiKeys, VerifyingKey};
 
 /// The longest token, in bytes; as much as servers take of a header field by default.
@@ -251,6 +251,9 @@ pub enum TokenFault {
     /// Its `rooms` is no list of grants.
     #[error("the token's rooms is not a list of {{pattern, allow}}")]
     Rooms,
+    /// Its `info` cannot be told.
+    #[error("the token's info cannot be told: {0}")]
+    Info(#[from] InfoFault),
     /// One of its grants means nothing.
     #[error("the token's rooms, entry {entry}: {fault}")]
     Grant {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::base::clock::{Clock, Wall};
 use crate::config::{Algorithm, Auth, Secret, TokenKey};
 use crate::domain::access::UserId;
@@ -28,6 +30,7 @@ pub struct Token {
     user: String,
     role: Option<String>,
     rooms: Vec<(String, Vec<String>)>,
+    info: Option<Value>,
     expires: Wall,
 }
 
@@ -39,6 +42,7 @@ impl Token {
             user: user.to_owned(),
             role: None,
             rooms: Vec::new(),
+            info: None,
             expires,
         }
     }
@@ -62,6 +66,13 @@ impl Token {
     pub fn room(mut self, pattern: &str, allow: &[&str]) -> Self {
         let allow = allow.iter().map(|action| (*action).to_owned());
         self.rooms.push((pattern.to_owned(), allow.collect()));
+        self
+    }
+
+    /// Says something of the user.
+    #[must_use]
+    pub fn info(mut self, info: Value) -> Self {
+        self.info = Some(info);
         self
     }
 
@@ -89,6 +100,7 @@ impl Token {
             user: &UserId::parse(&self.user).expect("a user's id"),
             role: self.role.as_deref(),
             rooms: &self.rooms,
+            info: self.info.as_ref(),
             issued: Wall::default(),
             expires: self.expires,
         };

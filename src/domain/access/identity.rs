@@ -10,7 +10,9 @@ use super::grant::{Action, Grant};
 use super::role::Role;
 use super::{GLOBAL, USER};
 use crate::base::clock::Wall;
+use crate::base::limits;
 use crate::domain::room::RoomName;
+use crate::wire::json::raw::compact;
 
 /// On whose behalf something is asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,6 +51,15 @@ impl Identity {
         }
     }
 
+    /// What its token says of it to those who may know who is present.
+    #[must_use]
+    pub fn info(&self) -> Option<&Info> {
+        match self {
+            Self::User(user) => user.info.as_deref(),
+            Self::Anonymous | Self::Pending | Self::Key(_) => None,
+        }
+    }
+
     /// When it ends: the token's `exp`, without the leeway that it was accepted with. `None` if
     /// it does not end by itself.
     #[must_use]
@@ -71,7 +82,47 @@ pub struct User {
     pub grants: Box<[Grant]>,
     /// When the token ends: its `exp`.
     pub expires: Wall,
+    /// What the token says of the user to those who may know who is present.
+    // One word, which the allocator has to spare at the end of a user.
+    pub info: Option<Box<Info>>,
 }
+
+/// How deep `info` may nest, itself included: far less than what any reader of JSON takes.
+const INFO_DEPTH: usize = 16;
+
+/// A JSON object about a user, as its token spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info(Box<str>);
+
+impl Info {
+    /// Takes the `text` of a JSON value: an object of at most [`limits::INFO_BYTES`] bytes, nested
+    /// at most 16 deep.
+    ///
+    /// # Errors
+    /// [`InfoFault`].
+    pub fn parse(text: &str) -> Result<Self, InfoFault> {
+        let text = text.trim_ascii();
+        if !text.starts_with('{') || text.len() > limits::INFO_BYTES {
+            return Err(InfoFault);
+        }
+        let line = compact(text, INFO_DEPTH).map_err(|_| InfoFault)?;
+        Ok(Self(line.into()))
+    }
+
+    /// The object as JSON on one line.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that says nothing usable of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is a JSON object of at most {} bytes, nested at most {INFO_DEPTH} deep",
+    limits::INFO_BYTES
+)]
+pub struct InfoFault;
 
 impl User {
     /// Whether it may do `action` in `room` as far as its grants go.

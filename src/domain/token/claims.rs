@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{Roles, TokenFault};
 use crate::base::clock::Wall;
-use crate::domain::access::{DEFAULT_ROLE, Grant, User, UserId};
+use crate::domain::access::{DEFAULT_ROLE, Grant, Info, User, UserId};
 
 /// How far clocks may be apart.
 const LEEWAY_MS: u64 = 30_000;
@@ -29,6 +29,8 @@ struct Claims<'a> {
     role: Option<&'a RawValue>,
     #[serde(borrow)]
     rooms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    info: Option<&'a RawValue>,
     #[serde(borrow)]
     token_type: Option<&'a RawValue>,
 }
@@ -65,11 +67,13 @@ pub(super) fn user_of(claims: &[u8], roles: &Roles, now: Wall) -> Result<User, T
     };
     let role = roles.get(role.as_str()).ok_or(TokenFault::Role)?.clone();
     let grants = claims.rooms.map_or(Ok(Vec::new()), grants)?.into();
+    let info = claims.info.map(|info| Info::parse(info.get()));
     Ok(User {
         id,
         role,
         grants,
         expires,
+        info: info.transpose()?.map(Box::new),
     })
 }
 

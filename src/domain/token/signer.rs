@@ -17,6 +17,8 @@ pub struct NewToken<'a> {
     pub role: Option<&'a str>,
     /// Patterns of rooms, and what is allowed in them.
     pub rooms: &'a [(String, Vec<String>)],
+    /// What it says of the user to those who may know who is present.
+    pub info: Option<&'a Value>,
     /// When it is made.
     pub issued: Wall,
     /// When it ends.
@@ -74,6 +76,9 @@ impl Signer {
             let rooms = token.rooms.iter();
             let rooms = rooms.map(|(pattern, allow)| json!({"pattern": pattern, "allow": allow}));
             claims.insert("rooms".to_owned(), rooms.collect());
+        }
+        if let Some(info) = token.info {
+            claims.insert("info".to_owned(), info.clone());
         }
         claims.insert("iat".to_owned(), (token.issued.as_millis() / 1000).into());
         claims.insert("exp".to_owned(), (token.expires.as_millis() / 1000).into());

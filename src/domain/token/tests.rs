@@ -126,10 +126,12 @@ fn the_signer_makes_what_the_authority_takes() {
         UserId::parse("ada").unwrap(),
         [("chat:*".to_owned(), vec!["publish".to_owned()])],
     );
+    let info = serde_json::json!({"name": "Ada"});
     let new = NewToken {
         user: &user,
         role: Some("agent"),
         rooms: &rooms,
+        info: Some(&info),
         issued: now(),
         expires: now(),
     };
@@ -149,6 +151,8 @@ fn the_signer_makes_what_the_authority_takes() {
             (&found.id, found.role.name(), found.expires),
             (&user, "agent", now())
         );
+        let told = found.info.as_ref().map(|info| info.as_str());
+        assert_eq!(told, Some(r#"{"name":"Ada"}"#));
         let room = RoomName::parse("chat:1").unwrap();
         let may = |action| {
             let identity = Identity::User(Arc::clone(&found));

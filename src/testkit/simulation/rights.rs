@@ -118,6 +118,7 @@ impl Desk {
                 user: &user,
                 role: Some(role),
                 rooms: &[],
+                info: None,
                 issued: now,
                 expires,
             };

@@ -75,6 +75,7 @@ fn each_claim_stands_there_once() {
         ("role", r#""admin""#),
         ("rooms", "[]"),
         ("token_type", r#""access""#),
+        ("info", "{}"),
     ] {
         let rest = [r#""sub":"ada""#, &exp].map(str::to_owned);
         let rest: Vec<String> = rest
@@ -187,5 +188,32 @@ fn role_token_type_and_rooms_mean_something_or_are_refused() {
     ] {
         let rooms = format!(r#""rooms":[{{"pattern":"a","allow":["run"]}},{rooms}]"#);
         check_claims(&with(&rooms), Err(TokenFault::Grant { entry: 2, fault }));
+    }
+}
+
+#[test]
+fn info_is_a_small_object() {
+    let info = |info: &str| format!(r#"{{"sub":"ada","exp":{NOW},"info":{info}}}"#);
+    let check = |text: &str, expected: Option<&str>| {
+        let user = verify(&hs256(&info(text))).unwrap();
+        let found = user.info.as_ref().map(|info| info.as_str());
+        assert_eq!(found, expected, "{text}");
+    };
+    check("null", None);
+    check("{}", Some("{}"));
+    check("{ \"a\": [1, 2] }", Some("{ \"a\": [1, 2] }"));
+    check("{\n \"a b\":\t\"c d\"}", Some("{\"a b\":\"c d\"}"));
+    let filled = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
+    check(&filled(1024), Some(&filled(1024)));
+    let deep =
+        |depth: usize| format!("{}{}", "{\"a\":".repeat(depth - 1), "{}") + &"}".repeat(depth - 1);
+    check(&deep(16), Some(&deep(16)));
+    for text in [&filled(1025), &deep(17), "7", "\"{}\"", "[{}]", "true"] {
+        let refused = verify(&hs256(&info(text))).unwrap_err();
+        let said = refused.to_string();
+        assert!(
+            said.contains("a JSON object of at most 1024 bytes"),
+            "{said}"
+        );
     }
 }
