@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use crate::app::chain;
+use crate::app::presence;
 use crate::app::publish;
 use crate::app::services::Context;
 use crate::base::clock::Wall;
@@ -64,6 +65,11 @@ pub fn answer(
                     context,
                 )?;
                 encode::history(to, &page, now.wall, &mut json);
+            }
+            Command::Presence(room) => {
+                let caller = Caller::Session { is_member: false };
+                let present = presence::read(&room, caller, asker.identity, context)?;
+                encode::presence(to, &present, now.wall, &mut json);
             }
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. }
@@ -159,4 +165,13 @@ pub fn history(
 pub fn no_room(name: &str) -> Fault {
     let message = "the room does not exist now: it has neither members nor history";
     Fault::new(Code::NotFound, message).with_details(serde_json::json!({ "room": name }))
+}
+
+/// The fault of whoever asks all shards when one of them does not answer in time.
+#[must_use]
+pub fn too_busy() -> Fault {
+    Fault::new(
+        Code::ServerBusy,
+        "the server is too busy to answer for all of its sessions; try again",
+    )
 }

@@ -1,5 +1,5 @@
 //! L3: what the server does for those who ask: who may connect, and on whose behalf; publish,
-//! history, rooms, administration, statistics, health.
+//! history, presence, rooms, administration, statistics, health.
 //!
 //! Functions of a request, the [`services`] and `now`; the shard calls those that cannot block,
 //! the workers the others, both through the same [`chain`]. May not touch: sockets, sessions,
@@ -13,5 +13,6 @@ pub mod credentials;
 pub mod event_stream;
 pub mod http;
 pub mod opening;
+pub mod presence;
 pub mod publish;
 pub mod services;

@@ -93,7 +93,11 @@ fn owner(identity: &Identity, address: IpAddr) -> Owner {
     }
 }
 
-fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, Fault> {
+/// Publishes, without asking who may or whether it was done before.
+///
+/// # Errors
+/// As [`publish`], but for what those questions would refuse.
+pub(super) fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, Fault> {
     match context.services.rooms.publish(publish, context.now) {
         Ok(publication) => {
             context.counters.increment(Counter::Publications);

@@ -11,6 +11,7 @@ use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
 use crate::bus::mailbox::Mailbox;
 use crate::dialect::delivery::Delivery;
+use crate::domain::presence::Present;
 use crate::domain::room::RoomName;
 
 /// One piece of mail for a shard.
@@ -38,6 +39,13 @@ pub enum Mail {
         page: SessionPage,
         /// Where the list goes; must have room for one message.
         reply: Sender<Vec<SessionSummary>>,
+    },
+    /// Somebody wants to know who is in a room here; a receiver that has gone away is no error.
+    ListPresent {
+        /// The room.
+        room: RoomName,
+        /// Where the list goes; must have room for one message.
+        reply: Sender<Vec<Present>>,
     },
     /// An operator wants something done with sessions; with how many it was done is replied.
     Manage {
@@ -130,10 +138,13 @@ pub fn ask_all<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) 
     answers.collect()
 }
 
+/// Where answers come, one by one.
+pub type Answers<T> = Receiver<T>;
+
 /// Puts mail that is answered into every mailbox; the answers come one by one. `None` if a shard
 /// has more mail than it can hold: nobody is asked then.
 #[must_use]
-pub fn ask<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) -> Option<Receiver<T>> {
+pub fn ask<T>(mailboxes: &[Arc<Mailbox>], mail: impl Fn(Sender<T>) -> Mail) -> Option<Answers<T>> {
     if !mailboxes.iter().all(|mailbox| mailbox.has_room()) {
         return None;
     }

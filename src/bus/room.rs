@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::Mono;
 use crate::base::locks::{lock, read, write};
+use crate::bus::presence::{Flux, Roster};
 use crate::config::NamespaceOptions;
 use crate::dialect::publication::Publication;
 use crate::domain::command::Since;
@@ -27,7 +28,11 @@ pub struct Room {
 pub(super) struct RoomState {
     pub(super) stream: Stream<Arc<Publication>>,
     /// Members by shard.
-    pub(super) members: Vec<u32>,
+    pub(super) members: Box<[u32]>,
+    /// Who they are, in rooms that tell of it.
+    pub(super) roster: Option<Box<Roster>>,
+    /// It was occupied or vacated, and the room `system` is to be told.
+    pub(super) occupied: Option<Flux>,
     /// When it was first seen with neither members nor history; `None` if it was used since.
     pub(super) unused_since: Option<Mono>,
     /// It stands in the list of rooms that were left.
@@ -77,7 +82,9 @@ impl Room {
     ) -> Self {
         let state = RoomState {
             stream: Stream::new(epoch),
-            members: vec![0; shards],
+            members: vec![0; shards].into(),
+            roster: None,
+            occupied: None,
             unused_since: None,
             is_left: false,
             dropped: false,

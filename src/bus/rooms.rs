@@ -14,19 +14,22 @@
 
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
+mod presence;
 mod reading;
+
+pub use presence::{Reading, Settled};
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::{Mono, Now, Wall};
-use crate::base::ids::ShardId;
 use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
+use crate::bus::presence::{Changes, Entrant};
 use crate::bus::room::{Missed, Room, RoomState, Wanted, retention};
 use crate::config::{NamespaceOptions, Namespaces};
 use crate::dialect::delivery::Delivery;
@@ -56,6 +59,10 @@ pub struct Rooms {
     rng: Mutex<Rng>,
     /// Publications so far, in all rooms; moves under the locks of a publication's rooms.
     sequence: AtomicU64,
+    /// Members of the room `system`.
+    listeners: AtomicUsize,
+    /// Whether it retains anything.
+    system_keeps: AtomicBool,
 }
 
 impl std::fmt::Debug for Rooms {
@@ -126,15 +133,18 @@ impl Rooms {
         mailboxes: Arc<[Arc<Mailbox>]>,
         rng: Rng,
     ) -> Self {
+        let rules = Rules {
+            namespaces,
+            rooms_max,
+        };
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
             count: AtomicUsize::new(0),
             left: Mutex::default(),
-            rules: RwLock::new(Arc::new(Rules {
-                namespaces,
-                rooms_max,
-            })),
+            listeners: AtomicUsize::new(0),
+            system_keeps: AtomicBool::new(presence::keeps_system(&rules)),
+            rules: RwLock::new(Arc::new(rules)),
             mailboxes,
             rng: Mutex::new(rng),
             sequence: AtomicU64::new(0),
@@ -150,6 +160,7 @@ impl Rooms {
         });
         // Whoever makes a room reads the rules under its stripe, so none is missed below.
         *write(&self.rules) = Arc::clone(&rules);
+        self.configure_system(&rules);
         for stripe in &self.stripes {
             for room in lock(stripe).values() {
                 if let Some(options) = rules.namespaces.options_of_room(room.name.as_str()) {
@@ -237,15 +248,16 @@ impl Rooms {
         }
     }
 
-    /// Adds one member of `shard` to a room, making the room if need be.
+    /// Makes `who` a member of a room, making the room if need be.
     ///
     /// # Errors
     /// An unknown namespace or too many rooms.
     pub fn join(
         &self,
         name: &RoomName,
-        shard: ShardId,
+        who: Entrant<'_>,
         wanted: Option<Wanted<'_>>,
+        changes: &mut Changes,
         now: Mono,
     ) -> Result<Joined, RoomFault> {
         loop {
@@ -254,10 +266,11 @@ impl Rooms {
             if state.dropped {
                 continue;
             }
-            if let Some(count) = state.members.get_mut(shard.index()) {
+            if let Some(count) = state.members.get_mut(who.shard.index()) {
                 *count += 1;
             }
             state.unused_since = None;
+            self.note_presence(&room, &mut state, who, true, changes);
             let position = state.position();
             let missed = wanted.and_then(|it| state.missed(it, &room.options(), now));
             let sequence = self.sequence.load(Ordering::Relaxed);
@@ -283,13 +296,14 @@ impl Rooms {
         }
     }
 
-    /// Takes one member of `shard` out of a room. The room stays until [`Rooms::sweep`] drops it.
-    pub fn leave(&self, room: &Room, shard: ShardId) {
+    /// Takes `who` out of a room. The room stays until [`Rooms::sweep`] drops it.
+    pub fn leave(&self, room: &Arc<Room>, who: Entrant<'_>, changes: &mut Changes) {
         let mut state = room.state();
-        if let Some(count) = state.members.get_mut(shard.index()) {
+        if let Some(count) = state.members.get_mut(who.shard.index()) {
             debug_assert!(*count > 0, "nobody leaves who did not join");
             *count = count.saturating_sub(1);
         }
+        self.note_presence(room, &mut state, who, false, changes);
         if state.is_unused() {
             self.remember_left(room, &mut state);
         }

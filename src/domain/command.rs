@@ -34,6 +34,8 @@ pub enum Command {
     Publish(Publish),
     /// Read a page of a room's retained publications.
     History(HistoryQuery),
+    /// Ask who is in a room.
+    Presence(RoomName),
     /// Ask whether the server is there.
     Ping,
     /// Show that the client is there; needs no reply.

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod idempotency;
 pub mod origin;
 pub mod position;
+pub mod presence;
 pub mod rate_limit;
 pub mod room;
 pub mod stream;

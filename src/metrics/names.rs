@@ -163,6 +163,12 @@ pub enum Counter {
     SessionRoomsRefused,
     /// Recoveries answered with recovered false because what was missed was gone or too much.
     RecoveriesRefused,
+    /// Publications that told who came or went, or which room was occupied or vacated.
+    PresenceTold,
+    /// Such publications that the limit on rooms kept from being made.
+    PresenceUntold,
+    /// Changes of presence that were told before they had lasted, because too many waited.
+    PresenceHurried,
     /// Publications dropped from a history to keep it within its bounds.
     HistoryEvicted,
     /// Publications answered from the memory of an earlier one with the same key.

@@ -401,6 +401,21 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         "Recoveries answered with recovered false because what was missed was gone or too much.",
     ),
     (
+        Counter::PresenceTold,
+        "kinglet_presence_told_total",
+        "Publications that told who came or went, or which room was occupied or vacated.",
+    ),
+    (
+        Counter::PresenceUntold,
+        "kinglet_presence_untold_total",
+        "Such publications that the limit on rooms kept from being made.",
+    ),
+    (
+        Counter::PresenceHurried,
+        "kinglet_presence_hurried_total",
+        "Changes of presence that were told before they had lasted, because too many waited.",
+    ),
+    (
         Counter::HistoryEvicted,
         "kinglet_history_evicted_total",
         "Publications dropped from a history to keep it within its bounds.",

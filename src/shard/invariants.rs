@@ -50,6 +50,12 @@ impl Shard {
         Arc::ptr_eq(&self.hub.live, live)
     }
 
+    /// Changes of presence that happened here and are not settled.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.hub.changes.unsettled()
+    }
+
     /// Connections here that have not finished their first request.
     #[must_use]
     pub fn handshakes(&self) -> usize {

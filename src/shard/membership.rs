@@ -130,9 +130,7 @@ fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
     };
     let membership = change(session, |memberships| memberships.swap_remove(index));
     hub.stop_waiting(session, membership);
-    if let Some(left) = hub.rooms.remove(membership) {
-        hub.services.rooms.leave(&left, hub.shard);
-    }
+    hub.end_membership(session, membership);
     if let Some(asides) = &mut session.asides {
         asides.placed.retain(|placed| placed != room);
     }
@@ -267,12 +265,13 @@ fn enter(
             format!("a session may be in {most} rooms (limits.rooms_per_session)"),
         ));
     }
+    let who = hub.entrant(session);
     let joined = hub
         .services
         .rooms
-        .join(name, hub.shard, wanted, now)
+        .join(name, who, wanted, &mut hub.changes, now)
         .map_err(|fault| room_fault(&fault, &hub.counters))?;
-    let membership = hub.rooms.add(&joined.room, id, joined.sequence);
+    let membership = hub.rooms.add(&joined.room, id, joined.sequence, now);
     change(session, |memberships| memberships.push(membership));
     Ok((joined.position, joined.missed))
 }
@@ -296,9 +295,15 @@ impl Hub {
     pub(super) fn leave_all(&mut self, session: &mut Session) {
         for membership in std::mem::take(&mut session.memberships) {
             self.stop_waiting(session, membership);
-            if let Some(room) = self.rooms.remove(membership) {
-                self.services.rooms.leave(&room, self.shard);
-            }
+            self.end_membership(session, membership);
+        }
+    }
+
+    /// Takes a session out of the room of a membership that it has given up.
+    fn end_membership(&mut self, session: &Session, membership: Membership) {
+        if let Some(room) = self.rooms.remove(membership) {
+            let who = self.entrant(session);
+            self.services.rooms.leave(&room, who, &mut self.changes);
         }
     }
 }

@@ -13,6 +13,7 @@
 //! Invariants: nothing here reads a clock or a socket; no peer is removed before the end of the
 //! turn; every peer with something to send stands in `dirty` once or waits for its socket.
 
+mod arrival;
 mod behind;
 mod compression;
 mod credentials;
@@ -33,6 +34,7 @@ mod membership;
 mod outbox;
 mod outlet;
 mod peer;
+mod presence;
 mod refill;
 mod rooms;
 mod session;
@@ -43,11 +45,9 @@ mod websocket;
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::app::admission::Admitted;
 use crate::app::services::{Live, Services};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, ShardId};
@@ -56,17 +56,17 @@ use crate::base::rng::Rng;
 use crate::base::slab::GenerationalSlab;
 use crate::bus::job::{Answer, Job};
 use crate::bus::mail::Mail;
+use crate::bus::presence::Changes;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
-use crate::protocol::tls::connection::TlsConnection;
 use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
 use crate::shard::jobs::Jobs;
 use crate::shard::joined::Joined;
 use crate::shard::outbox::OutboxLimits;
-use crate::shard::peer::{Conversation, HttpPeer, Peer, Stage};
+use crate::shard::peer::Peer;
 use crate::shard::refill::Refills;
 use crate::shard::rooms::LocalRooms;
 use crate::shard::tls::Shaking;
@@ -90,6 +90,8 @@ struct Hub {
     live: Arc<Live>,
     counters: Arc<Counters>,
     rooms: LocalRooms,
+    /// Who came and went here and is to be told of.
+    changes: Changes,
     deadlines: Deadlines,
     rng: Rng,
     /// Peers that got something to send in this turn.
@@ -137,6 +139,7 @@ impl Shard {
                 ),
                 inflating: Inflating::new(Arc::clone(&counters)),
                 counters,
+                changes: Changes::default(),
                 deadlines: Deadlines::default(),
                 rng,
                 dirty: Vec::new(),
@@ -155,60 +158,6 @@ impl Shard {
             drain: None,
             mail: VecDeque::new(),
         }
-    }
-
-    /// Takes a new connection from `address` in, as it was admitted. `None` if no slot is left;
-    /// close it then.
-    pub fn open(&mut self, address: IpAddr, admitted: Admitted, now: Now) -> Option<PeerId> {
-        let http = HttpPeer {
-            is_handshake: true,
-            proxy: admitted.is_proxy.then_some(address),
-            is_reserved: admitted.is_reserved,
-            ..HttpPeer::default()
-        };
-        let mut peer = Peer::new(address, Conversation::Http(Box::new(http)));
-        peer.is_counted = admitted.is_counted;
-        let acceptor = self.hub.live.tls.as_ref();
-        peer.tls = acceptor.map(|acceptor| Box::new(TlsConnection::new(Arc::clone(acceptor))));
-        let timeout = if self.hub.draining {
-            // It was accepted before the drain began and was on its way since.
-            limits::CLOSE_TIMEOUT
-        } else {
-            self.hub.live.config.limits.handshake_timeout
-        };
-        peer.timers.set(Timer::Handshake, timeout, now.mono);
-        let id = self.insert(peer);
-        if id.is_none() {
-            self.hub.services.end_handshake();
-            self.hub.counters.increment(Counter::ConnectionsClosed);
-            if admitted.is_counted {
-                self.hub.services.release(address);
-            }
-        }
-        id
-    }
-
-    /// Takes a connection in that gets `answer` and nothing else: a refusal at accept.
-    pub fn refuse(&mut self, address: IpAddr, answer: &[u8], now: Now) -> Option<PeerId> {
-        let mut peer = Peer::new(address, Conversation::Refused);
-        peer.outbox.push_own(|out| out.extend_from_slice(answer));
-        peer.stage = Stage::FlushingThenLingering;
-        peer.timers
-            .set(Timer::Linger, limits::LINGER_TIMEOUT, now.mono);
-        let id = self.insert(peer)?;
-        self.hub.refusals += 1;
-        if let Some(peer) = self.peers.get_mut(id) {
-            self.hub.touch(peer, id);
-        }
-        Some(id)
-    }
-
-    fn insert(&mut self, peer: Peer) -> Option<PeerId> {
-        let id = self.peers.insert_with(|_| peer)?;
-        if let Some(peer) = self.peers.get_mut(id) {
-            self.hub.arm(peer, id);
-        }
-        Some(id)
     }
 
     /// Works on bytes that `id` sent; `input` is unmasked in place. What cannot be worked on yet
@@ -299,6 +248,9 @@ impl Shard {
                     // Whoever asked may have given up.
                     let _ = reply.try_send(self.sessions(&page));
                 }
+                Mail::ListPresent { room, reply } => {
+                    let _ = reply.try_send(self.present(&room, now));
+                }
                 Mail::Manage { who, what, reply } => {
                     let _ = reply.try_send(self.manage(&who, &what, now));
                 }
@@ -334,7 +286,8 @@ impl Shard {
         });
     }
 
-    /// Does what is due at `now`: timeouts, publications that were held back, closes of a drain.
+    /// Does what is due at `now`: timeouts, publications that were held back, the telling of who came
+    /// and went, closes of a drain.
     pub fn fire(&mut self, now: Now) {
         let tick = Tick::reached(now.mono);
         while let Some((due, peers)) = self.hub.deadlines.take_due(tick) {
@@ -350,6 +303,7 @@ impl Shard {
         while let Some(delivery) = self.hub.rooms.take_due(now.mono) {
             deliver::deliver(&delivery, &mut self.peers, &mut self.hub, now);
         }
+        self.hub.tell_changes(now);
         drain::step(self, now);
     }
 
@@ -359,7 +313,8 @@ impl Shard {
         let timers = self.hub.deadlines.next().map(Tick::begins);
         let drain = self.drain.as_ref().and_then(Drain::next);
         let held = self.hub.rooms.next_due();
-        [timers, drain, held].into_iter().flatten().min()
+        let change = self.hub.next_change();
+        [timers, drain, held, change].into_iter().flatten().min()
     }
 
     /// The next job for the workers.

@@ -20,6 +20,7 @@ use crate::dialect::publication::Placement;
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
+use crate::protocol::timers::Tick;
 use crate::shard::behind::{Behind, Wants};
 use crate::shard::latest::Latest;
 
@@ -66,6 +67,8 @@ pub struct Membership {
 #[derive(Clone, Copy, Debug)]
 pub struct Member {
     slot: u32,
+    /// When it joined; in the place that alignment leaves beside the slot.
+    since: Tick,
     /// The sequence when it joined: what came up to there is not live for it. [`BEHIND`] for one
     /// who is behind, so that nothing is, and nobody else pays for asking.
     joined: u64,
@@ -78,6 +81,12 @@ const BEHIND: u64 = u64::MAX;
 const NOBODY: u32 = u32::MAX;
 
 impl Member {
+    /// The member's slot and when it joined, if anybody has the place.
+    #[must_use]
+    pub fn is_here(&self) -> Option<(u32, Tick)> {
+        (self.slot != NOBODY).then_some((self.slot, self.since))
+    }
+
     /// The member's slot in the shard's peers, if mail of this sequence is for it.
     #[must_use]
     pub fn hears(&self, sequence: u64) -> Option<u32> {
@@ -147,6 +156,12 @@ impl LocalRooms {
         self.due.first().map(|(due, _)| *due)
     }
 
+    /// The room of this name, if it has members here.
+    #[must_use]
+    pub fn find(&self, name: &RoomName) -> Option<&LocalRoom> {
+        self.rooms.get(*self.by_name.get(name)? as usize)
+    }
+
     /// The room of a membership.
     #[must_use]
     pub fn room(&self, membership: Membership) -> Option<&Arc<Room>> {
@@ -210,7 +225,7 @@ impl LocalRooms {
     }
 
     /// Adds `peer` to a room it is not in; mail after the sequence `joined` is live for it.
-    pub fn add(&mut self, room: &Arc<Room>, peer: PeerId, joined: u64) -> Membership {
+    pub fn add(&mut self, room: &Arc<Room>, peer: PeerId, joined: u64, now: Mono) -> Membership {
         let index = match self.by_name.get(&room.name) {
             Some(index) => *index,
             None => {
@@ -229,6 +244,7 @@ impl LocalRooms {
         };
         let member = Member {
             slot: peer.slot,
+            since: Tick::reached(now),
             joined,
         };
         let mut place = 0;
@@ -389,5 +405,15 @@ impl LocalRoom {
             }
         }
         paced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_membership_stays_small() {
+        assert_eq!((size_of::<Member>(), size_of::<Membership>()), (16, 8));
     }
 }

@@ -11,10 +11,12 @@
 
 mod client;
 mod jobs;
+mod presence;
 mod reactor;
 
 pub use client::{Answer, Client, End, HOST, KEY, Message};
 pub use jobs::Jobs;
+pub use presence::Asking;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -286,6 +288,11 @@ impl World {
             self.services.connections(),
             (self.connections() - refusals) as u64
         );
+        if !self.services.is_draining() {
+            let unsettled: usize = self.shards().map(Shard::unsettled).sum();
+            let of_rooms = self.services.rooms.unsettled();
+            assert!(of_rooms <= unsettled, "a change of presence is lost");
+        }
         let live = self.services.live();
         let is_over = |shard: &Shard| shard.drain_report().is_some() && shard.is_empty();
         let is_current = |shard: &Shard| is_over(shard) || shard.goes_by(&live);

@@ -16,6 +16,7 @@ mod lag;
 mod latest;
 mod messages;
 mod policies;
+mod presence;
 mod random;
 mod rate;
 mod recovery;

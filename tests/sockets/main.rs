@@ -19,6 +19,7 @@ mod life;
 mod nginx;
 mod origin;
 mod policies;
+mod presence;
 mod pressure;
 mod proxies;
 mod publishing;

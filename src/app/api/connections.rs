@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::app::api::{body_or_empty, invalid, page_limit, parameter, segment};
+use crate::app::commands::too_busy;
 use crate::app::http::Call;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
@@ -150,11 +151,4 @@ pub(super) fn manage(call: &Call<'_>, who: &Who, what: &Manage) -> Result<Manage
 fn session_id(spelt: &str) -> Result<SessionId, Fault> {
     SessionId::parse(spelt)
         .ok_or_else(|| invalid("a session's id has 32 hexadecimal digits, in lower case"))
-}
-
-fn too_busy() -> Fault {
-    Fault::new(
-        Code::ServerBusy,
-        "the server is too busy to answer for all of its sessions; try again",
-    )
 }

@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod health;
 pub mod history;
+pub mod presence;
 pub mod publish;
 pub mod rooms;
 pub mod stats;

@@ -1,6 +1,8 @@
 //! The one table of paths: who may call what, where it runs, what it does.
 
-use crate::app::api::{connections, health, history, publish, rooms, stats, tokens, users};
+use crate::app::api::{
+    connections, health, history, presence, publish, rooms, stats, tokens, users,
+};
 use crate::app::credentials::nothing_shown;
 use crate::app::http::Call;
 use crate::app::opening::Endpoint;
@@ -189,6 +191,11 @@ pub static ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/api/v1/events",
         kind: Kind::Events,
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/rooms/{room}/presence",
+        kind: worker(Access::Rooms, presence::read),
     },
     Route {
         method: Method::Get,

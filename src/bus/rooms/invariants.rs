@@ -34,9 +34,25 @@ impl Rooms {
                 let state = room.state();
                 assert!(!state.dropped, "a dropped room is not in the table");
                 state.stream.check_invariants();
+                if let Some(roster) = &state.roster {
+                    assert_eq!(roster.census().0, state.member_count(), "{name}");
+                }
                 count += 1;
             }
         }
         assert_eq!(self.count(), count);
+    }
+
+    /// How many changes of presence are not settled; those of rooms that were dropped are none.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        let in_room = |room: &std::sync::Arc<crate::bus::room::Room>| {
+            let state = room.state();
+            let parties = state.roster.as_ref().map_or(0, |roster| roster.census().1);
+            parties + usize::from(state.occupied.is_some())
+        };
+        let stripes = self.stripes.iter();
+        let in_stripe = stripes.map(|stripe| lock(stripe).values().map(in_room).sum::<usize>());
+        in_stripe.sum()
     }
 }

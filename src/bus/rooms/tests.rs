@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::{RoomFault, Rooms};
+use super::{Joined, RoomFault, Rooms};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
+use crate::bus::presence::{Changes, Entrant};
 use crate::bus::room::Wanted;
 use crate::config::{Config, Flags, Sources, load, no_files};
+use crate::domain::access::Identity;
 use crate::domain::command::{Payload, Publish, Since};
 use crate::domain::room::RoomName;
 
@@ -30,6 +32,15 @@ fn wanted(since: &Since) -> Wanted<'_> {
 struct Hall {
     rooms: Rooms,
     mailboxes: Arc<[Arc<Mailbox>]>,
+}
+
+/// Somebody on a shard.
+fn on(shard: ShardId) -> Entrant<'static> {
+    Entrant {
+        shard,
+        session: SessionId(7),
+        identity: &Identity::Anonymous,
+    }
 }
 
 impl Hall {
@@ -48,6 +59,33 @@ impl Hall {
         let (limit, rng) = (config.limits.rooms, Rng::from_seed(1));
         let rooms = Rooms::new(config.rooms, limit, Arc::clone(&mailboxes), rng);
         Self { rooms, mailboxes }
+    }
+
+    fn join(&self, name: &str, shard: ShardId) -> Joined {
+        self.join_since(name, shard, None)
+    }
+
+    fn join_since(&self, name: &str, shard: ShardId, since: Option<&Since>) -> Joined {
+        self.join_wanting(name, shard, since.map(wanted), Mono::ZERO)
+    }
+
+    fn join_wanting(
+        &self,
+        name: &str,
+        shard: ShardId,
+        wanted: Option<Wanted<'_>>,
+        now: Mono,
+    ) -> Joined {
+        let changes = &mut Changes::default();
+        let joined = self
+            .rooms
+            .join(&room(name), on(shard), wanted, changes, now);
+        joined.unwrap()
+    }
+
+    fn leave(&self, joined: &Joined, shard: ShardId) {
+        let changes = &mut Changes::default();
+        self.rooms.leave(&joined.room, on(shard), changes);
     }
 
     fn publish(&self, names: &[&str]) -> Result<Vec<u64>, RoomFault> {
@@ -111,8 +149,8 @@ fn since(offset: u64) -> Since {
 #[test]
 fn offsets_count_per_room_and_mail_goes_where_members_are() {
     let hall = Hall::new("", 100);
-    hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
-    hall.rooms.join(&room("y"), B, None, Mono::ZERO).unwrap();
+    hall.join("x", A);
+    hall.join("y", B);
     assert_eq!(hall.publish(&["x"]), Ok(vec![1]));
     assert_eq!(hall.publish(&["y", "x"]), Ok(vec![1, 2]));
     assert_eq!(hall.publish(&["nobody"]), Ok(vec![1]));
@@ -123,8 +161,8 @@ fn offsets_count_per_room_and_mail_goes_where_members_are() {
 #[test]
 fn a_full_mailbox_leaves_every_room_as_it_was() {
     let hall = Hall::new("", 1);
-    hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
-    hall.rooms.join(&room("y"), B, None, Mono::ZERO).unwrap();
+    hall.join("x", A);
+    hall.join("y", B);
     assert_eq!(hall.publish(&["x"]), Ok(vec![1]));
     assert_eq!(hall.publish(&["y", "x"]), Err(RoomFault::Busy));
     assert!(!hall.rooms.has_room_for_mail());
@@ -140,10 +178,7 @@ fn joining_takes_a_position_and_what_was_missed_up_to_it() {
         hall.publish(&["x"]).unwrap();
     }
     let check = |asked: u64, missed: Option<&[u64]>| {
-        let joined = hall
-            .rooms
-            .join(&room("x"), A, Some(wanted(&since(asked))), Mono::ZERO);
-        let joined = joined.unwrap();
+        let joined = hall.join_since("x", A, Some(&since(asked)));
         assert_eq!((joined.position.offset, joined.sequence), (5, 5));
         let offsets = joined
             .missed
@@ -160,10 +195,7 @@ fn joining_takes_a_position_and_what_was_missed_up_to_it() {
         epoch: Some(crate::domain::position::Epoch::parse("other").unwrap()),
         offset: 5,
     };
-    let joined = hall
-        .rooms
-        .join(&room("x"), A, Some(wanted(&other)), Mono::ZERO)
-        .unwrap();
+    let joined = hall.join_since("x", A, Some(&other));
     assert!(joined.missed.is_none());
     let same = Since {
         epoch: Some(epoch),
@@ -187,8 +219,8 @@ fn more_than_is_wanted_at_most_is_not_missed_at_all() {
             since: &since,
             most,
         };
-        let joined = hall.rooms.join(&room("x"), A, Some(wanted), Mono::ZERO);
-        let found = joined.unwrap().missed.map(|all| all.len());
+        let joined = hall.join_wanting("x", A, Some(wanted), Mono::ZERO);
+        let found = joined.missed.map(|all| all.len());
         assert_eq!(found, missed, "since {offset}, {most} at most");
     };
     check(0, 5, Some(5));
@@ -201,9 +233,10 @@ fn more_than_is_wanted_at_most_is_not_missed_at_all() {
 fn the_newest_publication_says_all_of_a_room_that_keeps_one() {
     let hall = Hall::new("[rooms.default]\nhistory_count = 1\n", 100);
     let missed = |asked: &Since, at: Mono| {
-        let joined = hall.rooms.join(&room("x"), A, Some(wanted(asked)), at);
-        let missed = joined.unwrap().missed;
-        missed.map(|all| all.iter().map(|(offset, _)| *offset).collect::<Vec<_>>())
+        let joined = hall.join_wanting("x", A, Some(wanted(asked)), at);
+        joined
+            .missed
+            .map(|all| all.iter().map(|(offset, _)| *offset).collect::<Vec<_>>())
     };
     assert_eq!(missed(&since(0), Mono::ZERO), Some(vec![]));
     for _ in 0..3 {
@@ -232,23 +265,23 @@ fn sweep(hall: &Hall, seconds: u64) -> usize {
 #[test]
 fn a_room_outlives_its_members_and_history_by_the_age_of_history() {
     let hall = Hall::new("", 100);
-    let joined = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    let joined = hall.join("x", A);
     hall.publish(&["x"]).unwrap();
     assert_eq!(sweep(&hall, 301), 1);
-    hall.rooms.leave(&joined.room, A);
+    hall.leave(&joined, A);
     sweep(&hall, 302);
-    let again = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    let again = hall.join("x", A);
     assert_eq!(
         again.position.epoch, joined.position.epoch,
         "it came back in time"
     );
-    hall.rooms.leave(&joined.room, A);
+    hall.leave(&joined, A);
     sweep(&hall, 400);
     sweep(&hall, 699);
     assert_eq!(hall.rooms.count(), 1);
     sweep(&hall, 700);
     assert_eq!(hall.rooms.count(), 0);
-    let new = hall.rooms.join(&room("x"), A, None, Mono::ZERO).unwrap();
+    let new = hall.join("x", A);
     assert_eq!(new.position.offset, 0);
     assert_ne!(new.position.epoch, joined.position.epoch);
 }
@@ -256,10 +289,10 @@ fn a_room_outlives_its_members_and_history_by_the_age_of_history() {
 #[test]
 fn a_room_that_was_left_makes_place_for_another() {
     let hall = Hall::new("[limits]\nrooms = 2\n", 100);
-    let left = hall.rooms.join(&room("left"), A, None, Mono::ZERO).unwrap();
-    hall.rooms.join(&room("kept"), A, None, Mono::ZERO).unwrap();
+    let left = hall.join("left", A);
+    hall.join("kept", A);
     assert_eq!(hall.publish(&["new"]), Err(RoomFault::TooMany { limit: 2 }));
-    hall.rooms.leave(&left.room, A);
+    hall.leave(&left, A);
     assert_eq!(hall.publish(&["new"]), Ok(vec![1]));
     assert!(hall.rooms.summary(&room("left")).is_none());
     assert_eq!(
@@ -321,8 +354,8 @@ fn publishers_on_many_threads_agree_on_one_order_in_all_rooms_they_share() {
     let hall = Hall::new("", 100_000);
     let names = ["a", "b", "c"];
     for name in names {
-        hall.rooms.join(&room(name), A, None, Mono::ZERO).unwrap();
-        hall.rooms.join(&room(name), B, None, Mono::ZERO).unwrap();
+        hall.join(name, A);
+        hall.join(name, B);
     }
     thread::scope(|scope| {
         for thread in 0..4 {

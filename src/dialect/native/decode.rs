@@ -59,6 +59,11 @@ pub static COMMANDS: &[CommandType] = &[
         parse: history,
     },
     CommandType {
+        name: "presence",
+        place: Place::Worker,
+        parse: |envelope| Ok(Command::Presence(one_room(envelope)?)),
+    },
+    CommandType {
         name: "auth",
         place: Place::Shard,
         parse: auth,
@@ -84,7 +89,6 @@ pub static COMMANDS: &[CommandType] = &[
 
 /// Message types that later versions know: who sends one has made no mistake.
 const LATER: &[&str] = &[
-    "presence",
     "execute",
     "project_create",
     "project_list",
@@ -365,10 +369,16 @@ fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     }))
 }
 
+/// Reads the room of a command that is about one.
+fn one_room(envelope: &Envelope<'_>) -> Result<RoomName, Fault> {
+    match text(envelope.room, "room")? {
+        Some(name) => room(&name),
+        None => Err(invalid("no room named: give room")),
+    }
+}
+
 fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
-    let Some(name) = text(envelope.room, "room")? else {
-        return Err(invalid("no room named: give room"));
-    };
+    let room = one_room(envelope)?;
     let number = |raw: Option<&RawValue>, member| match raw {
         Some(raw) => typed::<u64>(raw, member, "a number from 0").map(Some),
         None => Ok(None),
@@ -377,7 +387,7 @@ fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
         return Err(invalid(format!("limit must be from 1 to {}", limits::PAGE)));
     };
     Ok(Command::History(HistoryQuery {
-        room: room(&name)?,
+        room,
         epoch: match text(envelope.epoch, "epoch")? {
             Some(spelt) => Some(epoch(&spelt)?),
             None => None,

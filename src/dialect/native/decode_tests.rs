@@ -49,6 +49,7 @@ fn command_of(command: &Command) -> String {
                 query.room.as_str()
             )
         }
+        Command::Presence(room) => room.as_str().to_owned(),
         Command::Ping | Command::Pong => String::new(),
     }
 }
@@ -188,6 +189,20 @@ fn history_has_bounds_and_defaults() {
         check(&text, "VALIDATION_FAILED limit must be");
     }
     check(r#"{"type":"history"}"#, "VALIDATION_FAILED no room named");
+}
+
+#[test]
+fn presence_is_of_one_room() {
+    check(r#"{"type":"presence","room":"a"}"#, "presence a");
+    check(
+        r#"{"type":"presence","rooms":["a"]}"#,
+        "VALIDATION_FAILED no room named",
+    );
+    check(
+        r#"{"type":"presence","room":7}"#,
+        "VALIDATION_FAILED room must be a string",
+    );
+    check(r#"{"type":"presence","room":"*"}"#, "VALIDATION_FAILED");
 }
 
 #[test]

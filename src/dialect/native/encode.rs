@@ -14,6 +14,7 @@ use crate::domain::access::{Identity, UserId};
 use crate::domain::command::Payload;
 use crate::domain::fault::Fault;
 use crate::domain::position::Position;
+use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
 use crate::wire::json::object::{Object, array, string};
 
@@ -240,6 +241,46 @@ pub fn history_fields<'a>(page: &HistoryPage, object: Object<'a>) -> Object<'a> 
             });
         })
         .boolean("more", page.more)
+}
+
+/// The reply to `presence`.
+pub fn presence(to: &Correlation, presence: &Presence, now: Wall, out: &mut Vec<u8>) {
+    finish(presence_fields(presence, reply("presence", to, out)), now);
+}
+
+/// The members of an answer about presence, on a socket and over HTTP.
+pub fn presence_fields<'a>(presence: &Presence, object: Object<'a>) -> Object<'a> {
+    let mut object = object.string("room", presence.room.as_str());
+    if let Some(position) = &presence.position {
+        object = place(position, object);
+    }
+    object = object
+        .number("users", presence.users as u64)
+        .number("sessions", presence.sessions as u64)
+        .value("members", |out| {
+            array(out, &presence.members, |out, each| present(each, out));
+        });
+    match presence.is_truncated() {
+        true => object.boolean("truncated", true),
+        false => object,
+    }
+}
+
+fn present(present: &Present, out: &mut Vec<u8>) {
+    let identity = &present.identity;
+    let object = Object::begin(out)
+        .string_if("user", identity.user_id().map(UserId::as_str))
+        .string("session", &present.session.to_string())
+        .string("since", &present.since.to_rfc3339());
+    info(identity, object).end();
+}
+
+/// Adds what a token says of its user, if it does.
+fn info<'a>(identity: &Identity, object: Object<'a>) -> Object<'a> {
+    match identity.info() {
+        Some(info) => object.raw("info", info.as_str()),
+        None => object,
+    }
 }
 
 /// The reply to `ping`.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    HistoryPage, Recovery, error, hello, history, pong, publication, published, subscribed,
-    unsubscribed,
+    HistoryPage, Recovery, error, hello, history, pong, presence, publication, published,
+    subscribed, unsubscribed,
 };
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
@@ -14,9 +14,11 @@ use crate::config::SlowConsumer;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::native::decode::{Correlation, CorrelationKey};
 use crate::dialect::publication::{Placement, Publication, RoomSet};
+use crate::domain::access::{DEFAULT_ROLE, Identity, Info, Role, User, UserId};
 use crate::domain::command::Payload;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::{Epoch, Position};
+use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
 
 const NOW: Wall = Wall::from_millis(1_767_225_600_123);
@@ -195,4 +197,52 @@ fn a_publication_is_encoded_once_per_set_of_rooms() {
     let frame = one.native_frame(RoomSet::FIRST);
     assert!(Arc::ptr_eq(&frame, &one.native_frame(RoomSet::FIRST)));
     assert!(RoomSet::default().is_empty() && both.contains(1) && !both.contains(2));
+}
+
+#[test]
+fn presence_tells_users_and_what_their_tokens_say() {
+    let present = |session: u128, identity: Identity| Present {
+        session: SessionId(session),
+        identity,
+        since: NOW,
+    };
+    let ada = |info: Option<&str>| {
+        Identity::User(Arc::new(User {
+            id: UserId::parse("ada").unwrap(),
+            role: Arc::clone(&Role::built_in()[DEFAULT_ROLE]),
+            grants: Box::default(),
+            expires: NOW,
+            info: info.map(|info| Box::new(Info::parse(info).unwrap())),
+        }))
+    };
+    let told = |position, present: Vec<Present>| {
+        let told = Presence::of(room("a"), position, present);
+        move |out: &mut Vec<u8>| presence(&Correlation::default(), &told, NOW, out)
+    };
+    let since = r#""since":"2026-01-01T00:00:00.123Z""#;
+    let all = vec![
+        present(3, Identity::Anonymous),
+        present(2, ada(None)),
+        present(1, ada(Some("{\n \"name\": \"Ada L\" }"))),
+    ];
+    check(
+        told(Some(position(7)), all),
+        &format!(
+            "{{\"type\":\"presence\",\"room\":\"a\",\"epoch\":\"e1\",\"offset\":7,\"users\":1,\
+             \"sessions\":3,\"members\":[\
+             {{\"user\":\"ada\",\"session\":\"{:032x}\",{since},\"info\":{{\"name\":\"Ada L\"}}}},\
+             {{\"user\":\"ada\",\"session\":\"{:032x}\",{since}}},\
+             {{\"session\":\"{:032x}\",{since}}}],TIME}}",
+            1, 2, 3
+        ),
+    );
+    check(
+        told(None, Vec::new()),
+        r#"{"type":"presence","room":"a","users":0,"sessions":0,"members":[],TIME}"#,
+    );
+    let many = (0..1001).map(|number| present(number, Identity::Anonymous));
+    check(
+        told(None, many.collect()),
+        r#"{"type":"presence","room":"a","users":0,"sessions":1001,"members":[],"truncated":true,TIME}"#,
+    );
 }

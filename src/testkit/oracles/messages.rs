@@ -43,7 +43,7 @@ const TEXTS: [&str; 20] = [
     "subscribe",
     "unsubscribe",
     "publish",
-    "publish",
+    "presence",
     "history",
     "ping",
     "pong",
@@ -148,6 +148,7 @@ pub(super) fn spell(kind: &CommandType, to: &Correlation, command: &Command) -> 
         Command::Unsubscribe { rooms } => spell_rooms(object, rooms)?,
         Command::Publish(publish) => spell_publish(object, publish),
         Command::History(query) => spell_history(object, query),
+        Command::Presence(room) => object.string("room", room.as_str()),
         Command::Auth { token } => object.string("token", token),
         Command::Ping | Command::Pong => object,
     };

@@ -162,7 +162,7 @@ fn assert_bounded(command: &Command, bytes: usize, correlation: &Correlation) {
         }
         Command::History(query) => assert!((1..=limits::PAGE).contains(&query.limit)),
         Command::Auth { token } => assert!(token.len() <= bytes),
-        Command::Ping | Command::Pong => {}
+        Command::Presence(_) | Command::Ping | Command::Pong => {}
     }
 }
 

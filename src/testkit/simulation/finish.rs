@@ -7,7 +7,7 @@ use crate::config::SlowConsumer;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::Shard;
-use crate::testkit::operations::Aspect;
+use crate::testkit::operations::{Aspect, ROOMS};
 use crate::testkit::simulation::expected::Verb;
 use crate::testkit::simulation::person::Person;
 use crate::testkit::simulation::rights::Standing;
@@ -52,6 +52,7 @@ impl Simulation {
             self.check_person(index);
         }
         self.check_listeners();
+        self.check_presence();
         self.publish_last();
         self.ledger.finish(&self.repeated);
         if !self.is_draining {
@@ -115,6 +116,37 @@ impl Simulation {
             if promises_end || live {
                 assert_eq!(heard, end, "{room}: {person:?}");
             }
+        }
+    }
+
+    /// Expects that whoever asks is told of those who are in a room, and of nobody else.
+    fn check_presence(&mut self) {
+        if self.is_draining {
+            // A shard that has drained answers nobody.
+            return;
+        }
+        let rooms: std::collections::BTreeSet<&str> = ROOMS.into_iter().collect();
+        for room in rooms {
+            let presence = self.world.presence(room);
+            let told = presence.members.iter();
+            let told: Vec<String> = told.map(|each| each.session.to_string()).collect();
+            for person in &self.people {
+                let session = person.session.as_ref();
+                let is_told = session.is_some_and(|session| told.contains(session));
+                if person.stays(&mut self.world) && session.is_some() {
+                    let is_in = person.rooms.contains_key(room);
+                    assert_eq!(is_told, is_in, "{room}: {told:?} {person:?}");
+                }
+            }
+            let known = |session: &String| {
+                let mut people = self.people.iter();
+                people.any(|person| person.session.as_ref() == Some(session))
+            };
+            // Who has just shown its token has not heard yet which session it is.
+            let unheard = self.people.iter().filter(|person| person.session.is_none());
+            let unknown = told.iter().filter(|session| !known(session));
+            assert!(unknown.count() <= unheard.count(), "{room}: {told:?}");
+            assert_eq!(presence.sessions, told.len());
         }
     }
 
@@ -193,6 +225,8 @@ impl Simulation {
         assert!(self.world.shards().all(Shard::is_empty));
         assert!(self.world.services.counted_clients().is_empty());
         assert_eq!(self.world.services.handshakes(), 0);
+        let (rooms, _) = self.world.services.rooms.list("", "", 1000, |_| true);
+        assert!(rooms.iter().all(|room| room.members == 0), "{rooms:?}");
         // Histories age out in five minutes, unused rooms in another five.
         for _ in 0..3 {
             self.world.pass(301 * SECOND);

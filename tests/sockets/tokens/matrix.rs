@@ -41,6 +41,7 @@ const RIGHTS: &[(&str, For)] = &[
     ("GET /api/v1/rooms", For::Known),
     ("GET /api/v1/rooms/{room}", For::Granted),
     ("GET /api/v1/rooms/{room}/history", For::Granted),
+    ("GET /api/v1/rooms/{room}/presence", For::Granted),
     ("DELETE /api/v1/rooms/{room}/history", For::Admins),
     ("GET /api/v1/rooms/{room}/events", For::Granted),
     ("GET /api/v1/events", For::Granted),
@@ -357,6 +358,7 @@ fn another_users_token_reaches_nothing_of_a_user() {
         assert_eq!(format!("{answer:?}"), other, "{method} {target}");
     };
     check("GET", "/api/v1/rooms/user:ada", "");
+    check("GET", "/api/v1/rooms/user:ada/presence", "");
     check("GET", "/api/v1/rooms/user%3Aada", "");
     check("GET", "/api/v1/rooms/user:ada/history", "");
     check("DELETE", "/api/v1/rooms/user:ada/history", "");
