@@ -7,6 +7,8 @@ SHELL := /bin/bash
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
 CLIENTS := tests/clients
+JAVASCRIPT := clients/javascript
+CHROMIUM := /usr/bin/chromium
 
 .PHONY: help
 help: ## List the targets.
@@ -23,7 +25,8 @@ run: build ## Build the release binary and start it.
 
 .PHONY: test
 test: cargo ## Run every test; those with others' programs only where these are or can be installed.
-	@$(install_javascript); \
+	@$(npm_install); \
+	$(install_javascript); \
 	$(install_python); \
 	for proxy in nginx caddy; do command -v $$proxy >/dev/null \
 	    || echo "SKIPPED: the tests behind $$proxy, because it is not installed"; done; \
@@ -33,25 +36,43 @@ test: cargo ## Run every test; those with others' programs only where these are 
 	echo 'the same over sockets, with two reactors:'; \
 	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets; \
 	echo 'everything at once, over TLS:'; \
-	KINGLET_TEST_TLS=1 "$${runner[@]}" --locked --test pairs whatever_happens
+	KINGLET_TEST_TLS=1 "$${runner[@]}" --locked --test pairs whatever_happens; \
+	[ -x $(CHROMIUM) ] || echo 'SKIPPED: the JavaScript client in a browser, because there is no' \
+	    '$(CHROMIUM) (apt-get install chromium)'; \
+	export KINGLET_TEST_BINARY=$$(realpath "$${CARGO_TARGET_DIR:-target}/debug/kinglet"); \
+	script=test; $(run_javascript)
 	cargo test --locked --doc
+
+# Defines npm_install FOLDER, which installs what the folder's lock file says, unless it is there
+# already, or sets `skip` to why it cannot.
+define npm_install
+npm_install() { \
+    skip=; \
+    if ! command -v npm >/dev/null; then skip='npm is not installed (apt-get install npm)'; return; fi; \
+    [ ! $$1/node_modules/.package-lock.json -nt $$1/package-lock.json ] || return 0; \
+    echo "npm ci --prefix $$1"; \
+    if output=$$(cd "$$1" && npm ci --no-audit --no-fund 2>&1); then :; \
+    elif grep -qE 'ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH' <<<"$$output"; \
+    then skip='the npm registry is out of reach'; \
+    else printf '%s\n' "$$output" >&2; exit 1; fi; \
+}
+endef
 
 # Exports KINGLET_TEST_CLIENTS, the folder with the installed JavaScript clients, or leaves it unset
 # and says why; the tests that need them are then skipped.
 define install_javascript
-unset KINGLET_TEST_CLIENTS; skip=; \
-if [ ! -f $(CLIENTS)/package.json ]; then skip='there is no $(CLIENTS)/package.json'; \
-elif ! command -v npm >/dev/null; then skip='npm is not installed (apt-get install npm)'; \
-else \
-    command=install; [ ! -f $(CLIENTS)/package-lock.json ] || command=ci; \
-    echo "npm $$command --prefix $(CLIENTS)"; \
-    if output=$$(cd $(CLIENTS) && npm $$command --no-audit --no-fund 2>&1); then \
-        export KINGLET_TEST_CLIENTS="$$PWD/$(CLIENTS)"; \
-    elif grep -qE 'ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|ENETUNREACH' <<<"$$output"; \
-    then skip='the npm registry is out of reach'; \
-    else printf '%s\n' "$$output" >&2; exit 1; fi; \
-fi; \
-[ -z "$$skip" ] || echo "SKIPPED: the tests with JavaScript clients, because $$skip"
+unset KINGLET_TEST_CLIENTS; npm_install $(CLIENTS); \
+if [ -z "$$skip" ]; then export KINGLET_TEST_CLIENTS="$$PWD/$(CLIENTS)"; \
+else echo "SKIPPED: the tests with JavaScript clients, because $$skip"; fi
+endef
+
+# Runs a script of our own JavaScript client where its tools are there.
+define run_javascript
+npm_install $(JAVASCRIPT); \
+if [ -z "$$skip" ] && ! node --eval 'process.exit(+(parseInt(process.versions.node) < 20))'; \
+then skip='node is older than 20'; fi; \
+if [ -n "$$skip" ]; then echo "SKIPPED: the JavaScript client, because $$skip"; \
+else echo "npm run $$script --prefix $(JAVASCRIPT)"; (cd $(JAVASCRIPT) && npm run --silent $$script); fi
 endef
 
 # The same for KINGLET_TEST_PYTHON, an interpreter that finds the Python clients.
@@ -77,11 +98,12 @@ fi; \
 endef
 
 .PHONY: lint
-lint: cargo ## Check format, lints and the documentation.
+lint: cargo ## Check format, lints, the documentation and the types of the JavaScript client.
 	cargo fmt --check
 	cargo clippy --locked -- -D warnings
 	cargo clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --all-features
+	@$(npm_install); script=lint; $(run_javascript)
 
 .PHONY: bench
 bench: cargo ## Run the benchmarks.

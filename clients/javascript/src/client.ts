@@ -199,11 +199,17 @@ export class Client {
 
   /** Says who is in a room. */
   async presence(room: string): Promise<Presence> {
-    const { users, sessions, members } = (await this.#ask({
-      type: "presence",
+    const answer = await this.#ask({ type: "presence", room });
+    const { users, sessions, members } = answer as unknown as Presence;
+    const position = parsePosition(answer);
+    return {
       room,
-    })) as unknown as Presence;
-    return { room, users, sessions, ...(members === undefined ? {} : { members }) };
+      users,
+      sessions,
+      members,
+      truncated: answer["truncated"] === true,
+      ...(position === undefined ? {} : { position }),
+    };
   }
 
   /** Asks whether the server is there; returns how long the answer took, in milliseconds. */

@@ -163,16 +163,21 @@ export interface Presence {
   readonly room: string;
   readonly users: number;
   readonly sessions: number;
-  /** Left out, or cut short, in large rooms. */
-  readonly members?: readonly Member[];
+  /** Those who came first before the others; empty if it is truncated. */
+  readonly members: readonly Member[];
+  /** Whether there are too many to list. */
+  readonly truncated: boolean;
+  /** Where the room's stream stood before anybody was counted; absent if there is no such room. */
+  readonly position?: Position;
 }
 
 /** One session in a room. */
 export interface Member {
-  readonly user: string | null;
   readonly session: string;
   /** When it came: RFC 3339, UTC. */
   readonly since: string;
-  /** What its token says of it. */
+  /** Absent if it is nobody's. */
+  readonly user?: string;
+  /** What the user's token says. */
   readonly info?: unknown;
 }

@@ -53,11 +53,16 @@ test("reads histories, presence, and how far away the server is", async () => {
   const publications = [{ event: "tick", room: "a", offset: 2, timestamp, data: 2 }];
   assert.deepEqual(await history, { ...page, publications });
 
-  const presence = client.presence("a");
   const members = [{ user: "ada", session: "s1", since: timestamp }];
   const present = { room: "a", users: 1, sessions: 1, members };
-  environment.socket.answer("presence", { ...present, timestamp });
-  assert.deepEqual(await presence, present);
+  const check = async (answer: object, expected: object) => {
+    const presence = client.presence("a");
+    environment.socket.answer("presence", { ...answer, timestamp });
+    assert.deepEqual(await presence, expected);
+  };
+  const position = { epoch: "e", offset: 9 };
+  await check({ ...present, ...position }, { ...present, truncated: false, position });
+  await check({ ...present, truncated: true }, { ...present, truncated: true });
 
   const ping = client.ping();
   environment.advance(7);
