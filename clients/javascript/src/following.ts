@@ -116,7 +116,8 @@ export class Following implements Subscription {
 
   /** Hands over what the history has after `since`, of which nothing was read before `begin`. */
   #page(since: Position, begin: number): void {
-    this.#command({ type: "history", room: this.room, ...pageOf(since) }, (answer) => {
+    const body = { type: "history", room: this.room, ...pageOf(since) };
+    const follow = (answer: Fields) => {
       const publications = parsePublications(answer, this.room);
       const next = publications[0]?.offset ?? since.offset + 1;
       if (next > since.offset + 1) return this.#loseAndGoOn();
@@ -131,8 +132,9 @@ export class Following implements Subscription {
       else if (offset > begin) this.#ask(reached);
       // With nothing read, asking again would bring the same.
       else this.#loseAndGoOn();
-      // No history now, or none for this user: what is missing cannot be had.
-    }, () => this.#loseAndGoOn());
+    };
+    // No history now, or none for this user: what is missing cannot be had.
+    this.#command(body, follow, () => this.#loseAndGoOn());
   }
 
   /** Gives up what is missing; the answer says after what it goes on. */

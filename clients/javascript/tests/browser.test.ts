@@ -30,7 +30,7 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** What the page does: it keeps what it heard beside the position, so that both survive a reload. */
+/** What the page does: it keeps what it heard beside the position, so both survive a reload. */
 const PAGE = `<!doctype html><title>rooms</title><script type="module">
 import { Client } from "/src/index.js";
 const query = new URLSearchParams(location.search);
@@ -91,7 +91,8 @@ function skip(): string | false {
   return existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`;
 }
 
-test("a page that is reloaded in the middle of a stream misses nothing", { skip: skip() }, async () => {
+const title = "a page that is reloaded in the middle of a stream misses nothing";
+test(title, { skip: skip() }, async () => {
   const origin = await serve();
   const server = await RealServer.start({
     ...TOKENS,
@@ -116,7 +117,8 @@ test("a page that is reloaded in the middle of a stream misses nothing", { skip:
     for (; !isOver; count += 1) await server.publish("a", "tick", count + 1, token);
     return count;
   })();
-  for (const action of [() => page.reload(), () => relay.cut(), () => page.reload(), () => page.reload()]) {
+  const reload = () => page.reload();
+  for (const action of [reload, () => relay.cut(), reload, reload]) {
     const before = (await heard()).length;
     await until("more is heard", async () => (await heard()).length > before + 20);
     await action();

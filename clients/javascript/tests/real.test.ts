@@ -19,6 +19,8 @@ after(async () => {
   for (const end of endings.reverse()) await end();
 });
 
+const LONG_HISTORY = { KINGLET_ROOMS__DEFAULT__HISTORY_COUNT: "5000" };
+
 /** A server, a relay before it, and how to make clients of both. */
 async function start(settings: Readonly<Record<string, string>> = {}) {
   const server = await RealServer.start(settings);
@@ -26,7 +28,8 @@ async function start(settings: Readonly<Record<string, string>> = {}) {
   endings.push(() => server.stop());
   endings.push(() => relay.stop());
   const connect = (options: ClientOptions = {}) => {
-    const client = new Client(relay.url, { WebSocket, backoffFirst: 20, backoffMax: 200, ...options });
+    const backoff = { backoffFirst: 20, backoffMax: 200 };
+    const client = new Client(relay.url, { WebSocket, ...backoff, ...options });
     endings.push(() => client.close());
     const states: StateChange[] = [];
     client.on("state", (change) => states.push(change));
@@ -60,7 +63,7 @@ describe("the client with ws against the real server", { concurrency: true, skip
   });
 
   test("misses nothing and repeats nothing over many cuts", async () => {
-    const { server, relay, connect } = await start({ KINGLET_ROOMS__DEFAULT__HISTORY_COUNT: "5000" });
+    const { server, relay, connect } = await start(LONG_HISTORY);
     const { client, states } = connect();
     const rooms = ["a", "b", "c"];
     const heard = new Map(rooms.map((room) => [room, [] as unknown[]]));
@@ -86,7 +89,7 @@ describe("the client with ws against the real server", { concurrency: true, skip
   });
 
   test("pages through the history after a long absence", async () => {
-    const { server, relay, connect } = await start({ KINGLET_ROOMS__DEFAULT__HISTORY_COUNT: "5000" });
+    const { server, relay, connect } = await start(LONG_HISTORY);
     const { client } = connect();
     const heard: unknown[] = [];
     const recovered: unknown[] = [];
@@ -157,7 +160,7 @@ describe("the client with ws against the real server", { concurrency: true, skip
   });
 
   test("a publish with a key is carried out once, however often it is cut", async () => {
-    const { relay, connect } = await start({ KINGLET_ROOMS__DEFAULT__HISTORY_COUNT: "5000" });
+    const { relay, connect } = await start(LONG_HISTORY);
     const { client } = connect();
     const numbers = range(1, 200);
     const published = numbers.map(async (n) => {

@@ -37,7 +37,9 @@ function reconnect(environment: FakeEnvironment): void {
 }
 
 /** A subscription to `a` that is live at epoch e, offset 5, and then has lost its connection. */
-function returning(options: Partial<SubscribeOptions> = {}): Heard & { environment: FakeEnvironment } {
+function returning(
+  options: Partial<SubscribeOptions> = {},
+): Heard & { environment: FakeEnvironment } {
   const { environment, client } = connectedWorld();
   const heard = listen(client, "a", options);
   environment.socket.subscribed("e", 5);

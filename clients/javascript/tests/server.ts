@@ -4,7 +4,8 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { createConnection, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createConnection, createServer } from "node:net";
+import type { AddressInfo, Server, Socket } from "node:net";
 import { createInterface } from "node:readline";
 
 /** How long anything may take on a machine under load. */
@@ -132,7 +133,10 @@ interface Link {
 }
 
 /** Waits until `condition` holds; fails with `what` when it does not in time. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
   const end = Date.now() + PATIENCE_MS;
   while (!(await condition())) {
     assert(Date.now() < end, `not in time: ${what}`);
