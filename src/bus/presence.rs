@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The first change of a party, or of a room's being occupied, puts one entry into the [`Changes`]
-//! of the shard it happened on; those that follow are noted in the [`Flux`] it left, whichever shard
+//! of the shard it happened on; those that follow are noted in the `Flux` it left, whichever shard
 //! they happen on. Only who takes the entry out settles it, so everything is told once and in
 //! order, over all shards. May not touch: clocks; who is in a room, which memberships say.
 //!

@@ -144,8 +144,11 @@ impl Simulation {
             };
             // Who has just shown its token has not heard yet which session it is.
             let unheard = self.people.iter().filter(|person| person.session.is_none());
-            let unknown = told.iter().filter(|session| !known(session));
-            assert!(unknown.count() <= unheard.count(), "{room}: {told:?}");
+            let unknown = told.iter().filter(|session| !known(session)).count();
+            // Listeners hear nothing of their sessions.
+            let (told_so, at_most) = self.listeners_in(room);
+            assert!(unknown >= told_so, "{room}: {told:?}");
+            assert!(unknown <= unheard.count() + at_most, "{room}: {told:?}");
             assert_eq!(presence.sessions, told.len());
         }
     }

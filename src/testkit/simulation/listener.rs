@@ -115,6 +115,14 @@ impl Simulation {
         }
     }
 
+    /// How many listeners have been told that they are in `room`, and how many may be.
+    pub(super) fn listeners_in(&self, room: &str) -> (usize, usize) {
+        let listen = |it: &&Listener| it.stream.is_some() && it.rooms.contains(&room);
+        let listening = self.listeners.iter().filter(listen);
+        let told = listening.clone().filter(|it| it.told > 0);
+        (told.count(), listening.count())
+    }
+
     /// Expects that the listeners who read and rest have heard what the policies promise.
     pub(super) fn check_listeners(&self) {
         let is_there = |it: &&Listener| it.stream.is_some() && it.told > 0;
