@@ -144,6 +144,7 @@ impl Simulation {
             ..Options::default()
         });
         world.conditions = setup.conditions;
+        world.is_unordered = true;
         world.jobs.delay_turns_max = setup.job_turns_max;
         world.jobs.refused_percent = setup.jobs_refused_percent;
         let settings = setup.settings.clone();

@@ -51,6 +51,9 @@ pub struct World {
     pub jobs: Jobs,
     /// How the links of clients behave that are opened from now on.
     pub conditions: Conditions,
+    /// Whether sockets become ready in any order, as no kernel promises one; otherwise in that of
+    /// the connections.
+    pub is_unordered: bool,
     /// Chance, for the links and for tests.
     pub rng: Rng,
     /// What the TLS of clients is made from, that are opened from now on.
@@ -148,6 +151,7 @@ impl World {
             services,
             jobs: Jobs::default(),
             conditions: Conditions::default(),
+            is_unordered: false,
             rng,
             tls_clients: TlsClientConfig::new(Version::Tls13, &["http/1.1"]),
             reactors,
@@ -244,6 +248,7 @@ impl World {
                 clients: &mut self.clients,
                 jobs: &mut self.jobs,
                 rng: &mut self.rng,
+                is_unordered: self.is_unordered,
                 trace: &mut self.trace,
                 now: self.now,
             };

@@ -205,6 +205,7 @@ impl Fanout {
             && swarm.live() > 0
         {
             self.turn(swarm, TURN)?;
+            self.publisher.give_up_unanswered(swarm);
             if self.arrivals.delivered_ever > last.0 {
                 last = (self.arrivals.delivered_ever, Instant::now());
             }

@@ -74,21 +74,25 @@ impl Publisher {
         publisher
     }
 
-    /// Connects again if the connection has ended: servers end one after a refusal. What was not
-    /// answered on it is refused.
+    /// Connects again if the connection has ended: servers end one after a refusal.
     pub(super) fn reopen(&mut self, swarm: &mut Swarm<'_>) {
         if self.is_live(swarm) {
             return;
         }
-        if self.outlet.is_answered() {
-            while self.answered < self.sent {
-                self.receive_refusal(Reason::Ended);
-            }
-        }
+        self.give_up_unanswered(swarm);
         self.index = swarm.open(match &self.outlet {
             Outlet::Api { .. } | Outlet::Post { .. } => Dial::Http,
             Outlet::Socket { path, .. } | Outlet::Hub { path } => Dial::WebSocket(path),
         });
+    }
+
+    /// Counts what was not answered on a connection that has ended as refused.
+    pub(super) fn give_up_unanswered(&mut self, swarm: &Swarm<'_>) {
+        if self.outlet.is_answered() && !self.is_live(swarm) {
+            while self.answered < self.sent {
+                self.receive_refusal(Reason::Ended);
+            }
+        }
     }
 
     /// Whether `index` is its connection.

@@ -58,6 +58,8 @@ pub(super) struct Around<'a> {
     pub(super) clients: &'a mut [Client],
     pub(super) jobs: &'a mut Jobs,
     pub(super) rng: &'a mut Rng,
+    /// Sockets become ready in any order.
+    pub(super) is_unordered: bool,
     /// A digest of everything written, in order.
     pub(super) trace: &'a mut DefaultHasher,
     pub(super) now: Now,
@@ -139,6 +141,10 @@ impl Reactor {
                 endpoint.writable = true;
                 self.write.push(*id);
             }
+        }
+        if around.is_unordered {
+            shuffle(&mut self.read, around.rng);
+            shuffle(&mut self.write, around.rng);
         }
     }
 
@@ -329,5 +335,13 @@ impl Endpoint {
 
     fn is_writable_again(&self, link: &Link) -> bool {
         !self.writable && (link.down.room(&link.conditions) > 0 || link.is_cut)
+    }
+}
+
+/// Puts `items` into any order (Fisher and Yates).
+fn shuffle<T>(items: &mut [T], rng: &mut Rng) {
+    for last in (1..items.len()).rev() {
+        let chosen = rng.below(last as u64 + 1);
+        items.swap(last, usize::try_from(chosen).unwrap_or(last));
     }
 }
