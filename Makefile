@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
+SOAK_KILLS ?= 200
 CLIENTS := tests/clients
 JAVASCRIPT := clients/javascript
 CHROMIUM := /usr/bin/chromium
@@ -110,7 +111,10 @@ bench: cargo ## Run the benchmarks.
 	cargo bench --locked
 
 .PHONY: soak
-soak: cargo ## Everything hostile at once for SOAK_SECONDS (120), then quiet (150 at most).
+soak: cargo ## kill -9 SOAK_KILLS (200) times, then everything hostile for SOAK_SECONDS (120).
+	for durability in process power; do \
+	    KINGLET_TEST_KILLS=$(SOAK_KILLS) KINGLET_TEST_DURABILITY=$$durability \
+	    cargo test --locked --test durable killed -- --nocapture; done
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --bench soak
 
 .PHONY: rivals

@@ -2,7 +2,7 @@
 //!
 //! Layers, lowest first; a layer uses only those above it in this list (`tests/architecture.rs`
 //! holds it): `base`, `os`, `config`, `metrics`; `wire`; `domain`, `protocol`, `dialect`, `bus`;
-//! `app`, `shard`; `runtime`; `testkit`, `cli`. The map with its reasons is in the README.
+//! `store`; `app`, `shard`; `runtime`; `testkit`, `cli`. The map with its reasons is in the README.
 //!
 //! Everything below `runtime` is a pure core: bytes, commands and `now` go in, outputs come out.
 //! Invariant: only `runtime` (and `cli`, which starts it) touches sockets, threads or clocks.
@@ -19,6 +19,7 @@ pub mod os;
 pub mod protocol;
 pub mod runtime;
 pub mod shard;
+pub mod store;
 pub mod wire;
 
 #[cfg(feature = "testkit")]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Auth, Compression, Config, Faults, Flags, Heartbeat, Limits, Log, Namespaces, PublishPolicy,
-    Server, SlowConsumer, Sources, Tls, Warning, load, no_files, reference,
+    Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Limits, Log, Namespaces,
+    PublishPolicy, Server, SlowConsumer, Sources, Store, Tls, Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -112,6 +112,9 @@ fn every_key_reaches_its_own_field() {
         enabled = false
         min_bytes = 17
         takeover = true
+        [store]
+        durability = "power"
+        queue = 18
         [log]
         level = "trace"
         file = "/var/log/kinglet"
@@ -170,6 +173,10 @@ fn every_key_reaches_its_own_field() {
             takeover: true,
         },
         rooms: found.rooms.clone(),
+        store: Store {
+            durability: Durability::Power,
+            queue: 18,
+        },
         log: Log {
             level: log::LevelFilter::Trace,
             file: Some(PathBuf::from("/var/log/kinglet")),
@@ -368,6 +375,7 @@ fn a_namespace_takes_from_default_what_it_does_not_set() {
     let text = r#"
         [rooms.default]
         history_count = 7
+        durable = true
         publish = "members"
         [rooms.chat]
         history_bytes = "2KiB"
@@ -375,6 +383,7 @@ fn a_namespace_takes_from_default_what_it_does_not_set() {
         history_age = "1m"
         [rooms."v1.2-x_Y"]
         history_count = 0
+        durable = false
         slow_consumer = "drop_oldest"
     "#;
     let rooms = config(text, &[]).rooms;
@@ -399,6 +408,7 @@ fn a_namespace_takes_from_default_what_it_does_not_set() {
     }
     let metrics = rooms.options_of_room("metrics").unwrap();
     assert_eq!(metrics.history_age, Duration::from_secs(60));
+    assert!(!metrics.durable, "a sample is not worth the disk");
 }
 
 #[test]

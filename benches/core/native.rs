@@ -37,6 +37,7 @@ fn publication() -> Publication {
         source: None,
         timestamp: Wall::from_millis(1_767_225_600_000),
         uid: 7,
+        has_copies: false,
         placements: [placement].into(),
         sequence: 7,
         except: Box::default(),

@@ -6,12 +6,14 @@
 use std::net::IpAddr;
 
 use crate::app::chain;
+use crate::app::durable;
 use crate::app::presence;
 use crate::app::publish;
 use crate::app::services::Context;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::bus::job::Reply;
+use crate::bus::order::{Form, Outcome};
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, HistoryPage};
@@ -34,14 +36,14 @@ pub struct Asker<'a> {
     pub is_member: Option<&'a dyn Fn(&RoomName) -> bool>,
 }
 
-/// Carries a command out and makes its one reply.
+/// Carries a command out and makes its one reply, or says what the store is to do first.
 pub fn answer(
     name: &str,
     to: &Correlation,
     command: Command,
     asker: &Asker<'_>,
     context: Context<'_>,
-) -> Reply {
+) -> Outcome<Reply> {
     let now = context.now;
     let outcome = chain::guard(name, asker.session, || {
         let mut json = Vec::with_capacity(192);
@@ -51,9 +53,15 @@ pub fn answer(
                 let caller_in = |room: &RoomName| Caller::Session {
                     is_member: is_member(room),
                 };
-                let receipt =
-                    publish::publish(asked, caller_in, asker.identity, asker.address, context)?;
-                encode::published(to, &receipt.placements, now.wall, &mut json);
+                let checked =
+                    publish::check(asked, caller_in, asker.identity, asker.address, context)?;
+                let form = || Form::Reply(to.clone());
+                match publish::publish(checked, form, context)? {
+                    Outcome::Done(receipt) => {
+                        encode::published(to, &receipt.placements, now.wall, &mut json);
+                    }
+                    Outcome::Order(order) => return Ok(Outcome::Order(order)),
+                }
             }
             Command::History(query) => {
                 // Reading needs no membership, so where it is unknown it is none.
@@ -79,9 +87,14 @@ pub fn answer(
                 return Err(not_here());
             }
         }
-        Ok(json)
+        Ok(Outcome::Done(json))
     });
-    finish(to, outcome, context)
+    let outcome = match outcome {
+        Ok(Outcome::Order(order)) => return Outcome::Order(order),
+        Ok(Outcome::Done(json)) => Ok(json),
+        Err(fault) => Err(fault),
+    };
+    Outcome::Done(finish(to, outcome, context))
 }
 
 /// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.
@@ -131,7 +144,7 @@ pub fn history(
     let room = &query.room;
     let policy = PublishPolicy::Grant;
     access::check(identity, caller, Action::History, room, policy)?;
-    let (position, page) = context
+    let found = context
         .services
         .rooms
         .history(
@@ -142,6 +155,7 @@ pub fn history(
             context.now.mono,
         )
         .ok_or_else(|| no_room(room.as_str()))?;
+    let position = found.position;
     if query.epoch.is_some_and(|epoch| epoch != position.epoch) {
         return Err(Fault::new(
             Code::StreamReset,
@@ -152,6 +166,18 @@ pub fn history(
             "offset": position.offset,
         })));
     }
+    let page = if found.is_whole {
+        found.page
+    } else {
+        let options = publish::options(room, context.live, context.counters)?;
+        let asked = durable::Asked {
+            position,
+            since: query.since,
+            limit: query.limit,
+            reverse: query.reverse,
+        };
+        durable::read(room, options, asked, context)?
+    };
     Ok(HistoryPage {
         room: room.clone(),
         position,

@@ -122,7 +122,7 @@ pub fn open(
 }
 
 /// The answer to those who come while the server goes.
-pub(super) fn shutting_down() -> Response {
+pub fn shutting_down() -> Response {
     let (status, code) = (Status::SERVICE_UNAVAILABLE, Code::ServerBusy);
     error_response(status, code, "the server is shutting down").header("Retry-After", "5")
 }

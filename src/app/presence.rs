@@ -1,6 +1,7 @@
 //! Who is in a room, for whoever asks; and who came and went, for those who are in it.
 
 use crate::app::commands::too_busy;
+use crate::app::durable;
 use crate::app::publish::{options, publish_now};
 use crate::app::services::Context;
 use crate::bus::mail::{Mail, ask_all};
@@ -8,9 +9,11 @@ use crate::bus::presence::{Changes, Due};
 use crate::bus::rooms::Settled;
 use crate::config::PublishPolicy;
 use crate::domain::access::{self, Action, Caller, Identity};
+use crate::domain::command::Publish;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::presence::Presence;
 use crate::domain::room::RoomName;
+use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 
 /// Says who is in a room, on a socket and over HTTP: nobody, if there is no such room. Waits for
@@ -65,20 +68,40 @@ pub fn tell(changes: &mut Changes, most: usize, context: Context<'_>) {
         let waits = match rooms.settle(&change) {
             Settled::Over => false,
             Settled::Again => true,
-            Settled::Tell { publish, is_here } => match publish_now(publish, context) {
-                Err(fault) if fault.code == Code::ServerBusy => true,
+            Settled::Tell { publish, is_here } => match publish_own(publish, context) {
+                Err(Code::ServerBusy | Code::StoreBusy) => true,
                 Err(_) => {
-                    context.counters.increment(Counter::PresenceUntold);
+                    note_told(false, context.counters);
                     rooms.told(&change, is_here)
                 }
-                Ok(_) => {
-                    context.counters.increment(Counter::PresenceTold);
-                    rooms.told(&change, is_here)
-                }
+                Ok(()) => rooms.told(&change, is_here),
             },
         };
         if waits {
             changes.put_back(change, now);
         }
     }
+}
+
+/// Publishes what the server says by itself: at once, or by way of the store if a room is durable,
+/// which then counts what came of it.
+fn publish_own(publish: Publish, context: Context<'_>) -> Result<(), Code> {
+    let is_durable = publish.rooms.iter().any(|room| {
+        let options = options(room, context.live, context.counters);
+        options.is_ok_and(|options| options.durable)
+    });
+    let outcome = if is_durable {
+        durable::submit_own(publish, context)
+    } else {
+        publish_now(publish, context).map(|_| note_told(true, context.counters))
+    };
+    outcome.map_err(|fault| fault.code)
+}
+
+/// Counts a change that was told, or could not be.
+pub(super) fn note_told(is_told: bool, counters: &Counters) {
+    counters.increment(match is_told {
+        true => Counter::PresenceTold,
+        false => Counter::PresenceUntold,
+    });
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::app::services::{Context, Live};
+use crate::bus::order::{Commission, Form, Order, Outcome, Step};
 use crate::bus::rooms::RoomFault;
 use crate::config::NamespaceOptions;
 use crate::dialect::publication::Placement;
@@ -24,35 +25,98 @@ pub struct Receipt {
     pub placements: Box<[Placement]>,
 }
 
-/// Publishes once, even if asked several times with the same key. The answer comes after the
-/// publication is in its rooms' streams.
+/// A publication that may be made. Large, because most are made where they are checked.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
+pub enum Checked {
+    /// All its rooms are in memory: [`publish`] makes it at once.
+    Memory(Commission),
+    /// The store writes it down first.
+    Durable(Box<Commission>),
+    /// It was made before, with the same key.
+    Repeat(Arc<Receipt>),
+}
+
+/// Checks who publishes where, and what a durable publication's key says.
 ///
 /// # Errors
-/// PERMISSION_DENIED; VALIDATION_FAILED for an unknown namespace; RESOURCE_LIMIT for too many
-/// rooms; SERVER_BUSY when a mailbox is full; IDEMPOTENCY_MISMATCH. Nothing was published then.
-pub fn publish(
+/// PERMISSION_DENIED; VALIDATION_FAILED for an unknown namespace; IDEMPOTENCY_MISMATCH.
+pub fn check(
     publish: Publish,
     caller_in: impl Fn(&RoomName) -> Caller,
     identity: &Identity,
     address: IpAddr,
     context: Context<'_>,
+) -> Result<Checked, Fault> {
+    let mut is_durable = false;
+    for room in &publish.rooms {
+        let options = options(room, context.live, context.counters)?;
+        let caller = caller_in(room);
+        access::check(identity, caller, Action::Publish, room, options.publish)?;
+        is_durable |= options.durable;
+    }
+    let key = match &publish.key {
+        Some(key) => Some((Scope::new(owner(identity, address), key)?, print(&publish))),
+        None => None,
+    };
+    if !is_durable {
+        return Ok(Checked::Memory(Commission { publish, key }));
+    }
+    if let Some((scope, print)) = &key {
+        // The store knows its own keys; those of memory rooms are only here.
+        let receipts = context.services.receipts();
+        match receipts.recall(scope, print, context.now.mono) {
+            Begin::New | Begin::InFlight => {}
+            Begin::Repeat(receipt) => {
+                context.counters.increment(Counter::IdempotentRepeats);
+                return Ok(Checked::Repeat(receipt));
+            }
+            Begin::Mismatch => return Err(mismatch()),
+        }
+    }
+    Ok(Checked::Durable(Box::new(Commission { publish, key })))
+}
+
+/// Publishes once, even if asked several times with the same key. The answer comes after the
+/// publication is in its rooms' streams; where one of them is durable, the store is asked first,
+/// and answers in this form.
+///
+/// # Errors
+/// As [`check`]; RESOURCE_LIMIT for too many rooms; SERVER_BUSY when a mailbox is full. Nothing was
+/// published then.
+pub fn publish(
+    checked: Checked,
+    form: impl FnOnce() -> Form,
+    context: Context<'_>,
+) -> Result<Outcome<Arc<Receipt>>, Fault> {
+    match checked {
+        Checked::Memory(commission) => publish_once(commission, context).map(Outcome::Done),
+        Checked::Repeat(receipt) => Ok(Outcome::Done(receipt)),
+        Checked::Durable(commission) => Ok(Outcome::Order(Order {
+            steps: vec![Step::Publish(commission)],
+            form: form(),
+        })),
+    }
+}
+
+/// Publishes to memory rooms.
+///
+/// # Errors
+/// As [`publish`].
+pub(super) fn publish_once(
+    commission: Commission,
+    context: Context<'_>,
 ) -> Result<Arc<Receipt>, Fault> {
+    let Commission { publish, key } = commission;
     let Context {
         services,
         counters,
         now,
         ..
     } = context;
-    for room in &publish.rooms {
-        let options = options(room, context.live, counters)?;
-        let caller = caller_in(room);
-        access::check(identity, caller, Action::Publish, room, options.publish)?;
-    }
-    let Some(key) = &publish.key else {
+    let Some((scope, print)) = key else {
         return publish_now(publish, context);
     };
-    let scope = Scope::new(owner(identity, address), key)?;
-    let print = print(&publish);
     // The table stays locked until the answer is known, so a repeat that comes meanwhile waits
     // for it; publishing to memory rooms takes microseconds.
     let mut receipts = services.receipts();
@@ -75,13 +139,18 @@ pub fn publish(
             Code::ServerBusy,
             "the first request with this idempotency key is not answered yet",
         )),
-        Begin::Mismatch => Err(Fault::new(
-            Code::IdempotencyMismatch,
-            "this idempotency key was used for another publication; use a new key",
-        )),
+        Begin::Mismatch => Err(mismatch()),
     };
     counters.add(Counter::IdempotencyEvicted, receipts.take_evicted());
     answer
+}
+
+/// The refusal of a key that was used for something else.
+pub(super) fn mismatch() -> Fault {
+    Fault::new(
+        Code::IdempotencyMismatch,
+        "this idempotency key was used for another publication; use a new key",
+    )
 }
 
 /// Whose idempotency keys they are: where there is no credential, the address stands for it.
@@ -202,14 +271,11 @@ mod tests {
         let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, last_byte));
         let services = &world.services;
         let counters = services.counters_of_workers();
-        let receipt = publish(
-            asked,
-            |_| caller,
-            &Identity::Anonymous,
-            address,
-            services.context(&services.live(), &counters, now),
-        );
-        let offset = |receipt: Arc<Receipt>| receipt.placements[0].offset;
+        let live = services.live();
+        let context = services.context(&live, &counters, now);
+        let checked = check(asked, |_| caller, &Identity::Anonymous, address, context);
+        let receipt = checked.and_then(|checked| publish(checked, || Form::Http, context));
+        let offset = |receipt: Outcome<Arc<Receipt>>| receipt.done().unwrap().placements[0].offset;
         receipt.map(offset).map_err(|fault| fault.code)
     }
 

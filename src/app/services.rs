@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use crate::app::admission::Admission;
+use crate::app::durable::StoreAccess;
 use crate::app::publish::Receipt;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
@@ -90,6 +91,8 @@ pub struct Services {
     pub started: Now,
     /// One set of counters per shard, then one for the workers, then those of others.
     counters: Vec<Arc<Counters>>,
+    /// What durable rooms are kept in; `None` where no namespace is durable.
+    pub store: Option<StoreAccess>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
     pub(super) admission: Admission,
@@ -116,6 +119,7 @@ impl Services {
             rooms,
             counters: (0..=mailboxes.len()).map(|_| Arc::default()).collect(),
             receipts: Mutex::new(IdempotencyTable::new(config.limits.idempotency_keys)),
+            store: None,
             mailboxes,
             listening,
             started: now,
@@ -129,6 +133,13 @@ impl Services {
     #[must_use]
     pub fn counting(mut self, others: Arc<Counters>) -> Self {
         self.counters.push(others);
+        self
+    }
+
+    /// The same, with durable rooms.
+    #[must_use]
+    pub fn storing(mut self, store: StoreAccess) -> Self {
+        self.store = Some(store);
         self
     }
 

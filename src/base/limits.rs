@@ -102,6 +102,18 @@ pub const ERRORS_IN_A_ROW: u8 = 10;
 /// Publications or rooms in one page of an answer.
 pub const PAGE: usize = 300;
 
+/// Publications of a durable room that are in memory as well: what one recovery may need.
+pub const DURABLE_IN_MEMORY: usize = PAGE;
+
+/// Bytes of them.
+pub const DURABLE_BYTES_IN_MEMORY: usize = 256 * 1024;
+
+/// Requests that are written to the disk as one transaction.
+pub const STORE_BATCH: usize = 512;
+
+/// How often the store looks for histories that are too old, when nothing else is to do.
+pub const STORE_SWEEP: Duration = Duration::from_secs(1);
+
 /// How long an idempotency key is remembered.
 pub const IDEMPOTENCY_AGE: Duration = Duration::from_secs(5 * 60);
 

@@ -7,9 +7,13 @@
 use std::net::IpAddr;
 
 use crate::base::ids::{PeerId, SessionId, ShardId};
+use crate::bus::room::Missed;
 use crate::dialect::native::decode::Correlation;
 use crate::domain::access::Identity;
-use crate::domain::command::Command;
+use crate::domain::command::{Command, Since};
+use crate::domain::fault::Fault;
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
 use crate::wire::http::head::Head;
 use crate::wire::http::response::Response;
 
@@ -29,6 +33,8 @@ pub struct Job {
 pub enum Work {
     /// An HTTP request whose route may block.
     Http(Box<HttpCall>),
+    /// Part of a durable room's stream that is not in memory any more.
+    Read(Box<StreamRead>),
     /// A session's command that may block.
     Command {
         /// The command's type, for the log.
@@ -44,6 +50,45 @@ pub enum Work {
         /// From where.
         address: IpAddr,
     },
+}
+
+/// Part of a durable room's stream that a session waits for.
+#[derive(Clone, Debug)]
+pub struct StreamRead {
+    /// Whose.
+    pub room: RoomName,
+    /// Up to where; the epoch is the one that it must have.
+    pub position: Position,
+    /// From where.
+    pub since: u64,
+    /// What it is for.
+    pub purpose: ReadPurpose,
+}
+
+/// Why part of a stream is read.
+#[derive(Clone, Debug)]
+pub enum ReadPurpose {
+    /// A session that came back; it gets all or nothing.
+    Recovery(Recovery),
+    /// A stream of events that is to begin with it; it gets all or nothing, too.
+    Stream,
+    /// A session that is behind; it gets the next few.
+    Refill,
+}
+
+/// A subscribe that waits for what was missed.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// The command's type, for the log.
+    pub name: &'static str,
+    /// What its replies repeat.
+    pub correlation: Correlation,
+    /// From where it recovers.
+    pub since: Since,
+    /// A publication with a greater sequence is live for the member.
+    pub sequence: u64,
+    /// The rooms that are to be answered after this one.
+    pub rest: Vec<Result<RoomName, Fault>>,
 }
 
 /// An HTTP request that has been read whole.
@@ -70,6 +115,8 @@ pub enum Answer {
     Http(Response),
     /// The reply to a session's command.
     Reply(Reply),
+    /// Part of a stream; `None` if it is not there as it was asked for.
+    Read(Box<StreamRead>, Missed),
 }
 
 /// A message for one session, and whether it reports an error.

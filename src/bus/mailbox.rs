@@ -88,6 +88,18 @@ impl Mailbox {
         has_waited
     }
 
+    /// Waits until another piece of mail is welcome, or nobody will look again. Only for threads that
+    /// may block: never a shard.
+    pub fn wait_for_room(&self) {
+        let mut queue = self.lock();
+        while queue.mail.len() >= self.capacity && !queue.is_closed {
+            queue = self
+                .emptied
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Says that nobody will look again: what is here and what comes is dropped, and nobody waits.
     pub fn close(&self) {
         let mut queue = self.lock();

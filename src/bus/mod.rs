@@ -1,13 +1,14 @@
 //! L2: who may send what to whom.
 //!
-//! [`mail`] goes into a shard through its [`mailbox`]; a [`job`] goes to the workers; [`rooms`]
-//! assigns offsets and tells every shard that has members; [`presence`] remembers who came and went
-//! until it is told. Invariant: threads share nothing but
+//! [`mail`] goes into a shard through its [`mailbox`]; a [`job`] goes to the workers, an [`order`] to
+//! the store; [`rooms`] assigns offsets and tells every shard that has members; [`presence`] remembers
+//! who came and went until it is told. Invariant: threads share nothing but
 //! what this folder defines, and every queue here has a bound.
 
 pub mod job;
 pub mod mail;
 pub mod mailbox;
+pub mod order;
 pub mod presence;
 pub mod room;
 pub mod rooms;

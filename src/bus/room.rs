@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::Mono;
+use crate::base::limits;
 use crate::base::locks::{lock, read, write};
 use crate::bus::presence::{Flux, Roster};
 use crate::config::NamespaceOptions;
@@ -20,6 +21,8 @@ use crate::domain::stream::{Retention, Stream};
 pub struct Room {
     /// Its name.
     pub name: RoomName,
+    /// Its stream is on disk, and moves when it was written there.
+    pub is_durable: bool,
     options: RwLock<Arc<NamespaceOptions>>,
     state: Mutex<RoomState>,
 }
@@ -37,6 +40,8 @@ pub(super) struct RoomState {
     pub(super) unused_since: Option<Mono>,
     /// It stands in the list of rooms that were left.
     pub(super) is_left: bool,
+    /// Something of it is in the store, which decides when it is dropped.
+    pub(super) is_stored: bool,
     /// It has left the table; whoever still holds it must look it up again.
     pub(super) dropped: bool,
 }
@@ -69,6 +74,8 @@ pub type Missed = Option<Vec<(u64, Arc<Publication>)>>;
 pub enum Lost {
     /// Some of it is no longer retained.
     Gone,
+    /// Some of it is no longer in memory; the store has it.
+    Stored,
     /// The stream began anew.
     Reset,
 }
@@ -87,10 +94,12 @@ impl Room {
             occupied: None,
             unused_since: None,
             is_left: false,
+            is_stored: false,
             dropped: false,
         };
         Self {
             name,
+            is_durable: options.durable,
             options: RwLock::new(options),
             state: Mutex::new(state),
         }
@@ -100,6 +109,22 @@ impl Room {
     #[must_use]
     pub fn options(&self) -> Arc<NamespaceOptions> {
         Arc::clone(&read(&self.options))
+    }
+
+    /// What is kept of it in memory; of durable rooms the newest part.
+    pub(super) fn retention(&self, options: &NamespaceOptions) -> Retention {
+        let mut retention = Retention::of(options);
+        if self.is_durable {
+            retention.count = retention.count.min(limits::DURABLE_IN_MEMORY);
+            retention.bytes = retention.bytes.min(limits::DURABLE_BYTES_IN_MEMORY);
+        }
+        retention
+    }
+
+    /// Where its stream stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.state().position()
     }
 
     pub(super) fn set_options(&self, options: Arc<NamespaceOptions>) {
@@ -122,6 +147,11 @@ impl Room {
 
 impl RoomState {
     pub(super) fn is_unused(&self) -> bool {
+        self.is_resting() && !self.is_stored
+    }
+
+    /// Whether it has neither members nor a history in memory.
+    pub(super) fn is_resting(&self) -> bool {
         self.member_count() == 0 && self.stream.is_empty()
     }
 
@@ -136,33 +166,30 @@ impl RoomState {
         }
     }
 
+    /// What is wanted; if it is not all here, and the store may have it, the offset after which it
+    /// begins there.
     pub(super) fn missed(
         &mut self,
-        wanted: Wanted<'_>,
-        options: &NamespaceOptions,
+        wanted: Option<Wanted<'_>>,
+        room: &Room,
         now: Mono,
-    ) -> Missed {
-        let Wanted { since, most } = wanted;
-        if since
-            .epoch
-            .is_some_and(|epoch| epoch != *self.stream.epoch())
-        {
-            return None;
-        }
-        self.stream.expire(&retention(options), now);
+    ) -> (Missed, Option<u64>) {
+        let epoch = *self.stream.epoch();
+        let is_known = |wanted: &Wanted<'_>| wanted.since.epoch.is_none_or(|known| known == epoch);
+        let Some(Wanted { since, most }) = wanted.filter(is_known) else {
+            return (None, None);
+        };
+        let options = room.options();
+        self.stream.expire(&room.retention(&options), now);
         let offset = match options.history_count {
             // A room that keeps one publication has a state: the newest says all of it.
             1 => since.offset.max(self.stream.offset().saturating_sub(1)),
             _ => since.offset,
         };
-        self.stream.missed(offset, most)
-    }
-}
-
-pub(super) fn retention(options: &NamespaceOptions) -> Retention {
-    Retention {
-        count: options.history_count,
-        bytes: options.history_bytes,
-        age: options.history_age,
+        let missed = self.stream.missed(offset, most);
+        let count = self.stream.offset().checked_sub(offset);
+        let is_short = count.is_some_and(|count| count <= most as u64);
+        let is_stored = missed.is_none() && self.is_stored && is_short;
+        (missed, is_stored.then_some(offset))
     }
 }

@@ -6,14 +6,17 @@
 //! member missed up to that position.
 //!
 //! Order of the locks: a stripe of the table, then rooms in byte order of their names, then one of
-//! `left`, `rules`, `rng`, a room's options and the mailboxes, under which no other is taken.
+//! `left`, `rules`, `rng`, `durable_epoch`, a room's options and the mailboxes, under which no other
+//! is taken.
 //!
 //! Invariants: mail of one room enters each mailbox in the order of offsets; a room is in the table
 //! from its first member or publication until it has neither members nor history and
 //! [`Rooms::sweep`] or the want of a place for another room drops it.
 
+mod durable;
 #[cfg(any(test, feature = "testkit"))]
 mod invariants;
+mod locked;
 mod presence;
 mod reading;
 
@@ -30,7 +33,8 @@ use crate::base::rng::Rng;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
 use crate::bus::presence::{Changes, Entrant};
-use crate::bus::room::{Missed, Room, RoomState, Wanted, retention};
+use crate::bus::room::{Missed, Room, RoomState, Wanted};
+use crate::bus::rooms::locked::{Locked, lock_all};
 use crate::config::{NamespaceOptions, Namespaces};
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Placement, Publication};
@@ -57,6 +61,8 @@ pub struct Rooms {
     rules: RwLock<Arc<Rules>>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     rng: Mutex<Rng>,
+    /// The epoch of durable rooms of which nothing is stored.
+    durable_epoch: Mutex<Option<Epoch>>,
     /// Publications so far, in all rooms; moves under the locks of a publication's rooms.
     sequence: AtomicU64,
     /// Members of the room `system`.
@@ -120,8 +126,10 @@ pub struct Joined {
     pub position: Position,
     /// A publication with a greater sequence is live for the new member.
     pub sequence: u64,
-    /// What the member missed, if it asked and all of it is still there.
+    /// What the member missed, if it asked and all of it is still in memory.
     pub missed: Missed,
+    /// It is not, but the store may have all of it: what came after this offset.
+    pub stored_after: Option<u64>,
 }
 
 impl Rooms {
@@ -147,6 +155,7 @@ impl Rooms {
             rules: RwLock::new(Arc::new(rules)),
             mailboxes,
             rng: Mutex::new(rng),
+            durable_epoch: Mutex::default(),
             sequence: AtomicU64::new(0),
         }
     }
@@ -199,20 +208,25 @@ impl Rooms {
             if !targets.iter().all(|mailbox| mailbox.has_room()) {
                 return Err(RoomFault::Busy);
             }
-            let publication = Arc::new(self.number(publish, &locked, now.wall));
-            let bytes = publication.retained_bytes();
-            for Locked { options, state, .. } in &mut locked {
-                let (publication, retention) = (Arc::clone(&publication), retention(options));
-                state
-                    .stream
-                    .append(publication, bytes, &retention, now.mono);
-            }
-            let delivery = Arc::new(Delivery::new(Arc::clone(&publication)));
-            for mailbox in targets {
-                mailbox.push(Mail::Deliver(Arc::clone(&delivery)));
-            }
+            let uid = self.rng().next_u128();
+            let entered = Entered { publish, uid };
+            let publication = self.append(entered, &mut locked, now);
+            push_to(targets, &publication);
             return Ok(publication);
         }
+    }
+
+    /// Puts a publication into the streams of its rooms.
+    fn append(&self, entered: Entered, locked: &mut [Locked<'_>], now: Now) -> Arc<Publication> {
+        let publication = Arc::new(self.number(entered, locked, now.wall));
+        let bytes = publication.retained_bytes();
+        for room in locked {
+            let retention = room.room.retention(&room.options);
+            let publication = Arc::clone(&publication);
+            let stream = &mut room.state.stream;
+            stream.append(publication, bytes, &retention, now.mono);
+        }
+        publication
     }
 
     /// The mailboxes of the shards that have members in some room.
@@ -229,7 +243,8 @@ impl Rooms {
     }
 
     /// Gives what is published its places: a number among all publications, an offset in each room.
-    fn number(&self, publish: Publish, rooms: &[Locked<'_>], now: Wall) -> Publication {
+    fn number(&self, entered: Entered, rooms: &[Locked<'_>], now: Wall) -> Publication {
+        let Entered { publish, uid } = entered;
         let placements = rooms.iter().map(|locked| Placement {
             room: locked.room.name.clone(),
             offset: locked.state.stream.next_offset(),
@@ -241,7 +256,8 @@ impl Rooms {
             payload: publish.payload,
             source: publish.source,
             timestamp: now,
-            uid: self.rng().next_u128(),
+            uid,
+            has_copies: rooms.len() > 1,
             placements: placements.collect(),
             sequence: self.sequence.fetch_add(1, Ordering::Relaxed) + 1,
             except: publish.except.into(),
@@ -272,7 +288,7 @@ impl Rooms {
             state.unused_since = None;
             self.note_presence(&room, &mut state, who, true, changes);
             let position = state.position();
-            let missed = wanted.and_then(|it| state.missed(it, &room.options(), now));
+            let (missed, stored_after) = state.missed(wanted, &room, now);
             let sequence = self.sequence.load(Ordering::Relaxed);
             drop(state);
             return Ok(Joined {
@@ -280,6 +296,7 @@ impl Rooms {
                 position,
                 sequence,
                 missed,
+                stored_after,
             });
         }
     }
@@ -287,12 +304,13 @@ impl Rooms {
     /// What [`Rooms::join`] tells, for one who is a member already.
     pub fn look(&self, room: &Arc<Room>, wanted: Option<Wanted<'_>>, now: Mono) -> Joined {
         let mut state = room.state();
-        let missed = wanted.and_then(|it| state.missed(it, &room.options(), now));
+        let (missed, stored_after) = state.missed(wanted, room, now);
         Joined {
             room: Arc::clone(room),
             position: state.position(),
             sequence: self.sequence.load(Ordering::Relaxed),
             missed,
+            stored_after,
         }
     }
 
@@ -339,7 +357,8 @@ impl Rooms {
         let rooms: Vec<Arc<Room>> = lock(stripe).values().cloned().collect();
         let mut expired = 0;
         for room in rooms {
-            expired += room.state().stream.expire(&retention(&room.options()), now);
+            let retention = room.retention(&room.options());
+            expired += room.state().stream.expire(&retention, now);
             self.age(&room, now);
         }
         expired
@@ -416,16 +435,23 @@ impl Rooms {
             }
             return Err(RoomFault::TooMany { limit });
         }
-        let epoch = Epoch::random(&mut self.rng());
-        let options = Arc::clone(options);
-        let room = Arc::new(Room::new(
-            name.clone(),
-            options,
-            epoch,
-            self.mailboxes.len(),
-        ));
+        let stored = options.durable.then(|| *lock(&self.durable_epoch));
+        let stored = stored.flatten();
+        let epoch = stored.unwrap_or_else(|| Epoch::random(&mut self.rng()));
+        Ok(self.insert(name, Arc::clone(options), epoch, &mut stripe))
+    }
+
+    fn insert(
+        &self,
+        name: &RoomName,
+        options: Arc<NamespaceOptions>,
+        epoch: Epoch,
+        stripe: &mut Stripe,
+    ) -> Arc<Room> {
+        let shards = self.mailboxes.len();
+        let room = Arc::new(Room::new(name.clone(), options, epoch, shards));
         stripe.insert(name.clone(), Arc::clone(&room));
-        Ok(room)
+        room
     }
 
     fn stripe(&self, name: &RoomName) -> &Mutex<Stripe> {
@@ -442,31 +468,18 @@ impl Rooms {
     }
 }
 
-/// A room that is being published to.
-struct Locked<'a> {
-    /// Its place among the rooms of the publication.
-    place: usize,
-    room: &'a Room,
-    options: Arc<NamespaceOptions>,
-    state: MutexGuard<'a, RoomState>,
+/// What is published, with the mark of its copies.
+struct Entered {
+    publish: Publish,
+    uid: u128,
 }
 
-/// Locks rooms, no two of which are the same, and returns them in the order given.
-///
-/// They are locked in byte order of their names, so that two publications cannot wait for each
-/// other and have the same order in every room they share.
-fn lock_all(rooms: &[Arc<Room>]) -> Vec<Locked<'_>> {
-    let mut by_name: Vec<(usize, &Arc<Room>)> = rooms.iter().enumerate().collect();
-    by_name.sort_unstable_by_key(|&(_, room)| &room.name);
-    let locked = by_name.into_iter().map(|(place, room)| Locked {
-        place,
-        room,
-        state: room.state(),
-        options: room.options(),
-    });
-    let mut locked: Vec<Locked<'_>> = locked.collect();
-    locked.sort_unstable_by_key(|room| room.place);
-    locked
+/// Puts one piece of mail into each of the mailboxes.
+fn push_to(targets: Vec<&Arc<Mailbox>>, publication: &Arc<Publication>) {
+    let delivery = Arc::new(Delivery::new(Arc::clone(publication)));
+    for mailbox in targets {
+        mailbox.push(Mail::Deliver(Arc::clone(&delivery)));
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use log::LevelFilter;
 
 use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
-use super::settings::Config;
+use super::settings::{Config, Durability};
 use super::value;
 use crate::base::network::Network;
 
@@ -368,6 +368,28 @@ pub(super) static KEYS: &[Key<Config>] = &[
          publication, which is shared otherwise; 1,000 connections of each reactor at most.",
     ),
     key(
+        "store.durability",
+        Kind::Choice(&[
+            choice("process", |c: &mut Config| {
+                c.store.durability = Durability::Process;
+            }),
+            choice("power", |c| c.store.durability = Durability::Power),
+        ]),
+        "process",
+        "What an acknowledged publication of a durable room survives. `process`: the end of the \
+         server, however it comes; after the machine itself went down, durable streams begin anew. \
+         `power`: that as well, at the price of a write to the disk itself for every batch.",
+    ),
+    never_zero(
+        "nothing could ever wait for the disk",
+        key(
+            "store.queue",
+            Kind::Count(1, 1_000_000, |c, v| c.store.queue = v),
+            "4096",
+            "Requests that may wait for the disk; those beyond are answered 503, STORE_BUSY.",
+        ),
+    ),
+    key(
         "backplane.kind",
         Kind::Choice(&[choice("memory", |_| ()), later("redis")]),
         "memory",
@@ -405,7 +427,6 @@ pub(super) const LATER: &[&str] = &[
     "limits.memory_mb",
     "limits.threads",
     "backplane.url",
-    "store",
     "projects",
     "agents",
     "protocol",

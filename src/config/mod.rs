@@ -38,7 +38,7 @@ pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use reference::reference;
 pub use reload::{Reload, reload};
-pub use settings::{Compression, Config, Heartbeat, Limits, Log, Server};
+pub use settings::{Compression, Config, Durability, Heartbeat, Limits, Log, Server, Store};
 pub use tls::{Tls, TlsFile, TlsFiles};
 
 use raw::Raw;

@@ -34,6 +34,14 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
         ),
     ),
     key(
+        "durable",
+        Kind::Flag(|o, v| o.durable = v),
+        "false",
+        "Whether publications are on disk, in `server.data_dir`, before they are acknowledged and \
+         delivered, and their history outlives the server: see [durable.md](durable.md). Waits for \
+         a restart.",
+    ),
+    key(
         "publish",
         Kind::Choice(&[
             choice("grant", |o: &mut NamespaceOptions| {
@@ -87,9 +95,6 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
          its members; of those between only the newest is sent.",
     ),
 ];
-
-/// Keys of namespaces that later versions know.
-pub(super) const LATER_IN_NAMESPACE: &[&str] = &["durable"];
 
 /// The full name of a namespace's `key`.
 pub(super) fn in_namespace(key: &str, namespace: &str) -> String {

@@ -48,6 +48,8 @@ pub struct NamespaceOptions {
     pub history_bytes: usize,
     /// How long a publication is kept for recovery, above 0.
     pub history_age: Duration,
+    /// Whether publications are on disk before they are acknowledged.
+    pub durable: bool,
     /// Who may publish from a session.
     pub publish: PublishPolicy,
     /// Whether it can be asked, and is told the room `system`, who is in a room.
@@ -67,6 +69,7 @@ impl Default for NamespaceOptions {
             history_count: 100,
             history_bytes: 1024 * 1024,
             history_age: Duration::from_secs(5 * 60),
+            durable: false,
             publish: PublishPolicy::Grant,
             presence: true,
             join_leave: false,
@@ -83,12 +86,14 @@ impl NamespaceOptions {
         if namespace == "metrics" {
             // A sample replaces the one before it, and only the host can take one.
             options.history_count = 1;
+            options.durable = false;
             options.publish = PublishPolicy::Server;
             options.slow_consumer = SlowConsumer::Latest;
         }
         if namespace == "system" {
             // What happens there is told to those who listen, and costs nothing while nobody does.
             options.history_count = 0;
+            options.durable = false;
             options.publish = PublishPolicy::Server;
             options.slow_consumer = SlowConsumer::Close;
         }
@@ -148,6 +153,39 @@ impl Namespaces {
     pub fn options_of_room(&self, room: &str) -> Option<&Arc<NamespaceOptions>> {
         let namespace = room.split_once(':').map_or(room, |(before, _)| before);
         self.options(namespace)
+    }
+
+    /// Whether some namespace's rooms are kept on disk.
+    #[must_use]
+    pub fn any_durable(&self) -> bool {
+        let mut all = self.named.values().chain(&self.others);
+        all.any(|options| options.durable)
+    }
+
+    /// Goes by what `other` says of which rooms are kept on disk. A namespace that it does not name
+    /// is as all others there. True if that changes anything.
+    pub(super) fn keep_durable(&mut self, other: &Self) -> bool {
+        let base = other.others.as_ref();
+        let is_durable = |name: &str| {
+            let options = other.named.get(name).or(base);
+            options.is_some_and(|options| options.durable)
+        };
+        let mut changes = false;
+        let mut keep = |options: &mut Arc<NamespaceOptions>, durable| {
+            if options.durable != durable {
+                Arc::make_mut(options).durable = durable;
+                changes = true;
+            }
+        };
+        for (name, options) in &mut self.named {
+            keep(options, is_durable(name));
+        }
+        // Rooms of a namespace that is not named any more take what is said of all others, whose
+        // own namespace may have been another kind; they keep what they were made as.
+        if let (Some(options), Some(base)) = (&mut self.others, base) {
+            keep(options, base.durable);
+        }
+        changes
     }
 
     /// The namespaces whose options are not those in `other`; `default` stands for all that are

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::fault::{Faults, Warning};
 use super::key::{Key, NOT_YET, list_from_text};
 use super::keys::{KEYS, LATER, variable};
-use super::namespace_keys::{LATER_IN_NAMESPACE, NAMESPACE_KEYS, in_namespace};
+use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
 use super::namespaces::is_namespace;
 use super::{Flags, Sources, value};
 
@@ -344,7 +344,6 @@ fn refusal(path: &[&str], origin: Origin<'_>) -> String {
         ["rooms", namespace, ..] if !is_namespace(namespace) => {
             "a namespace is called by 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()
         }
-        ["rooms", _, key] if LATER_IN_NAMESPACE.contains(key) => NOT_YET.to_owned(),
         ["rooms", namespace] => {
             let nearest = NAMESPACE_KEYS.iter().any(|key| key.name == *namespace);
             let table = if nearest { "default" } else { namespace };

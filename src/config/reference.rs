@@ -10,7 +10,7 @@ use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -31,6 +31,10 @@ const SECTIONS: [(&str, &str); 9] = [
          `history_count = 1`, `publish = \"server\"` and `slow_consumer = \"latest\"`, `system` from \
          `history_count = 0`, `publish = \"server\"` and `slow_consumer = \"close\"`. A namespace \
          is called by 1 to 64 of `A-Z a-z 0-9 _ . -`; in variables it is lower case.",
+    ),
+    (
+        "store",
+        "How durable rooms are kept on disk, see [durable.md](durable.md).",
     ),
     ("backplane", "How several servers become one."),
     ("log", "What is logged, and where to."),

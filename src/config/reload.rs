@@ -34,7 +34,7 @@ pub(super) struct AtStart {
 }
 
 /// Every key that is looked at when the server starts, and not again.
-static AT_START: [AtStart; 7] = [
+static AT_START: [AtStart; 9] = [
     AtStart {
         key: "server.listen",
         is_same: |old, new| old.server.listen == new.server.listen,
@@ -65,6 +65,16 @@ static AT_START: [AtStart; 7] = [
         key: "limits.idempotency_keys",
         is_same: |old, new| old.limits.idempotency_keys == new.limits.idempotency_keys,
         keep: |new, old| new.limits.idempotency_keys = old.limits.idempotency_keys,
+    },
+    AtStart {
+        key: "store.durability",
+        is_same: |old, new| old.store.durability == new.store.durability,
+        keep: |new, old| new.store.durability = old.store.durability,
+    },
+    AtStart {
+        key: "store.queue",
+        is_same: |old, new| old.store.queue == new.store.queue,
+        keep: |new, old| new.store.queue = old.store.queue,
     },
     AtStart {
         key: "log.file",
@@ -139,6 +149,10 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
     if tls_changes {
         // Everybody would have to come by another URL.
         config.server.tls.clone_from(&current.server.tls);
+    }
+    // Its rooms' streams are on disk, or are not.
+    if config.rooms.keep_durable(&current.rooms) {
+        needs_restart.push("rooms.*.durable");
     }
     let mut faults = Faults::default();
     require_for_mode(&config, &raw, &mut faults);

@@ -40,6 +40,8 @@ pub struct Config {
     pub compression: Compression,
     /// `[rooms.<namespace>]`, and `strict_rooms` of `[server]`.
     pub rooms: Namespaces,
+    /// `[store]`
+    pub store: Store,
     /// `[log]`
     pub log: Log,
     /// `[debug] echo`: whether `/ws/echo` exists.
@@ -204,6 +206,33 @@ impl Default for Compression {
     }
 }
 
+/// How durable rooms are kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// What an acknowledged publication survives.
+    pub durability: Durability,
+    /// Publications that may wait for the disk, 1 to a million.
+    pub queue: usize,
+}
+
+/// What an acknowledged publication of a durable room survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, however it comes.
+    Process,
+    /// The end of the machine's power as well.
+    Power,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Process,
+            queue: 4096,
+        }
+    }
+}
+
 /// What is logged, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -315,6 +344,13 @@ fn apply_namespace(
             &["join_leave", "presence"],
             "join_leave tells members who is in the room, and presence = false lets nobody know; \
              choose one",
+        );
+    }
+    if options.durable && options.history_count == 0 {
+        refuse(
+            &["durable", "history_count"],
+            "durable rooms keep their history on disk, and history_count is 0; raise it, or leave \
+             them in memory",
         );
     }
     let is_paced = !options.min_interval.is_zero() && options.slow_consumer != SlowConsumer::Latest;

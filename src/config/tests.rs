@@ -345,7 +345,6 @@ fn a_key_of_a_later_version_says_so() {
         "limits.runs",
         "limits.memory_mb",
         "limits.threads",
-        "store.durability",
         "projects.roots",
         "agents.claude",
         "agents.claude.command",
@@ -355,11 +354,8 @@ fn a_key_of_a_later_version_says_so() {
         "host.interval",
         "metrics.statsd",
         "backplane.url",
-        "rooms.chat.durable",
     ] {
-        let is_room = key.starts_with("rooms.");
-        let depth = if is_room { 3 } else { 2 };
-        let place: Vec<&str> = key.split('.').take(depth).collect();
+        let place: Vec<&str> = key.split('.').take(2).collect();
         let place = place.join(".");
         check(
             &format!("{key} = 1"),
@@ -372,10 +368,7 @@ fn a_key_of_a_later_version_says_so() {
             &[&format!("{key} ({variable}): not in this version yet")],
         );
     }
-    check(
-        "[store]",
-        &["store (kinglet.toml): not in this version yet"],
-    );
+    check("[host]", &["host (kinglet.toml): not in this version yet"]);
     check(
         "[[agents]]",
         &["agents (kinglet.toml): not in this version yet"],
@@ -386,14 +379,14 @@ fn a_key_of_a_later_version_says_so() {
 fn all_faults_are_reported_at_once() {
     check_with(
         "[server]\nlistn = 1\nworkers = 0\nallowed_hosts = [\"a:1\", \"b\", 3]\n\
-         [rooms.chat]\npublish = 1\n[store]\nqueue = 1\n",
+         [rooms.chat]\npublish = 1\n[host]\ninterval = 1\n",
         &[
             ("KINGLET_LIMITS__HEADERS", "many"),
             ("KINGLET_LIMIT__ROOMS", "1"),
         ],
         &[
+            "host.interval (kinglet.toml): not in this version yet",
             "server.listn (kinglet.toml): unknown key; did you mean server.listen?",
-            "store.queue (kinglet.toml): not in this version yet",
             "limit.rooms (KINGLET_LIMIT__ROOMS): unknown key; did you mean KINGLET_LIMITS__ROOMS?",
             "server.workers (kinglet.toml): must be above 0: without one, history and statistics \
              would never be answered",

@@ -28,6 +28,7 @@ fn made(event: &str, data: &str, places: &[(&str, &str, u64)]) -> Publication {
         source: None,
         timestamp: Wall::from_millis(0),
         uid: 7,
+        has_copies: places.len() > 1,
         placements: placements.collect(),
         sequence: 1,
         except: Box::default(),

@@ -69,6 +69,10 @@ impl RoomSet {
     }
 }
 
+/// The [`Publication::sequence`] of one that was read from the store: less than any other, and the
+/// same for all, which are told apart by room and offset.
+pub const FROM_STORE: u64 = 0;
+
 /// A published event.
 #[derive(Debug)]
 pub struct Publication {
@@ -82,6 +86,9 @@ pub struct Publication {
     pub timestamp: Wall,
     /// Marks the copies of one publication; on the wire only if it went to several rooms.
     pub uid: u128,
+    /// Whether there are copies of it in several rooms, which are not all among its placements if
+    /// it was read from the store.
+    pub has_copies: bool,
     /// Its rooms in the request's order; never empty.
     pub placements: Box<[Placement]>,
     /// Its number among all publications of all rooms. Unlike an offset it never begins anew, so

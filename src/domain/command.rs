@@ -59,6 +59,15 @@ pub struct Publish {
     pub except: Vec<SessionId>,
 }
 
+impl Publish {
+    /// What it adds to the retained bytes of each of its rooms.
+    #[must_use]
+    pub fn retained_bytes(&self) -> usize {
+        let source = self.source.as_ref().map_or(0, |text| text.len());
+        self.payload.len() + self.event.len() + source + size_of_val(self.except.as_slice())
+    }
+}
+
 /// The data of a publication.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {

@@ -81,6 +81,8 @@ pub enum Code {
     ServerBusy,
     /// The queue of the store is full; try again.
     StoreBusy,
+    /// The disk does not take what is published; it may later.
+    StoreUnavailable,
     /// The upgrade to a WebSocket failed.
     WebsocketError,
     /// A project's path is malformed, missing or outside the roots.
@@ -115,7 +117,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::InvalidMessage,
         Self::ValidationFailed,
         Self::Unauthorized,
@@ -131,6 +133,7 @@ impl Code {
         Self::ResourceLimit,
         Self::ServerBusy,
         Self::StoreBusy,
+        Self::StoreUnavailable,
         Self::WebsocketError,
         Self::InvalidPath,
         Self::ProjectNesting,
@@ -178,6 +181,7 @@ impl Code {
             Self::ResourceLimit => ("RESOURCE_LIMIT", 429),
             Self::ServerBusy => ("SERVER_BUSY", 503),
             Self::StoreBusy => ("STORE_BUSY", 503),
+            Self::StoreUnavailable => ("STORE_UNAVAILABLE", 503),
             Self::WebsocketError => ("WEBSOCKET_ERROR", 400),
             Self::InvalidPath => ("INVALID_PATH", 400),
             Self::ProjectNesting => ("PROJECT_NESTING", 409),

@@ -48,6 +48,21 @@ impl Scope {
         let key = Arc::from(key);
         Ok(Self { owner, key })
     }
+
+    /// Its owner as text, in which no two owners are alike.
+    #[must_use]
+    pub fn owner(&self) -> String {
+        match &self.owner {
+            Owner::Credential(name) => format!("credential {name}"),
+            Owner::Address(address) => format!("address {address}"),
+        }
+    }
+
+    /// The key as it was given.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 /// Why a text is no idempotency key; the sender's fault.
@@ -124,6 +139,16 @@ impl<A: Clone> IdempotencyTable<A> {
     /// Decides about a command that carries a key, and notes it as being carried out if it is new.
     pub fn begin(&mut self, scope: &Scope, fingerprint: &Fingerprint, now: Mono) -> Begin<A> {
         self.forget_aged(now);
+        let begin = self.recall(scope, fingerprint, now);
+        if matches!(begin, Begin::New) {
+            self.remember(scope, fingerprint, None, now);
+        }
+        begin
+    }
+
+    /// Says what [`IdempotencyTable::begin`] would, and notes nothing.
+    #[must_use]
+    pub fn recall(&self, scope: &Scope, fingerprint: &Fingerprint, now: Mono) -> Begin<A> {
         match self.commands.get(scope) {
             Some(command) if !command.is_aged(now) => {
                 if command.fingerprint != *fingerprint {
@@ -134,10 +159,7 @@ impl<A: Clone> IdempotencyTable<A> {
                     None => Begin::InFlight,
                 }
             }
-            Some(_) | None => {
-                self.remember(scope, fingerprint, None, now);
-                Begin::New
-            }
+            Some(_) | None => Begin::New,
         }
     }
 

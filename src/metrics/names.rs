@@ -165,7 +165,7 @@ pub enum Counter {
     RecoveriesRefused,
     /// Publications that told who came or went, or which room was occupied or vacated.
     PresenceTold,
-    /// Such publications that the limit on rooms kept from being made.
+    /// Such publications that the limit on rooms or the disk kept from being made.
     PresenceUntold,
     /// Changes of presence that were told before they had lasted, because too many waited.
     PresenceHurried,
@@ -175,6 +175,22 @@ pub enum Counter {
     IdempotentRepeats,
     /// Idempotency keys forgotten before their time because there were too many.
     IdempotencyEvicted,
+    /// Publications that were written to the store.
+    StorePublications,
+    /// Transactions of the store: what waited together is written together.
+    StoreCommits,
+    /// Times the disk did not take what the store wrote.
+    StoreFailures,
+    /// Requests refused with 503 STORE_BUSY because the store's queue was full.
+    StoreRefusedBusy,
+    /// Publications refused with 503 STORE_UNAVAILABLE because the disk did not take them.
+    StoreRefusedUnavailable,
+    /// Publications removed from the store because a history need not keep them.
+    StoreTrimmed,
+    /// Pages read from the store because they were not in memory.
+    StoreReads,
+    /// Pages that could not be read.
+    StoreReadsFailed,
     /// Times a command found a shard's mailbox full.
     MailboxFull,
     /// Jobs done by the workers.

@@ -5,8 +5,27 @@
 
 use crate::metrics::names::Counter;
 
+mod inside;
+
+/// A counter, its Prometheus name and its meaning.
+pub(super) type Row = (Counter, &'static str, &'static str);
+
 /// Every counter with its Prometheus name and its meaning, in the order of [`Counter`].
-pub const COUNTERS: &[(Counter, &str, &str)] = &[
+pub const COUNTERS: &[Row] = &{
+    let mut rows = [OF_CLIENTS[0]; OF_CLIENTS.len() + inside::ROWS.len()];
+    let mut at = 0;
+    while at < rows.len() {
+        rows[at] = match at.checked_sub(OF_CLIENTS.len()) {
+            None => OF_CLIENTS[at],
+            Some(at) => inside::ROWS[at],
+        };
+        at += 1;
+    }
+    rows
+};
+
+/// What clients do and are told.
+const OF_CLIENTS: &[Row] = &[
     // Connections.
     (
         Counter::ConnectionsAccepted,
@@ -408,7 +427,7 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
     (
         Counter::PresenceUntold,
         "kinglet_presence_untold_total",
-        "Such publications that the limit on rooms kept from being made.",
+        "Such publications that the limit on rooms or the disk kept from being made.",
     ),
     (
         Counter::PresenceHurried,
@@ -429,41 +448,5 @@ pub const COUNTERS: &[(Counter, &str, &str)] = &[
         Counter::IdempotencyEvicted,
         "kinglet_idempotency_evicted_total",
         "Idempotency keys forgotten before their time because there were too many.",
-    ),
-    // Inside.
-    (
-        Counter::MailboxFull,
-        "kinglet_mailbox_full_total",
-        "Times a command found a shard's mailbox full.",
-    ),
-    (
-        Counter::JobsDone,
-        "kinglet_jobs_done_total",
-        "Jobs done by the workers.",
-    ),
-    (
-        Counter::JobsWaited,
-        "kinglet_jobs_waited_total",
-        "Times a job found the workers' queue full and had to wait.",
-    ),
-    (
-        Counter::HandlerPanics,
-        "kinglet_handler_panics_total",
-        "Jobs that ended in a panic, which was caught and answered.",
-    ),
-    (
-        Counter::Reloads,
-        "kinglet_reloads_total",
-        "Configurations that were read again and are in force.",
-    ),
-    (
-        Counter::ReloadsFailed,
-        "kinglet_reloads_failed_total",
-        "Configurations that were read again and had faults; the old one stayed.",
-    ),
-    (
-        Counter::LogLinesDropped,
-        "kinglet_log_lines_dropped_total",
-        "Log lines dropped because the queue was full or the log could not be written.",
     ),
 ];

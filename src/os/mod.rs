@@ -1,11 +1,13 @@
 //! L0: what only the operating system can do, behind safe functions: signals, limits, sockets, what
-//! a process uses.
+//! a process uses, locks on files, the boot.
 //!
 //! The only folder with `unsafe` and `libc`. Each block states why it is sound, each file has a
 //! test, and where macOS differs from Linux the two cases stand side by side.
 //! May not touch: anything of ours.
 
+pub mod boot;
 pub mod descriptor_limit;
+pub mod file_lock;
 pub mod process_usage;
 pub mod signals;
 pub mod socket;

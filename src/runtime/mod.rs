@@ -5,5 +5,6 @@ pub mod logging;
 mod reactor;
 pub mod reload;
 pub mod server;
+mod store;
 pub mod tls;
 pub(crate) mod workers;

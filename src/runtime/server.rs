@@ -11,24 +11,31 @@ use std::{fmt, io, thread};
 use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 
+use crate::app::durable::{Clerk, StoreAccess};
 use crate::app::services::{Live, Services};
 use crate::base::clock::Clock;
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
 use crate::base::rng::{RandomUnavailable, Rng};
 use crate::bus::mailbox::Mailbox;
+use crate::bus::order::store_queue;
 use crate::config::Config;
+use crate::domain::position::{Epoch, Position};
+use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::os::{descriptor_limit, signals, socket};
+use crate::os::{boot, descriptor_limit, signals, socket};
 use crate::runtime::logging::Logging;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
 use crate::runtime::reload::{Reader, Reloads, limit_connections};
+use crate::runtime::store::StoreThread;
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
+use crate::store::database::{Opening, Store};
+use crate::store::fault::OpenFault;
 
 /// A server that listens and is about to serve.
 pub struct Server {
@@ -36,6 +43,7 @@ pub struct Server {
     reactors: Vec<Reactor>,
     fleet: Arc<Fleet>,
     workers: Workers,
+    store: StoreThread,
     reloads: Reloads,
     services: Arc<Services>,
 }
@@ -70,6 +78,9 @@ pub enum StartFault {
         /// What to do, with a separator before it; empty if there is nothing to add.
         hint: &'static str,
     },
+    /// Durable rooms are configured and what they are kept in cannot be opened.
+    #[error("cannot start: {0}")]
+    Store(#[from] OpenFault),
     /// Another part of the operating system refused.
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
@@ -102,6 +113,7 @@ impl Server {
         limit_connections(&mut live, places.connections);
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
+        let opened = open_store(&live.config, &mut rng)?;
         let (listeners, listening) = listen(&live.config.server.listen)?;
         let signals = signals::install()?;
         let polls: Vec<(Poll, Arc<Mailbox>)> = (0..count)
@@ -111,7 +123,19 @@ impl Server {
         let workers_wanted = live.config.server.workers;
         let mailboxes = mailboxes.collect();
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
-        let services = Arc::new(services.counting(log_counters));
+        let mut services = services.counting(log_counters);
+        let mut store = None;
+        if let Some((opened, epochs)) = opened {
+            let (queue, inbox) = store_queue(services.live().config.store.queue);
+            services.rooms.restore(epochs.0, epochs.1);
+            services = services.storing(StoreAccess::new(queue, opened.readers()));
+            store = Some((Clerk::new(opened), inbox));
+        }
+        let services = Arc::new(services);
+        let store = match store {
+            Some((clerk, inbox)) => StoreThread::start(clerk, inbox, &services, clock)?,
+            None => StoreThread::default(),
+        };
         let workers = Workers::start(workers_wanted, &services, clock)?;
         let reloads = Reloads::start(reader, written, places.connections, &services, clock)?;
         let seats: Vec<Seat> = (0..)
@@ -146,6 +170,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            store,
             reloads,
             services,
         })
@@ -167,6 +192,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            store,
             reloads,
             services,
         } = self;
@@ -189,6 +215,7 @@ impl Server {
             ended.is_complete &= other.is_complete;
         }
         workers.finish();
+        store.finish(&services);
         reloads.finish();
         log::info!(
             "shutdown_done complete={} sessions={} publications={} messages_sent={}",
@@ -203,6 +230,36 @@ impl Server {
             Outcome::Cut
         })
     }
+}
+
+/// Where streams stand, and the epoch of those of which nothing is stored.
+type Epochs = (Vec<(RoomName, Position)>, Epoch);
+
+/// Opens what durable rooms are kept in, if there are any.
+fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Epochs)>, StartFault> {
+    if !config.rooms.any_durable() {
+        return Ok(None);
+    }
+    let boot = boot::id();
+    let opened = Store::open(&Opening {
+        directory: &config.server.data_dir,
+        durability: config.store.durability,
+        boot: boot.as_deref(),
+        fresh: Epoch::random(rng),
+    })?;
+    log::info!(
+        "store_opened rooms={} began_anew={}",
+        opened.rooms.len(),
+        opened.began_anew
+    );
+    if opened.began_anew {
+        log::warn!(
+            "store_began_anew meaning=\"the machine went down while the store was in use; what was \
+             acknowledged last may be lost, so all streams have a new epoch\" \
+             hint=\"store.durability = power\""
+        );
+    }
+    Ok(Some((opened.store, (opened.rooms, opened.epoch))))
 }
 
 /// Runs a reactor on a thread of its own.

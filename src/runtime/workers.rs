@@ -9,12 +9,14 @@ use std::{io, thread};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::app::durable::{self, submit};
 use crate::app::services::{Context, Services};
 use crate::app::{commands, http};
 use crate::base::clock::{Clock, Now};
 use crate::base::limits;
-use crate::bus::job::{Answer, Job, Work};
+use crate::bus::job::{Answer, Job, StreamRead, Work};
 use crate::bus::mail::Mail;
+use crate::bus::order::Outcome;
 use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics::counters::Counters;
@@ -66,8 +68,15 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
         let now = clock.now();
         let live = services.live();
         let context = services.context(&live, &counters, now);
-        let answer = attempt(work, &counters, now, |work| perform(work, context));
+        let outcome = attempt(work, &counters, now, |work| perform(work, context));
         counters.increment(Counter::JobsDone);
+        let answer = match outcome {
+            Outcome::Done(answer) => answer,
+            Outcome::Order(order) => match submit(order, shard, peer, context) {
+                Ok(()) => continue,
+                Err(answer) => answer,
+            },
+        };
         if let Some(mailbox) = services.mailboxes.get(shard.index())
             && mailbox.push_waiting(Mail::Answer { peer, answer })
         {
@@ -81,20 +90,32 @@ fn attempt(
     work: Work,
     counters: &Counters,
     now: Now,
-    perform: impl FnOnce(Work) -> Answer,
-) -> Answer {
+    perform: impl FnOnce(Work) -> Outcome<Answer>,
+) -> Outcome<Answer> {
     let asked = match &work {
-        Work::Http(_) => None,
-        Work::Command { correlation, .. } => Some(correlation.clone()),
+        Work::Http(_) => Asked::Http,
+        Work::Command { correlation, .. } => Asked::Command(correlation.clone()),
+        Work::Read(read) => Asked::Read(read.clone()),
     };
     let done = catch_unwind(AssertUnwindSafe(|| perform(work)));
-    done.unwrap_or_else(|_| failed(asked.as_ref(), counters, now))
+    done.unwrap_or_else(|_| Outcome::Done(failed(asked, counters, now)))
 }
 
-/// Does one job; the part of a worker that is no thread.
-pub(crate) fn perform(work: Work, context: Context<'_>) -> Answer {
+/// Who waits for a job that may come to nothing.
+enum Asked {
+    Http,
+    Command(Correlation),
+    Read(Box<StreamRead>),
+}
+
+/// Does one job, or says what the store is to do first; the part of a worker that is no thread.
+pub(crate) fn perform(work: Work, context: Context<'_>) -> Outcome<Answer> {
     match work {
-        Work::Http(call) => Answer::Http(http::call(&call, context)),
+        Work::Http(call) => http::call(&call, context).map(Answer::Http),
+        Work::Read(read) => {
+            let missed = durable::answer_read(&read, context);
+            Outcome::Done(Answer::Read(read, missed))
+        }
         Work::Command {
             name,
             correlation,
@@ -109,25 +130,20 @@ pub(crate) fn perform(work: Work, context: Context<'_>) -> Answer {
                 address,
                 is_member: None,
             };
-            Answer::Reply(commands::answer(
-                name,
-                &correlation,
-                *command,
-                &asker,
-                context,
-            ))
+            commands::answer(name, &correlation, *command, &asker, context).map(Answer::Reply)
         }
     }
 }
 
-/// The answer to a job whose own chain could not make one: to a command, or else over HTTP.
-fn failed(asked: Option<&Correlation>, counters: &Counters, now: Now) -> Answer {
+/// The answer to a job whose own chain could not make one.
+fn failed(asked: Asked, counters: &Counters, now: Now) -> Answer {
     counters.increment(Counter::HandlerPanics);
     log::error!("job_panic");
     let fault = Fault::new(Code::InternalError, "the server failed to handle this");
     match asked {
-        Some(correlation) => Answer::Reply(commands::fault_reply(correlation, &fault, now.wall)),
-        None => Answer::Http(http::fault_response(&fault)),
+        Asked::Command(to) => Answer::Reply(commands::fault_reply(&to, &fault, now.wall)),
+        Asked::Http => Answer::Http(http::fault_response(&fault)),
+        Asked::Read(read) => Answer::Read(read, None),
     }
 }
 
@@ -157,7 +173,7 @@ mod tests {
         let answer = attempt(work, &counters, Clock::start().now(), |_| {
             panic!("on purpose")
         });
-        let Answer::Reply(reply) = answer else {
+        let Outcome::Done(Answer::Reply(reply)) = answer else {
             panic!("a command is answered with a reply");
         };
         let reply_text = String::from_utf8(reply.json).unwrap();

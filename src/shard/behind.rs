@@ -15,6 +15,8 @@ pub struct BehindIn(Option<Box<List>>);
 #[derive(Debug, Default)]
 struct List {
     entries: Vec<Behind>,
+    /// A worker reads what one of them wants.
+    is_reading: bool,
 }
 
 /// A membership that is behind.
@@ -51,6 +53,19 @@ impl BehindIn {
     /// The entries, to be changed.
     pub fn entries_mut(&mut self) -> &mut [Behind] {
         self.0.as_mut().map_or(&mut [], |list| &mut list.entries)
+    }
+
+    /// Whether a worker reads what an entry wants; one at a time.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.0.as_ref().is_some_and(|list| list.is_reading)
+    }
+
+    /// Notes that a worker begins to read, or that it is done.
+    pub fn set_reading(&mut self, is_reading: bool) {
+        if let Some(list) = &mut self.0 {
+            list.is_reading = is_reading;
+        }
     }
 
     /// Adds an entry for a membership that has none.

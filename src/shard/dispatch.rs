@@ -4,15 +4,16 @@
 //! paused, or sent part of something, leaves the rest in its `tail`; nobody's tail is longer than
 //! a turn's read plus a request head.
 
+use crate::app::durable;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
-use crate::bus::job::Answer;
+use crate::bus::job::{Answer, ReadPurpose};
+use crate::bus::order::Order;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
-use crate::shard::refill::refill;
-use crate::shard::{AfterWrite, Hub, http, tls, websocket};
+use crate::shard::{AfterWrite, Hub, event_stream, http, membership, refill, tls, websocket};
 
 /// What a conversation made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,16 +116,48 @@ pub(super) fn resume(peer: &mut Peer, id: PeerId, pause: Pause, hub: &mut Hub, n
     settle(peer, id, hub);
 }
 
-/// A worker's answer: reply, then go on with what arrived meanwhile.
+/// An answer of a worker or the store: reply, then go on with what arrived meanwhile.
 pub(super) fn answer(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
+    let answer = match answer {
+        Answer::Read(read, missed) if matches!(read.purpose, ReadPurpose::Refill) => {
+            // Nothing was paused for it.
+            refill::take(peer, id, &read, missed, hub, now);
+            return settle(peer, id, hub);
+        }
+        answer => answer,
+    };
     if peer.pause != Some(Pause::Job) {
         return;
     }
+    peer.pause = None;
+    give(peer, id, answer, hub, now);
+    if peer.pause.is_some() {
+        // It waits for the next room's part.
+        return settle(peer, id, hub);
+    }
+    peer.pause = Some(Pause::Job);
+    resume(peer, id, Pause::Job, hub, now);
+}
+
+fn give(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
     match answer {
         Answer::Http(response) => http::answer(peer, response, hub, now),
         Answer::Reply(reply) => websocket::reply(peer, id, &reply, hub, now),
+        Answer::Read(read, missed) => match &read.purpose {
+            ReadPurpose::Recovery(_) => membership::recovered(peer, id, *read, missed, hub, now),
+            ReadPurpose::Stream => event_stream::take(peer, id, &read, missed, hub, now),
+            // It is not waited for; see `answer`.
+            ReadPurpose::Refill => {}
+        },
     }
-    resume(peer, id, Pause::Job, hub, now);
+}
+
+/// Has the store do something for a peer, which waits for the answer.
+pub(super) fn order(peer: &mut Peer, id: PeerId, order: Order, hub: &mut Hub, now: Now) {
+    match durable::submit(order, hub.shard, id, hub.context(now)) {
+        Ok(()) => peer.pause = Some(Pause::Job),
+        Err(refusal) => give(peer, id, refusal, hub, now),
+    }
 }
 
 pub(super) fn end_of_input(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
@@ -190,7 +223,7 @@ pub(super) fn wrote(
             resume(peer, id, Pause::Outbox, hub, now);
         }
         if peer.outbox.is_within(4, &hub.outbox_limits) {
-            refill(peer, id, hub, now);
+            refill::refill(peer, id, hub, now);
         }
         hub.arm(peer, id);
         if peer.has_output() {

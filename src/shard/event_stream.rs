@@ -9,12 +9,17 @@ use std::sync::Arc;
 
 use crate::app::event_stream::{EventStream, response};
 use crate::app::http::fault_response;
+use crate::app::opening::shutting_down;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
+use crate::bus::job::{ReadPurpose, StreamRead};
+use crate::bus::room::Missed;
+use crate::config::PublishPolicy;
 use crate::dialect::Dialect;
 use crate::dialect::events::{self, COMMENT, Track};
-use crate::dialect::publication::{Publication, RoomSet};
+use crate::dialect::publication::{FROM_STORE, Publication, RoomSet};
+use crate::domain::access::{self, Action, Caller};
 use crate::domain::command::Since;
 use crate::domain::fault::Fault;
 use crate::domain::position::Position;
@@ -22,12 +27,45 @@ use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::membership::{self, size};
-use crate::shard::peer::{Conversation, EventsPeer, Peer, Session, Stage};
+use crate::shard::peer::{Conversation, EventsPeer, Pause, Peer, Session, Stage};
 use crate::shard::{Hub, credentials, http, timeouts};
 use crate::wire::http::response::{Response, date};
 
-/// Turns an HTTP connection into a stream with a session: joins its rooms, answers, tells the rooms
-/// and what was missed in them.
+/// What was missed in one room, with the offsets there.
+type Missing = Vec<(u64, Arc<Publication>)>;
+
+/// A stream that was asked for, while workers read what was missed in its rooms and is no longer in
+/// memory: one room after the other. It is in none of them yet.
+#[derive(Debug)]
+pub(super) struct Pending {
+    asked: EventStream,
+    /// What is known so far, of each of the rooms.
+    parts: Vec<Part>,
+    /// The room that is looked at, or read for, now.
+    next: usize,
+    /// Something was read since all rooms were looked at, so they may have moved on.
+    has_read: bool,
+    /// Times that all rooms may still be looked at again.
+    rounds_left: u8,
+}
+
+/// What was found on disk of what was missed in a room.
+#[derive(Debug)]
+enum Part {
+    /// It is not needed: what was missed is in memory, or nothing is wanted.
+    Unneeded,
+    /// Everything that was missed up to this position.
+    UpTo(Position, Missing),
+    /// Not everything that was missed.
+    Lost,
+}
+
+/// Looks at rooms that were read for, before what came meanwhile and is out of memory again, too,
+/// is given up.
+const ROUNDS: u8 = 3;
+
+/// Turns an HTTP connection into a stream with a session, at once or when workers have read what it
+/// is to begin with.
 ///
 /// # Errors
 /// The answer that says why a room cannot be joined; the connection stays HTTP then.
@@ -38,11 +76,156 @@ pub(super) fn open(
     hub: &mut Hub,
     now: Now,
 ) -> Result<(), Box<Response>> {
+    let pending = Pending {
+        parts: asked.rooms.iter().map(|_| Part::Unneeded).collect(),
+        asked,
+        next: 0,
+        has_read: false,
+        rounds_left: ROUNDS,
+    };
+    go_on(peer, id, pending, hub, now)
+}
+
+/// Goes on with a stream for which a worker has read.
+pub(super) fn take(
+    peer: &mut Peer,
+    id: PeerId,
+    read: &StreamRead,
+    missed: Missed,
+    hub: &mut Hub,
+    now: Now,
+) {
+    let pending = match &mut peer.conversation {
+        Conversation::Http(http) => http.pending.take(),
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
+    };
+    let Some(mut pending) = pending else {
+        return;
+    };
+    // All that waits is sent as one message: the first part may have any size, as anywhere.
+    let waiting: usize = pending.parts.iter().map(Part::size).sum();
+    let most = hub.outbox_limits.bytes;
+    let is_taken = |missed: &Missing| waiting == 0 || waiting + size(missed) <= most;
+    if let Some(part) = pending.parts.get_mut(pending.next) {
+        *part = match (std::mem::replace(part, Part::Lost), missed.filter(is_taken)) {
+            (_, None) | (Part::Lost, Some(_)) => Part::Lost,
+            (Part::Unneeded, Some(missed)) => Part::UpTo(read.position, missed),
+            (Part::UpTo(_, before), Some(missed)) => {
+                Part::UpTo(read.position, joined(before, missed))
+            }
+        };
+    }
+    pending.has_read = true;
+    pending.next += 1;
+    let begun = if hub.services.is_draining() {
+        Err(Box::new(shutting_down()))
+    } else {
+        go_on(peer, id, *pending, hub, now)
+    };
+    if let Err(refusal) = begun {
+        http::refuse_session(peer, *refusal, hub, now);
+    }
+}
+
+/// Has the next room's part read that is on disk alone; when there is none, begins.
+fn go_on(
+    peer: &mut Peer,
+    id: PeerId,
+    mut pending: Pending,
+    hub: &mut Hub,
+    now: Now,
+) -> Result<(), Box<Response>> {
+    loop {
+        while let Some((name, since)) = pending.asked.rooms.get(pending.next) {
+            let since = pending
+                .parts
+                .get(pending.next)
+                .and_then(|part| part.after(since));
+            let read = since.and_then(|since| on_disk(name, &since, &pending.asked, hub, now));
+            let Some(read) = read else {
+                pending.next += 1;
+                continue;
+            };
+            // As for any request that a worker has.
+            peer.timers.clear(Timer::Handshake);
+            http::end_handshake(peer, hub);
+            if let Conversation::Http(http) = &mut peer.conversation {
+                http.pending = Some(Box::new(pending));
+                peer.pause = Some(Pause::Job);
+                hub.read(id, read);
+            }
+            return Ok(());
+        }
+        if !pending.has_read || pending.rounds_left == 0 {
+            return start(peer, id, pending, hub, now);
+        }
+        (pending.next, pending.has_read) = (0, false);
+        pending.rounds_left -= 1;
+    }
+}
+
+/// What a worker is to read of a room, if what was missed there is on disk alone.
+fn on_disk(
+    name: &RoomName,
+    since: &Since,
+    asked: &EventStream,
+    hub: &Hub,
+    now: Now,
+) -> Option<StreamRead> {
+    for action in [Action::Subscribe, Action::History] {
+        let (caller, policy) = (Caller::Session { is_member: false }, PublishPolicy::Grant);
+        access::check(&asked.identity, caller, action, name, policy).ok()?;
+    }
+    let rooms = &hub.services.rooms;
+    let room = rooms.existing(name)?;
+    let looked = rooms.look(&room, Some(membership::wanted(since, hub)), now.mono);
+    Some(StreamRead {
+        room: name.clone(),
+        position: looked.position,
+        since: looked.stored_after?,
+        purpose: ReadPurpose::Stream,
+    })
+}
+
+impl Part {
+    /// From where more is wanted, if it was asked for from `since`.
+    fn after(&self, since: &Option<Since>) -> Option<Since> {
+        match self {
+            Self::Unneeded => since.clone(),
+            Self::UpTo(position, _) => Some(since_of(position)),
+            Self::Lost => None,
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::UpTo(_, missed) => size(missed),
+            Self::Unneeded | Self::Lost => 0,
+        }
+    }
+}
+
+fn since_of(position: &Position) -> Since {
+    Since {
+        epoch: Some(position.epoch),
+        offset: position.offset,
+    }
+}
+
+/// Joins the rooms, answers, tells the rooms and what was missed in them.
+fn start(
+    peer: &mut Peer,
+    id: PeerId,
+    pending: Pending,
+    hub: &mut Hub,
+    now: Now,
+) -> Result<(), Box<Response>> {
+    let Pending { asked, parts, .. } = pending;
     let identity = asked.identity;
     let session_id = hub.rng.session_id();
     let mut session = Session::new(session_id, Dialect::Events, identity, now.wall);
     let space = peer.outbox.space(&hub.outbox_limits);
-    let begun = match begin(&asked.rooms, &mut session, space, id, hub, now) {
+    let begun = match begin(asked.rooms, parts, &mut session, space, id, hub, now) {
         Ok(begun) => begun,
         Err(fault) => {
             hub.leave_all(&mut session);
@@ -100,13 +283,14 @@ struct Begun {
     position: Position,
     /// Whether `missed` is everything between the two, if the client said where it is.
     recovered: Option<bool>,
-    missed: Vec<(u64, Arc<Publication>)>,
+    missed: Missing,
 }
 
 /// Joins the rooms, in the order asked for. What was missed in all of them has about `space` bytes
 /// at most; the first may have any number if nothing waits yet.
 fn begin(
-    rooms: &[(RoomName, Option<Since>)],
+    rooms: Vec<(RoomName, Option<Since>)>,
+    parts: Vec<Part>,
     session: &mut Session,
     mut space: usize,
     id: PeerId,
@@ -114,11 +298,19 @@ fn begin(
     now: Now,
 ) -> Result<Vec<Begun>, Fault> {
     let mut begun = Vec::with_capacity(rooms.len());
-    for (name, since) in rooms {
-        let (position, missed) =
-            membership::join(name, since.as_ref(), session, id, hub, now.mono)?;
-        let missed = missed.filter(|missed| size(missed) <= space);
-        let recovered = since.as_ref().map(|_| missed.is_some());
+    for ((name, since), part) in rooms.into_iter().zip(parts) {
+        let wants = since.is_some();
+        let since = part.after(&since);
+        let read = match part {
+            Part::UpTo(_, missed) => missed,
+            Part::Unneeded | Part::Lost => Vec::new(),
+        };
+        let entered = membership::join(&name, since.as_ref(), session, id, hub, now.mono)?;
+        let position = entered.position;
+        let missed = entered.missed.map(|later| joined(read, later));
+        let most = hub.live.config.limits.recovery_max.unwrap_or(usize::MAX);
+        let missed = missed.filter(|missed| missed.len() <= most && size(missed) <= space);
+        let recovered = wants.then_some(missed.is_some());
         if recovered == Some(false) {
             hub.counters.increment(Counter::RecoveriesRefused);
         }
@@ -133,7 +325,7 @@ fn begin(
             .first()
             .map_or(position.offset, |(first, _)| first - 1);
         begun.push(Begun {
-            name: name.clone(),
+            name,
             start: Position { offset, ..position },
             position,
             recovered,
@@ -143,17 +335,35 @@ fn begin(
     Ok(begun)
 }
 
-/// Writes what was missed, in the order in which it was published; what went to several of the
-/// rooms once.
+/// What was read from the disk with what came later; not with a gap between the two, which only
+/// rooms have whose newest publication says all.
+fn joined(mut read: Missing, later: Missing) -> Missing {
+    let follows = match (read.last(), later.first()) {
+        (Some((last, _)), Some((first, _))) => *first == last + 1,
+        (None, _) | (_, None) => true,
+    };
+    if !follows {
+        read.clear();
+    }
+    read.extend(later);
+    read
+}
+
+/// Writes what was missed: first what was read from the disk, which is not known to have been in
+/// several rooms, room by room; then the rest in the order in which it was published, what went to
+/// several of the rooms once.
 fn write_missed(begun: Vec<Begun>, track: &mut Track, out: &mut Vec<u8>) {
-    let mut merged: BTreeMap<u64, (Arc<Publication>, RoomSet)> = BTreeMap::new();
-    for Begun { name, missed, .. } in begun {
-        for (_, publication) in missed {
+    let mut merged: BTreeMap<_, (Arc<Publication>, RoomSet)> = BTreeMap::new();
+    for (room, Begun { name, missed, .. }) in begun.into_iter().enumerate() {
+        for (offset, publication) in missed {
             let mut placements = publication.placements.iter();
             let Some(index) = placements.position(|it| it.room == name) else {
                 continue;
             };
-            let entry = merged.entry(publication.sequence);
+            let entry = merged.entry(match publication.sequence {
+                FROM_STORE => (FROM_STORE, room, offset),
+                sequence => (sequence, 0, 0),
+            });
             let (_, set) = entry.or_insert_with(|| (publication, RoomSet::default()));
             *set = set.with(index);
         }

@@ -15,6 +15,7 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
 use crate::bus::job::{HttpCall, Job, Work};
+use crate::bus::order::Outcome;
 use crate::dialect::native::decode::Place;
 use crate::domain::access::Identity;
 use crate::domain::client_address;
@@ -22,7 +23,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
-use crate::shard::dispatch::Flow;
+use crate::shard::dispatch::{self, Flow};
 use crate::shard::peer::{Admitted, Conversation, HttpPeer, Pause, Peer, Stage};
 use crate::shard::{Hub, event_stream, websocket};
 use crate::wire::http::fault::HttpFault;
@@ -284,10 +285,10 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         identity,
     });
     match routes::api(route).map_or(Place::Shard, |api| api.place) {
-        Place::Shard => {
-            let response = call(&http_call, hub.context(now));
-            answer(peer, response, hub, now);
-        }
+        Place::Shard => match call(&http_call, hub.context(now)) {
+            Outcome::Done(response) => answer(peer, response, hub, now),
+            Outcome::Order(order) => dispatch::order(peer, id, order, hub, now),
+        },
         Place::Worker => {
             peer.pause = Some(Pause::Job);
             let work = Work::Http(http_call);
@@ -383,18 +384,26 @@ fn begin(
         Beginning::Upgrade(endpoint) => upgrade(peer, id, endpoint, hub, now),
         Beginning::Events(room) => stream(peer, id, room.as_deref(), hub, now),
     };
-    let Err(refusal) = begun else {
-        return;
-    };
+    if let Err(refusal) = begun {
+        refuse_session(peer, *refusal, hub, now);
+    }
+}
+
+/// Answers why there is no session. A proxy's connection goes on, and no client's is counted.
+pub(super) fn refuse_session(peer: &mut Peer, refusal: Response, hub: &mut Hub, now: Now) {
     hub.counters.increment(Counter::HandshakeFailures);
     if matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN) {
         hub.counters.increment(Counter::CredentialsRefused);
     }
-    if forwarded == Forwarded::Yes && std::mem::take(&mut peer.is_counted) {
+    let is_proxied = match &peer.conversation {
+        Conversation::Http(http) => http.proxy.is_some(),
+        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => false,
+    };
+    if is_proxied && std::mem::take(&mut peer.is_counted) {
         hub.services.release(peer.address);
     }
     note_refusal(peer, &refusal);
-    answer(peer, *refusal, hub, now);
+    answer(peer, refusal, hub, now);
 }
 
 fn upgrade(

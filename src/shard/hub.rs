@@ -3,17 +3,57 @@
 //!
 //! Invariant: a peer stands in each of the turn's lists once.
 
+use std::sync::Arc;
+
 use crate::app::services::Context;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
+use crate::bus::job::{Job, StreamRead, Work};
+use crate::dialect::delivery::Delivery;
+use crate::dialect::publication::{Publication, RoomSet};
+use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
+use crate::shard::outbox::Keep;
 use crate::shard::peer::{Conversation, Peer, Session, Stage};
 
 impl Hub {
     /// What a handler is given.
     pub(super) fn context(&self, now: Now) -> Context<'_> {
         self.services.context(&self.live, &self.counters, now)
+    }
+
+    /// Has a worker read part of a durable stream for a peer.
+    pub(super) fn read(&mut self, peer: PeerId, read: StreamRead) {
+        self.jobs.push(Job {
+            shard: self.shard,
+            peer,
+            work: Work::Read(Box::new(read)),
+        });
+    }
+
+    /// Queues a publication as one of this room alone, unless the session was left out of it.
+    pub(super) fn send_live(
+        &mut self,
+        peer: &mut Peer,
+        id: PeerId,
+        publication: &Arc<Publication>,
+        room: &RoomName,
+    ) {
+        let Some((session, mut outlet)) = peer.open_outlet(id) else {
+            return;
+        };
+        if publication.except.contains(&session.id) {
+            return;
+        }
+        let mut places = publication.placements.iter();
+        let place = places.position(|place| place.room == *room);
+        let set = RoomSet::default().with(place.unwrap_or(0));
+        let delivery = Delivery::new(Arc::clone(publication));
+        let compressing = &mut self.compressing;
+        let frame = outlet.form().frame(&delivery, set, compressing);
+        outlet.push(publication, set, frame, Keep::Always, compressing);
+        self.touch(peer, id);
     }
 
     /// Puts `peer` on the list of those to write for, once.

@@ -88,7 +88,7 @@ impl Shard {
         let waits = peer.dirty || timers.is_set(Timer::Stall) || timers.is_set(Timer::Linger);
         assert!(!peer.has_output() || waits, "who writes? {peer:?}");
         assert!(
-            !peer.is_behind() || !peer.outbox.is_empty(),
+            !peer.is_behind() || !peer.outbox.is_empty() || peer.is_read_for(),
             "who refills? {peer:?}"
         );
         match peer.pause {

@@ -11,7 +11,10 @@ use crate::app::commands::finish;
 use crate::app::publish::{options, room_fault};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
+use crate::base::limits;
+use crate::bus::job::{self, ReadPurpose, StreamRead};
 use crate::bus::room::{Missed, Wanted};
+use crate::bus::rooms::Joined;
 use crate::config::PublishPolicy;
 use crate::dialect::Dialect;
 use crate::dialect::native::decode::Correlation;
@@ -24,7 +27,7 @@ use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
-use crate::shard::peer::{Peer, Session};
+use crate::shard::peer::{Pause, Peer, Session};
 use crate::shard::rooms::Membership;
 use crate::shard::{Hub, session, slow, websocket};
 
@@ -43,7 +46,7 @@ pub(super) fn join_first(
     let own = own.filter(|own| session.dialect != Dialect::Echo && !rooms.contains(own));
     let mut joined = Vec::with_capacity(rooms.len() + 1);
     for room in rooms.iter().chain(&own) {
-        let (position, _) = join(room, None, session, id, hub, now)?;
+        let Entered { position, .. } = join(room, None, session, id, hub, now)?;
         joined.push((room.clone(), position));
     }
     Ok(joined)
@@ -68,30 +71,133 @@ pub(super) fn subscribe(
     now: Now,
 ) {
     let Asked { name, to, rooms } = asked;
-    for room in rooms {
+    let mut rooms = rooms.into_iter();
+    while let Some(room) = rooms.next() {
         let space = peer.outbox.space(&hub.outbox_limits);
+        let mut waits = None;
         let Some(session) = peer.open_session() else {
             return;
         };
         let outcome = chain::guard(name, session.id, || {
             let room = room?;
-            let (position, missed) = join(&room, since, session, id, hub, now.mono)?;
+            let joined = join(&room, since, session, id, hub, now.mono)?;
+            let (position, missed) = (joined.position, joined.missed);
             let recovery = match (since, missed) {
                 (None, _) => Recovery::NotAsked,
                 (Some(_), Some(missed)) if size(&missed) <= space => Recovery::Complete(missed),
                 // Whoever recovers many rooms at once pages through the rest of their histories.
-                (Some(_), _) => {
-                    hub.counters.increment(Counter::RecoveriesRefused);
-                    Recovery::Lost
-                }
+                (Some(since), _) => match joined.stored_after {
+                    Some(after) => {
+                        // Nothing is live for it until it has what it missed.
+                        hub.rooms.wait(joined.membership);
+                        waits = Some((room, position, after, since.clone(), joined.sequence));
+                        return Ok(Vec::new());
+                    }
+                    None => {
+                        hub.counters.increment(Counter::RecoveriesRefused);
+                        Recovery::Lost
+                    }
+                },
             };
             let mut json = Vec::new();
             encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
             Ok(json)
         });
+        if let Some((room, position, after, since, sequence)) = waits {
+            let read = StreamRead {
+                room,
+                position,
+                since: after,
+                purpose: ReadPurpose::Recovery(job::Recovery {
+                    name,
+                    correlation: to.clone(),
+                    since,
+                    sequence,
+                    rest: rooms.collect(),
+                }),
+            };
+            peer.pause = Some(Pause::Job);
+            hub.read(id, read);
+            return;
+        }
         let reply = finish(to, outcome, hub.context(now));
         websocket::reply(peer, id, &reply, hub, now);
     }
+}
+
+/// Goes on with a subscribe when what was missed has been read: what came meanwhile follows the
+/// reply, if both fit; if not, nothing was recovered.
+pub(super) fn recovered(
+    peer: &mut Peer,
+    id: PeerId,
+    read: StreamRead,
+    missed: Missed,
+    hub: &mut Hub,
+    now: Now,
+) {
+    let ReadPurpose::Recovery(waiting) = read.purpose else {
+        return;
+    };
+    let job::Recovery {
+        name,
+        correlation,
+        since,
+        sequence,
+        rest,
+    } = waiting;
+    let (to, room) = (&correlation, &read.room);
+    let space = peer.outbox.space(&hub.outbox_limits);
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    let memberships = session.memberships.iter().copied();
+    let place = hub.rooms.position(room, memberships);
+    let membership = place.and_then(|place| session.memberships.get(place).copied());
+    let membership = membership.filter(|membership| hub.rooms.is_waiting(*membership));
+    let mut position = read.position;
+    let (mut recovery, mut behind) = (Recovery::Lost, Vec::new());
+    if let Some(membership) = membership {
+        let later = later(membership, &position, hub, now.mono);
+        match (missed, later) {
+            (Some(missed), Some(later)) if size(&missed) + size(&later) <= space => {
+                // What it was offered since and did not hear is in neither mailbox nor outbox.
+                hub.rooms.rejoin(membership, sequence);
+                (recovery, behind) = (Recovery::Complete(missed), later);
+            }
+            (_, _) => {
+                if let Some(room) = hub.rooms.room(membership) {
+                    let looked = hub.services.rooms.look(room, None, now.mono);
+                    position = looked.position;
+                    hub.rooms.rejoin(membership, looked.sequence);
+                }
+            }
+        }
+    }
+    if matches!(recovery, Recovery::Lost) {
+        hub.counters.increment(Counter::RecoveriesRefused);
+    }
+    let mut json = Vec::new();
+    encode::subscribed(to, room, &position, &recovery, now.wall, &mut json);
+    let reply = finish(to, Ok(json), hub.context(now));
+    websocket::reply(peer, id, &reply, hub, now);
+    for (_, publication) in behind {
+        hub.send_live(peer, id, &publication, room);
+    }
+    let rooms = rest;
+    subscribe(peer, id, Asked { name, to, rooms }, Some(&since), hub, now);
+}
+
+/// What the members here have been offered after a position; `None` if it is not all in memory.
+fn later(membership: Membership, position: &Position, hub: &Hub, now: Mono) -> Missed {
+    let heard = hub.rooms.heard(membership);
+    if heard.offset <= position.offset {
+        return Some(Vec::new());
+    }
+    let room = hub.rooms.room(membership)?;
+    let rooms = &hub.services.rooms;
+    let page = rooms.missed(room, position, heard.offset, limits::PAGE, now);
+    let page = page.ok().filter(|page| !page.more)?;
+    Some(page.items)
 }
 
 /// About how many bytes the publications have when they are encoded.
@@ -173,7 +279,7 @@ pub(super) fn put_in(
     }) else {
         return false;
     };
-    let Ok((position, _)) = enter(room, None, session, id, hub, now.mono) else {
+    let Ok(Entered { position, .. }) = enter(room, None, session, id, hub, now.mono) else {
         return false;
     };
     let asides = session.asides.get_or_insert_default();
@@ -214,17 +320,49 @@ pub(super) fn join(
     id: PeerId,
     hub: &mut Hub,
     now: Mono,
-) -> Result<(Position, Missed), Fault> {
+) -> Result<Entered, Fault> {
     let caller = Caller::Session { is_member: false };
     let policy = PublishPolicy::Grant;
     access::check(&session.identity, caller, Action::Subscribe, name, policy)?;
-    let (position, missed) = enter(name, since, session, id, hub, now)?;
+    let mut entered = enter(name, since, session, id, hub, now)?;
     // What was missed is history: who may only listen recovers nothing.
-    let may_recover = || {
+    if entered.missed.is_some() || entered.stored_after.is_some() {
         let action = Action::History;
-        access::check(&session.identity, caller, action, name, policy).is_ok()
-    };
-    Ok((position, missed.filter(|_| may_recover())))
+        if access::check(&session.identity, caller, action, name, policy).is_err() {
+            (entered.missed, entered.stored_after) = (None, None);
+        }
+    }
+    Ok(entered)
+}
+
+/// A membership, and where its room's stream stood when it began or was asked about.
+pub(super) struct Entered {
+    membership: Membership,
+    pub(super) position: Position,
+    /// A publication with a greater sequence is live for the member.
+    sequence: u64,
+    pub(super) missed: Missed,
+    /// What was missed may be in the store, after this offset.
+    stored_after: Option<u64>,
+}
+
+impl Entered {
+    fn new(membership: Membership, joined: Joined) -> Self {
+        Self {
+            membership,
+            position: joined.position,
+            sequence: joined.sequence,
+            missed: joined.missed,
+            stored_after: joined.stored_after,
+        }
+    }
+}
+
+/// What one who comes back wants, as far as it may.
+pub(super) fn wanted<'a>(since: &'a Since, hub: &Hub) -> Wanted<'a> {
+    let most = hub.live.config.limits.recovery_max;
+    let most = most.unwrap_or(usize::MAX);
+    Wanted { since, most }
 }
 
 /// The same for whoever may: an operator puts sessions into rooms, whatever their own rights.
@@ -235,11 +373,9 @@ fn enter(
     id: PeerId,
     hub: &mut Hub,
     now: Mono,
-) -> Result<(Position, Missed), Fault> {
+) -> Result<Entered, Fault> {
     options(name, &hub.live, &hub.counters)?;
-    let most = hub.live.config.limits.recovery_max;
-    let most = most.unwrap_or(usize::MAX);
-    let wanted = since.map(|since| Wanted { since, most });
+    let wanted = since.map(|since| wanted(since, hub));
     let known = hub
         .rooms
         .position(name, session.memberships.iter().copied())
@@ -253,7 +389,7 @@ fn enter(
             hub.stop_waiting(session, membership);
             hub.rooms.rejoin(membership, looked.sequence);
         }
-        return Ok((looked.position, looked.missed));
+        return Ok(Entered::new(membership, looked));
     }
     let most = hub.live.config.limits.rooms_per_session;
     // A user's own room comes by itself and takes no place from those asked for.
@@ -273,7 +409,7 @@ fn enter(
         .map_err(|fault| room_fault(&fault, &hub.counters))?;
     let membership = hub.rooms.add(&joined.room, id, joined.sequence, now);
     change(session, |memberships| memberships.push(membership));
-    Ok((joined.position, joined.missed))
+    Ok(Entered::new(membership, joined))
 }
 
 fn change<T>(session: &mut Session, change: impl FnOnce(&mut Vec<Membership>) -> T) -> T {

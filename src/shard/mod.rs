@@ -35,6 +35,7 @@ mod outbox;
 mod outlet;
 mod peer;
 mod presence;
+mod rate;
 mod refill;
 mod rooms;
 mod session;

@@ -20,6 +20,7 @@ use crate::protocol::websocket::WebSocket;
 use crate::shard::behind::BehindIn;
 use crate::shard::compression::Party;
 use crate::shard::deadlines::Armed;
+use crate::shard::event_stream::Pending;
 use crate::shard::outbox::Outbox;
 use crate::shard::outlet::{Outlet, Spelling};
 use crate::shard::rooms::Membership;
@@ -104,6 +105,8 @@ pub(super) struct HttpPeer {
     pub(super) is_reserved: bool,
     /// The request being read, once it is welcome.
     pub(super) admitted: Option<Admitted>,
+    /// The stream that the current request asks for, while a worker reads for it.
+    pub(super) pending: Option<Box<Pending>>,
     /// The origin that the current answer is for, if CORS headers are due.
     pub(super) cors_origin: Option<Box<str>>,
 }
@@ -286,6 +289,13 @@ impl Peer {
             Conversation::Events(peer) => Some(&peer.session),
             Conversation::Http(_) | Conversation::Refused => None,
         }
+    }
+
+    /// Whether a worker reads for a room that its session is behind in.
+    #[cfg(any(test, feature = "testkit"))]
+    pub(super) fn is_read_for(&self) -> bool {
+        let session = self.session();
+        session.is_some_and(|session| session.behind.is_reading())
     }
 
     /// Its session, open or not, to be changed.

@@ -8,23 +8,29 @@
 //!
 //! What the shard's members have not been offered yet is left to the mail: a session has caught up
 //! in a room when it has what the others were offered last, and hears the mail from there on.
-//! Invariant: a session is behind only while something is left in its outbox, so the next write
-//! comes back here.
+//! What is no longer in memory
+//! of durable rooms is read by a worker and sent as a publication of its room alone. Invariant: a
+//! session is behind only while something is left in its outbox, so the next write comes back here,
+//! or while a worker reads for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, SessionId};
-use crate::bus::room::Lost;
+use crate::bus::job::{ReadPurpose, StreamRead};
+use crate::bus::room::{Lost, Missed};
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Publication, RoomSet};
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
 use crate::shard::behind::{BehindIn, Wants};
 use crate::shard::outbox::{Keep, OutboxLimits};
 use crate::shard::outlet::Outlet;
 use crate::shard::peer::Peer;
+use crate::shard::rooms::Membership;
 use crate::shard::slow::{self, Remedy};
 use crate::wire::websocket::close as code;
 
@@ -61,33 +67,24 @@ impl Refills {
 
 /// Refills the outbox of a session, if it is behind in some room.
 pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
-    let limits = hub.outbox_limits;
-    let share = Remedy::FallBehind.share(limits);
-    let Some((session, outlet)) = peer.open_outlet(id) else {
+    let Some(mut refill) = Refill::of(peer, id, hub, now) else {
         return;
-    };
-    if session.behind.is_empty() {
-        return;
-    }
-    // What it is behind with stays in the session: a panic here must not lose it uncounted.
-    let mut refill = Refill {
-        session: session.id,
-        behind: &mut session.behind,
-        outlet,
-        share,
-        limits,
-        hub,
-        now: now.mono,
     };
     refill.send_newest();
     let outcome = refill.send_missed();
     match outcome {
         Ok(()) => {}
-        Err(Lost::Gone) => {
+        Err(lost) => give_up(peer, id, lost, hub, now),
+    }
+}
+
+fn give_up(peer: &mut Peer, id: PeerId, lost: Lost, hub: &mut Hub, now: Now) {
+    match lost {
+        Lost::Gone | Lost::Stored => {
             hub.counters.increment(Counter::LagClosedGone);
             slow::close(peer, id, code::SLOW_CONSUMER, "too far behind", hub, now);
         }
-        Err(Lost::Reset) => {
+        Lost::Reset => {
             hub.counters.increment(Counter::LagClosedReset);
             let (code, reason) = (code::POSITION_LOST, "stream position lost");
             slow::close(peer, id, code, reason, hub, now);
@@ -95,8 +92,43 @@ pub(super) fn refill(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     }
 }
 
+/// Sends a session what a worker has read of a room that it is behind in, and goes on from there.
+pub(super) fn take(
+    peer: &mut Peer,
+    id: PeerId,
+    read: &StreamRead,
+    missed: Missed,
+    hub: &mut Hub,
+    now: Now,
+) {
+    let Some(mut refill) = Refill::of(peer, id, hub, now) else {
+        return;
+    };
+    refill.behind.set_reading(false);
+    let since = Position {
+        epoch: read.position.epoch,
+        offset: read.since,
+    };
+    // It may have left the room meanwhile, or begun again from elsewhere.
+    if refill.is_behind_after(&read.room, since) {
+        let Some(missed) = missed else {
+            return give_up(peer, id, Lost::Gone, hub, now);
+        };
+        for (_, publication) in missed {
+            let outbox = &refill.outlet.outbox;
+            let has_space = outbox.takes(publication.payload.len(), &refill.share);
+            let delivery = Delivery::new(publication);
+            if !has_space || refill.send(&delivery, RoomSet::FIRST) == Space::Full {
+                break;
+            }
+        }
+    }
+    self::refill(peer, id, hub, now);
+}
+
 /// One session on its way to catching up.
 struct Refill<'a> {
+    peer: PeerId,
     session: SessionId,
     behind: &'a mut BehindIn,
     outlet: Outlet<'a>,
@@ -105,6 +137,8 @@ struct Refill<'a> {
     /// How much may wait, with what may be dropped.
     limits: OutboxLimits,
     hub: &'a mut Hub,
+    /// The rooms of which the next is no longer in memory.
+    stored: Vec<Membership>,
     now: Mono,
 }
 
@@ -115,7 +149,37 @@ enum Space {
     Full,
 }
 
-impl Refill<'_> {
+impl<'a> Refill<'a> {
+    /// The refill of a session that is behind. What it is behind with stays in the session: a panic
+    /// must not lose it uncounted.
+    fn of(peer: &'a mut Peer, id: PeerId, hub: &'a mut Hub, now: Now) -> Option<Self> {
+        let limits = hub.outbox_limits;
+        let (session, outlet) = peer.open_outlet(id)?;
+        if session.behind.is_empty() {
+            return None;
+        }
+        Some(Self {
+            peer: id,
+            session: session.id,
+            behind: &mut session.behind,
+            outlet,
+            share: Remedy::FallBehind.share(limits),
+            limits,
+            hub,
+            stored: Vec::new(),
+            now: now.mono,
+        })
+    }
+
+    /// Whether the session wants everything of a room after this position.
+    fn is_behind_after(&self, room: &RoomName, after: Position) -> bool {
+        let entries = self.behind.entries();
+        let memberships = entries.iter().map(|behind| behind.membership);
+        let place = self.hub.rooms.position(room, memberships);
+        let behind = place.and_then(|place| entries.get(place));
+        behind.is_some_and(|behind| matches!(behind.wants, Wants::After(at) if at == after))
+    }
+
     /// Sends the newest publication of the rooms that want no more. One that a room with policy
     /// `lag` waits for, too, is left to that room's order.
     fn send_newest(&mut self) {
@@ -158,8 +222,11 @@ impl Refill<'_> {
     }
 
     /// The next publications of all rooms by their sequence, and up to where that is all of them.
-    fn read(&self) -> Result<(BTreeMap<u64, Arc<Publication>>, u64), Lost> {
+    ///
+    /// What is no longer in memory is read by a worker, of one room after the other.
+    fn read(&mut self) -> Result<(BTreeMap<u64, Arc<Publication>>, u64), Lost> {
         let (mut publications, mut horizon) = (BTreeMap::new(), u64::MAX);
+        let (mut wanted, mut stored) = (None, Vec::new());
         for behind in self.behind.entries() {
             let (Wants::After(position), Some(room)) =
                 (behind.wants, self.hub.rooms.room(behind.membership))
@@ -168,7 +235,21 @@ impl Refill<'_> {
             };
             let heard = self.hub.rooms.heard(behind.membership);
             let rooms = &self.hub.services.rooms;
-            let page = rooms.missed(room, &position, heard.offset, PAGE, self.now)?;
+            let page = match rooms.missed(room, &position, heard.offset, PAGE, self.now) {
+                Ok(page) => page,
+                Err(Lost::Stored) => {
+                    let offset = heard.offset;
+                    stored.push(behind.membership);
+                    wanted = Some(StreamRead {
+                        room: room.name.clone(),
+                        position: Position { offset, ..position },
+                        since: position.offset,
+                        purpose: ReadPurpose::Refill,
+                    });
+                    continue;
+                }
+                Err(lost) => return Err(lost),
+            };
             if page.more
                 && let Some((_, last)) = page.items.last()
             {
@@ -176,6 +257,11 @@ impl Refill<'_> {
             }
             let missed = page.items.into_iter();
             publications.extend(missed.map(|(_, publication)| (publication.sequence, publication)));
+        }
+        self.stored = stored;
+        if let Some(read) = wanted.filter(|_| !self.behind.is_reading()) {
+            self.behind.set_reading(true);
+            self.hub.read(self.peer, read);
         }
         Ok((publications, horizon))
     }
@@ -196,8 +282,10 @@ impl Refill<'_> {
                     newest.is_some_and(|it| it.publication().sequence == publication.sequence)
                 }
                 Wants::After(position) => {
-                    let waits =
-                        position.epoch == placement.epoch && position.offset < placement.offset;
+                    // What a worker reads comes before this one.
+                    let waits = position.epoch == placement.epoch
+                        && position.offset < placement.offset
+                        && !self.stored.contains(&behind.membership);
                     waiting.lags |= waits;
                     waits
                 }

@@ -70,12 +70,16 @@ pub struct Member {
     /// When it joined; in the place that alignment leaves beside the slot.
     since: Tick,
     /// The sequence when it joined: what came up to there is not live for it. [`BEHIND`] for one
-    /// who is behind, so that nothing is, and nobody else pays for asking.
+    /// who is behind, [`WAITING`] for one who is still to hear what it missed, so that nothing is,
+    /// and nobody else pays for asking.
     joined: u64,
 }
 
 /// No publication ever has this number.
 const BEHIND: u64 = u64::MAX;
+
+/// Nor this one, of a member that waits for what it missed before it hears anything.
+const WAITING: u64 = BEHIND - 1;
 
 /// The slot of a place that nobody has.
 const NOBODY: u32 = u32::MAX;
@@ -267,6 +271,19 @@ impl LocalRooms {
         {
             member.joined = joined;
         }
+    }
+
+    /// Lets no mail be live for a member until [`LocalRooms::rejoin`].
+    pub fn wait(&mut self, membership: Membership) {
+        self.rejoin(membership, WAITING);
+    }
+
+    /// Whether a member waits for what it missed.
+    #[must_use]
+    pub fn is_waiting(&self, membership: Membership) -> bool {
+        let room = self.rooms.get(membership.room as usize);
+        let member = room.and_then(|room| room.members.get(membership.place as usize));
+        member.is_some_and(|member| member.joined == WAITING)
     }
 
     /// Takes a member out of its room; returns the room, which the caller leaves, too.

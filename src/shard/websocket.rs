@@ -1,7 +1,5 @@
 //! Drives the WebSocket conversation of a connection and the session on it.
 
-use std::time::Duration;
-
 use crate::app::chain;
 use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
@@ -10,6 +8,7 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits::{ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
 use crate::bus::job::{Job, Reply, Work};
+use crate::bus::order::Outcome;
 use crate::config::Limits;
 use crate::dialect::Dialect;
 use crate::dialect::native::decode::{Correlation, Decoded, Place};
@@ -18,17 +17,17 @@ use crate::domain::access::Identity;
 use crate::domain::command::Command;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
-use crate::domain::rate_limit::Rate;
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::protocol::timers::{Tick, Timer, Timers};
+use crate::protocol::timers::{Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
 use crate::shard::compression::{Compressing, Party};
-use crate::shard::dispatch::Flow;
+use crate::shard::dispatch::{self, Flow};
 use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
+use crate::shard::rate::{pay_owed_token, spend_token};
 use crate::shard::{Hub, credentials, http, membership, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
@@ -277,8 +276,14 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         }
         Ok((kind, Command::Subscribe { rooms, since })) => {
             let (name, to) = (kind.name, &correlation);
-            let asked = Asked { name, to, rooms };
-            membership::subscribe(peer, id, asked, since.as_ref(), hub, now);
+            membership::subscribe(
+                peer,
+                id,
+                Asked { name, to, rooms },
+                since.as_ref(),
+                hub,
+                now,
+            );
         }
         Ok((_, Command::Auth { token })) => {
             credentials::authenticate(peer, id, &correlation, &token, hub, now);
@@ -354,8 +359,10 @@ fn answer(
         address,
         is_member: Some(&is_member),
     };
-    let answered = commands::answer(name, to, command, &asker, hub.context(now));
-    reply(peer, id, &answered, hub, now);
+    match commands::answer(name, to, command, &asker, hub.context(now)) {
+        Outcome::Done(answered) => reply(peer, id, &answered, hub, now),
+        Outcome::Order(order) => dispatch::order(peer, id, order, hub, now),
+    }
 }
 
 /// Queues a reply and counts errors in a row.
@@ -386,59 +393,6 @@ pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, n
     }
     hub.touch(peer, id);
 }
-
-/// Takes the token of a message that was carried out; without one it is owed, and nothing more is
-/// read until it is paid.
-fn spend_token(peer: &mut Peer, hub: &Hub, now: Now) {
-    let limits = &hub.live.config.limits;
-    let Some(per_second) = limits.messages_per_second else {
-        return;
-    };
-    let rate = Rate::per_second(per_second, limits.message_burst);
-    if let Some(session) = peer.open_session() {
-        session.owes_token = session.bucket.take(rate, now.mono).is_err();
-    }
-}
-
-/// Pays the token that is owed, or pauses until there is one. False if reading must wait.
-fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> bool {
-    let limits = &hub.live.config.limits;
-    let rate = Rate::per_second(
-        limits.messages_per_second.unwrap_or(0),
-        limits.message_burst,
-    );
-    let Some(session) = peer.open_session() else {
-        return true;
-    };
-    if !session.owes_token {
-        return true;
-    }
-    let Err(wait) = session.bucket.take(rate, now.mono) else {
-        session.owes_token = false;
-        return true;
-    };
-    hub.counters.increment(Counter::RatePaused);
-    // As long as the pause will last, which is until a tick begins.
-    let pause = Tick::at_or_after(now.mono + wait).begins().since(now.mono);
-    if session.pauses.add(pause, now.mono) >= PAUSED_MAX {
-        hub.counters.increment(Counter::RateClosed);
-        close(
-            peer,
-            id,
-            code::RATE_LIMITED,
-            "message rate exceeded",
-            hub,
-            now,
-        );
-        return true;
-    }
-    peer.pause = Some(Pause::Rate);
-    peer.timers.set(Timer::Resume, wait, now.mono);
-    false
-}
-
-/// Pauses may last so long in all within a minute; then the session is closed with 4003.
-const PAUSED_MAX: Duration = Duration::from_secs(10);
 
 /// Begins the close handshake, once; memberships end now.
 pub(super) fn close(peer: &mut Peer, id: PeerId, code: u16, reason: &str, hub: &mut Hub, now: Now) {

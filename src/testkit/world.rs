@@ -13,10 +13,12 @@ mod client;
 mod jobs;
 mod presence;
 mod reactor;
+mod store;
 
 pub use client::{Answer, Client, End, HOST, KEY, Message};
 pub use jobs::Jobs;
 pub use presence::Asking;
+pub use store::{Disk, Writing};
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -49,6 +51,10 @@ pub struct World {
     pub services: Arc<Services>,
     /// How jobs are treated.
     pub jobs: Jobs,
+    /// How the store's thread behaves, if there are durable rooms.
+    pub writing: Writing,
+    /// What it writes into.
+    pub disk: Disk,
     /// How the links of clients behave that are opened from now on.
     pub conditions: Conditions,
     /// Whether sockets become ready in any order, as no kernel promises one; otherwise in that of
@@ -117,6 +123,13 @@ impl World {
     /// A server with nobody connected.
     #[must_use]
     pub fn new(options: Options<'_>) -> Self {
+        Self::on(options, Disk::default())
+    }
+
+    /// A server with nobody connected, with what an earlier one has left on its disk. Its time goes
+    /// on where worlds begin.
+    #[must_use]
+    pub fn on(options: Options<'_>, disk: Disk) -> Self {
         let flags = Flags::default();
         let sources = Sources {
             file: Some(("world.toml", options.config)),
@@ -139,6 +152,8 @@ impl World {
         let mut live = Live::of(config).expect("the config of a test is valid");
         live.tls = pair.map(|pair| tls::acceptor(&pair, now.wall));
         let services = Services::new(live, Arc::clone(&mailboxes), listening, rng.split(), now);
+        let config = &services.live().config.clone();
+        let (writing, services) = Writing::open(config, &disk, services, &mut rng);
         let services = Arc::new(services);
         let reactors = (0..options.shards)
             .zip(mailboxes.iter())
@@ -150,6 +165,8 @@ impl World {
         Self {
             services,
             jobs: Jobs::default(),
+            writing,
+            disk,
             conditions: Conditions::default(),
             is_unordered: false,
             rng,
@@ -242,6 +259,7 @@ impl World {
             let due = self.now.mono >= self.next_sweep && self.services.rooms.count() > 0;
             let sweeps = index == 0 && due;
             if sweeps {
+                self.writing.rest(&self.services, self.now);
                 self.next_sweep = self.now.mono + Duration::from_secs(1);
             }
             let mut around = Around {
@@ -265,7 +283,9 @@ impl World {
                 }
             });
         }
-        active | self.jobs.turn(&self.services, self.now)
+        active |= self.jobs.turn(&self.services, self.now);
+        active |= self.writing.turn(&self.services, &mut self.rng, self.now);
+        active
     }
 
     /// Turns until everything rests that does not wait for time to pass.

@@ -8,9 +8,9 @@ use crate::source::{Source, UsedPath};
 
 /// Layers, lowest first. A layer uses itself and those before it; the last two are both on top and
 /// do not use each other.
-const LAYERS: [&str; 14] = [
-    "base", "os", "config", "metrics", "wire", "domain", "protocol", "dialect", "bus", "app",
-    "shard", "runtime", "testkit", "cli",
+const LAYERS: [&str; 15] = [
+    "base", "os", "config", "metrics", "wire", "domain", "protocol", "dialect", "bus", "store",
+    "app", "shard", "runtime", "testkit", "cli",
 ];
 
 /// A path that may be used in some places only. `path` matches the front of a used path; its last
@@ -26,6 +26,7 @@ const fn confined(path: &'static str, to: &'static [&'static str]) -> Confined {
 
 const CONFINED: &[Confined] = &[
     confined("libc", &["src/os/"]),
+    confined("rusqlite", &["src/store/"]),
     // The load generator holds as many connections as the server, and so needs the same means.
     confined("mio", &["src/runtime/", "src/cli/bench/"]),
     confined("socket2", &["src/cli/bench/"]),

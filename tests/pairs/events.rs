@@ -1,6 +1,7 @@
 //! Streams of Server-Sent Events: what they say, how they go on, and what ends them.
 
 mod access;
+mod durable;
 mod random;
 mod slow;
 mod streams;

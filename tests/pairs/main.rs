@@ -8,6 +8,7 @@ mod admission;
 mod closing;
 mod drain;
 mod drop_oldest;
+mod durable;
 mod events;
 mod handshake;
 mod heartbeat;

@@ -435,3 +435,43 @@ fn who_comes_or_goes_while_somebody_reads_is_told_of_in_any_case() {
         assert_eq!(heard(&mut world, watch), ["joined ada 1"]);
     }
 }
+
+#[test]
+fn a_durable_room_tells_by_way_of_the_disk() {
+    let config = "[rooms.club]\njoin_leave = true\ndurable = true\n\
+        [rooms.system]\nhistory_count = 10\ndurable = true\n";
+    let config = format!("{}{config}", tokens::CONFIG);
+    let options = Options {
+        config: &config,
+        ..Options::default()
+    };
+    let mut world = World::new(options);
+    let first = enter(&mut world, "ann", "club:1");
+    let second = enter(&mut world, "bob", "club:1");
+    world.writing.hold = true;
+    world.advance(SECOND * 2);
+    assert_eq!(heard(&mut world, first), [""; 0]);
+    assert_eq!(world.total(Counter::PresenceTold), 0);
+    world.writing.hold = false;
+    world.advance(SECOND);
+    assert_eq!(heard(&mut world, first), ["joined ann 1", "joined bob 1"]);
+    // Both have rooms of their own, and `system` is told of all three.
+    assert_eq!(world.total(Counter::PresenceTold), 5);
+
+    world.writing.failing_percent = 100;
+    world.client(second).cut();
+    world.advance(SECOND * 2);
+    assert_eq!(heard(&mut world, first), [""; 0]);
+    assert_eq!(world.total(Counter::PresenceUntold), 2);
+
+    let disk = world.disk.clone();
+    drop(world);
+    let mut world = World::on(options, disk);
+    let admin = enter(&mut world, "cat", "elsewhere");
+    for (room, count) in [("club:1", 2), ("system", 3)] {
+        let history = json!({"type": "history", "room": room, "since": 0});
+        let page = &ask(&mut world, admin, history)[0];
+        let told = page["publications"].as_array().map(Vec::len);
+        assert_eq!(told, Some(count), "{page}");
+    }
+}

@@ -4,6 +4,7 @@
 //! They cost nothing, are charged to no rate and are never refused for their Host.
 
 use crate::app::http::Call;
+use crate::app::services::Services;
 use crate::domain::fault::Fault;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::Object;
@@ -32,12 +33,14 @@ pub fn live(_: &Call<'_>) -> Result<Response, Fault> {
     Ok(Response::raw_json(Status::OK, out.into()))
 }
 
-/// Whether new clients should be sent here: 503 while the server shuts down.
+/// Whether new clients should be sent here: 503 while the server shuts down, or while the disk takes
+/// nothing for durable rooms.
 ///
 /// # Errors
 /// None.
 pub fn ready(call: &Call<'_>) -> Result<Response, Fault> {
-    if call.context.services.is_draining() {
+    let services = call.context.services;
+    if services.is_draining() || store_state(services) == Some(FAILING) {
         return Ok(report(call, Status::SERVICE_UNAVAILABLE, true).header("Retry-After", "5"));
     }
     Ok(report(call, Status::OK, true))
@@ -60,13 +63,24 @@ pub fn root(_: &Call<'_>) -> Result<Response, Fault> {
     Ok(Response::raw_json(Status::OK, out.into()))
 }
 
+/// What is said of a store that the disk takes nothing from.
+const FAILING: &str = "failing";
+
+/// How the store is; `None` if there is none.
+fn store_state(services: &Services) -> Option<&'static str> {
+    let store = services.store.as_ref()?;
+    Some(if store.is_failing() { FAILING } else { "ok" })
+}
+
 fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
     let services = call.context.services;
     let draining = services.is_draining();
     let busy = !services.rooms.has_room_for_mail();
-    let state = match (draining, busy) {
-        (false, false) => "healthy",
-        (true, _) | (_, true) => "degraded",
+    let store = store_state(services);
+    let state = if draining || busy || store == Some(FAILING) {
+        "degraded"
+    } else {
+        "healthy"
     };
     let mut out = Vec::new();
     let object = Object::begin(&mut out)
@@ -79,15 +93,19 @@ fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
             Object::begin(out)
                 .string("accepting", if draining { "shutting down" } else { "ok" })
                 .string("mailboxes", if busy { "full" } else { "ok" })
+                .string_if("store", store)
                 .end();
         });
     let object = if with_details {
         object.value("details", |out| {
-            Object::begin(out)
+            let object = Object::begin(out)
                 .number("sessions", services.sessions())
                 .number("rooms", services.rooms.count() as u64)
-                .boolean("draining", draining)
-                .end();
+                .boolean("draining", draining);
+            match &services.store {
+                Some(store) => object.number("store_queue", store.queue.len() as u64).end(),
+                None => object.end(),
+            }
         })
     } else {
         object

@@ -3,10 +3,13 @@
 use crate::app::api::{invalid, number, page_limit, parameter, segment};
 use crate::app::commands;
 use crate::app::http::Call;
+use crate::bus::order::{Form, Order, Outcome, Step};
 use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
 use crate::domain::command::HistoryQuery;
 use crate::domain::fault::Fault;
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::Object;
 
@@ -43,19 +46,29 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
 ///
 /// # Errors
 /// VALIDATION_FAILED or NOT_FOUND.
-pub fn clear(call: &Call<'_>) -> Result<Response, Fault> {
+pub fn clear(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
     let room = members::room(segment(call))?;
-    let position = call
-        .context
-        .services
-        .rooms
+    let rooms = &call.context.services.rooms;
+    if rooms.existing(&room).is_some_and(|room| room.is_durable) {
+        return Ok(Outcome::Order(Order {
+            steps: vec![Step::Clear(room)],
+            form: Form::Http,
+        }));
+    }
+    let position = rooms
         .clear_history(&room)
         .ok_or_else(|| commands::no_room(room.as_str()))?;
     let mut out = Vec::new();
-    Object::begin(&mut out)
+    cleared(&room, &position, &mut out);
+    let response = Response::raw_json(Status::OK, out.into());
+    Ok(Outcome::Done(response))
+}
+
+/// Where a room's stream begins anew.
+pub(in crate::app) fn cleared(room: &RoomName, position: &Position, out: &mut Vec<u8>) {
+    Object::begin(out)
         .string("room", room.as_str())
         .string("epoch", position.epoch.as_str())
         .number("offset", position.offset)
         .end();
-    Ok(Response::raw_json(Status::OK, out.into()))
 }

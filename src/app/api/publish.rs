@@ -5,8 +5,9 @@ use serde_json::value::RawValue;
 
 use crate::app::api::{body, invalid, parse};
 use crate::app::http::Call;
-use crate::app::publish;
+use crate::app::publish::{self, Checked, Receipt};
 use crate::base::limits;
+use crate::bus::order::{Form, Order, Outcome, Step};
 use crate::dialect::native::{encode, members};
 use crate::domain::access::Caller;
 use crate::domain::command::Publish;
@@ -32,15 +33,34 @@ struct PublishBody<'a> {
 ///
 /// # Errors
 /// As [`publish::publish`], and VALIDATION_FAILED for a body that is not what it should be.
-pub fn publish(call: &Call<'_>) -> Result<Response, Fault> {
-    let mut out = Vec::with_capacity(128);
-    publish_one(
-        body(&call.http.body)?,
-        call.http.head.header("idempotency-key"),
-        call,
-        &mut out,
-    )?;
-    Ok(Response::raw_json(Status::OK, out.into()))
+pub fn publish(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
+    let key = call.http.head.header("idempotency-key");
+    let asked = check(body(&call.http.body)?, key)?;
+    let key = asked.key.clone();
+    let checked = permit(asked, call)?;
+    let outcome = publish::publish(checked, || Form::Http, call.context)?;
+    Ok(match outcome {
+        Outcome::Done(receipt) => {
+            let mut out = Vec::with_capacity(128);
+            published(&receipt, key.as_deref(), &mut out);
+            Outcome::Done(Response::raw_json(Status::OK, out.into()))
+        }
+        Outcome::Order(order) => Outcome::Order(order),
+    })
+}
+
+fn permit(asked: Publish, call: &Call<'_>) -> Result<Checked, Fault> {
+    let (identity, address) = (&call.http.identity, call.http.address);
+    publish::check(asked, |_| Caller::Api, identity, address, call.context)
+}
+
+/// The answer to a publication with this key.
+pub(in crate::app) fn published(receipt: &Receipt, key: Option<&str>, out: &mut Vec<u8>) {
+    let uid = encode::spell_uid(receipt.uid);
+    Object::begin(out)
+        .string("id", key.unwrap_or(&uid))
+        .value("results", |out| encode::results(&receipt.placements, out))
+        .end();
 }
 
 #[derive(Deserialize)]
@@ -62,36 +82,73 @@ struct BatchCommand<'a> {
 ///
 /// # Errors
 /// VALIDATION_FAILED when the batch itself is not what it should be; nothing was done then.
-pub fn batch(call: &Call<'_>) -> Result<Response, Fault> {
+pub fn batch(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
     let batch: BatchBody<'_> = body(&call.http.body)?;
     let most = limits::BATCH_COMMANDS;
     if batch.commands.is_empty() || batch.commands.len() > most {
         return Err(invalid(format!("a batch has 1 to {most} commands")));
     }
-    let mut out = Vec::with_capacity(batch.commands.len() * 128);
-    Object::begin(&mut out)
-        .value("results", |out| {
-            array(out, &batch.commands, |out, command| {
-                let start = out.len();
-                if let Err(fault) = batch_one(command, call, out) {
-                    out.truncate(start);
-                    fault_object(&fault, out);
-                }
-            });
-        })
-        .end();
-    Ok(Response::raw_json(Status::OK, out.into()))
+    let mut steps: Vec<Step> = Vec::with_capacity(batch.commands.len());
+    let mut waits = false;
+    for command in &batch.commands {
+        let step = batch_one(command, waits, call).unwrap_or_else(Step::Refused);
+        waits |= matches!(step, Step::Publish(_));
+        steps.push(step);
+    }
+    if waits {
+        let form = Form::Batch;
+        return Ok(Outcome::Order(Order { steps, form }));
+    }
+    let told = steps.into_iter().map(|step| match step {
+        Step::Answered(json) => json,
+        Step::Refused(fault) => {
+            let mut out = Vec::new();
+            fault_object(&fault, &mut out);
+            out
+        }
+        // Without a publication that waits there are none of these.
+        Step::Publish(_) | Step::Clear(_) => Vec::new(),
+    });
+    Ok(Outcome::Done(results(&told.collect::<Vec<_>>())))
 }
 
-fn batch_one(command: &RawValue, call: &Call<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
+/// The answer to a batch: each command's own answer or error, as JSON.
+pub(in crate::app) fn results(told: &[Vec<u8>]) -> Response {
+    let mut out = Vec::with_capacity(told.len() * 128);
+    Object::begin(&mut out)
+        .value("results", |out| {
+            array(out, told, |out, json| out.extend_from_slice(json));
+        })
+        .end();
+    Response::raw_json(Status::OK, out.into())
+}
+
+/// Carries one command out, or leaves it to the store: what is durable, and, if something before it
+/// `waits` for the store, everything, so that it stays behind that.
+fn batch_one(command: &RawValue, waits: bool, call: &Call<'_>) -> Result<Step, Fault> {
     let command: BatchCommand<'_> = parse(command.get())?;
-    match command.publish {
-        Some(publish) => publish_one(parse(publish.get())?, None, call, out),
-        None => Err(invalid("a command is {\"publish\":{…}}")),
+    let Some(asked) = command.publish else {
+        return Err(invalid("a command is {\"publish\":{…}}"));
+    };
+    let asked = check(parse(asked.get())?, None)?;
+    let key = asked.key.clone();
+    let checked = match permit(asked, call)? {
+        Checked::Durable(commission) => return Ok(Step::Publish(commission)),
+        Checked::Memory(commission) if waits => return Ok(Step::Publish(Box::new(commission))),
+        checked => checked,
+    };
+    match publish::publish(checked, || Form::Batch, call.context)? {
+        Outcome::Done(receipt) => {
+            let mut out = Vec::with_capacity(128);
+            published(&receipt, key.as_deref(), &mut out);
+            Ok(Step::Answered(out))
+        }
+        Outcome::Order(_) => Err(invalid("a durable publication has been left to the store")),
     }
 }
 
-fn fault_object(fault: &Fault, out: &mut Vec<u8>) {
+/// What is told of a command that failed.
+pub(in crate::app) fn fault_object(fault: &Fault, out: &mut Vec<u8>) {
     Object::begin(out)
         .value("error", |out| {
             let object = Object::begin(out)
@@ -103,30 +160,6 @@ fn fault_object(fault: &Fault, out: &mut Vec<u8>) {
             }
         })
         .end();
-}
-
-fn publish_one(
-    body: PublishBody<'_>,
-    key_header: Option<&str>,
-    call: &Call<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Fault> {
-    let asked = check(body, key_header)?;
-    let key = asked.key.clone();
-    let address = call.http.address;
-    let receipt = publish::publish(
-        asked,
-        |_| Caller::Api,
-        &call.http.identity,
-        address,
-        call.context,
-    )?;
-    let uid = encode::spell_uid(receipt.uid);
-    Object::begin(out)
-        .string("id", key.as_deref().unwrap_or(&uid))
-        .value("results", |out| encode::results(&receipt.placements, out))
-        .end();
-    Ok(())
 }
 
 fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fault> {

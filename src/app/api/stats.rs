@@ -132,6 +132,7 @@ mod tests {
             &asked,
             services.context(&services.live(), &services.counters_of_workers(), now),
         );
+        let response = response.done().unwrap();
         let form = Encoding {
             head_only: false,
             keep_alive: true,

@@ -42,6 +42,7 @@ impl Api {
             &asked,
             services.context(&services.live(), &counters, self.0.now()),
         );
+        let response = response.done().unwrap();
         let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
         (response.status.code(), body)
     }

@@ -6,6 +6,7 @@ pub mod routes;
 use crate::app::chain;
 use crate::app::services::Context;
 use crate::bus::job::HttpCall;
+use crate::bus::order::Outcome;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::Counter;
 use crate::wire::http::fault::HttpFault;
@@ -20,20 +21,20 @@ pub struct Call<'a> {
     pub context: Context<'a>,
 }
 
-/// Answers a request whose route is an API route.
+/// Answers a request whose route is an API route, or says what the store is to do first.
 #[must_use]
-pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
+pub fn call(http: &HttpCall, context: Context<'_>) -> Outcome<Response> {
     let Some(api) = routes::api(http.route) else {
-        return error_response(
+        return Outcome::Done(error_response(
             Status::INTERNAL_SERVER_ERROR,
             Code::InternalError,
             "the route has no handler",
-        );
+        ));
     };
     let name = routes::ROUTES
         .get(http.route)
         .map_or("", |route| route.path);
-    let outcome = chain::guard(name, http.address, || (api.run)(&Call { http, context }));
+    let outcome = chain::guard(name, http.address, || api.run.call(&Call { http, context }));
     outcome.unwrap_or_else(|fault| {
         match fault.code {
             Code::InternalError => context.counters.increment(Counter::HandlerPanics),
@@ -42,7 +43,7 @@ pub fn call(http: &HttpCall, context: Context<'_>) -> Response {
             }
             _ => {}
         }
-        fault_response(&fault)
+        Outcome::Done(fault_response(&fault))
     })
 }
 

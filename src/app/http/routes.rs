@@ -6,6 +6,7 @@ use crate::app::api::{
 use crate::app::credentials::nothing_shown;
 use crate::app::http::Call;
 use crate::app::opening::Endpoint;
+use crate::bus::order::Outcome;
 use crate::config::Config;
 use crate::dialect::native::decode::Place;
 use crate::domain::access::Identity;
@@ -48,7 +49,29 @@ pub struct Api {
     /// Whether it is served on the places kept for health checks and administration.
     pub is_essential: bool,
     /// The handler.
-    pub run: Handler,
+    pub run: Run,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug)]
+pub enum Run {
+    /// It answers.
+    Answer(Handler),
+    /// It answers, or says what the store is to do first.
+    Order(fn(&Call<'_>) -> Result<Outcome<Response>, Fault>),
+}
+
+impl Run {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The handler's.
+    pub fn call(self, call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
+        match self {
+            Self::Answer(handler) => handler(call).map(Outcome::Done),
+            Self::Order(handler) => handler(call),
+        }
+    }
 }
 
 /// What answers a request.
@@ -98,7 +121,7 @@ impl Access {
     }
 }
 
-const fn inline(access: Access, run: Handler) -> Kind {
+const fn inline(access: Access, run: Run) -> Kind {
     Kind::Api(Api {
         access,
         place: Place::Shard,
@@ -108,7 +131,7 @@ const fn inline(access: Access, run: Handler) -> Kind {
     })
 }
 
-const fn worker(access: Access, run: Handler) -> Kind {
+const fn worker(access: Access, run: Run) -> Kind {
     Kind::Api(Api {
         access,
         place: Place::Worker,
@@ -119,7 +142,7 @@ const fn worker(access: Access, run: Handler) -> Kind {
 }
 
 /// For those who look after the server, also when it is full.
-const fn essential(access: Access, run: Handler) -> Kind {
+const fn essential(access: Access, run: Run) -> Kind {
     Kind::Api(Api {
         access,
         place: Place::Worker,
@@ -129,7 +152,7 @@ const fn essential(access: Access, run: Handler) -> Kind {
     })
 }
 
-const fn health(run: Handler) -> Kind {
+const fn health(run: Run) -> Kind {
     Kind::Api(Api {
         access: Access::Public,
         place: Place::Shard,
@@ -155,32 +178,32 @@ pub static ROUTES: &[Route] = &[
     Route {
         method: Method::Post,
         path: "/api/v1/publish",
-        kind: inline(Access::Rooms, publish::publish),
+        kind: inline(Access::Rooms, Run::Order(publish::publish)),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/batch",
-        kind: worker(Access::Rooms, publish::batch),
+        kind: worker(Access::Rooms, Run::Order(publish::batch)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms",
-        kind: worker(Access::Rooms, rooms::list),
+        kind: worker(Access::Rooms, Run::Answer(rooms::list)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms/{room}",
-        kind: inline(Access::Rooms, rooms::one),
+        kind: inline(Access::Rooms, Run::Answer(rooms::one)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/rooms/{room}/history",
-        kind: worker(Access::Rooms, history::read),
+        kind: worker(Access::Rooms, Run::Answer(history::read)),
     },
     Route {
         method: Method::Delete,
         path: "/api/v1/rooms/{room}/history",
-        kind: inline(Access::Admin, history::clear),
+        kind: inline(Access::Admin, Run::Order(history::clear)),
     },
     Route {
         method: Method::Get,
@@ -195,62 +218,62 @@ pub static ROUTES: &[Route] = &[
     Route {
         method: Method::Get,
         path: "/api/v1/rooms/{room}/presence",
-        kind: worker(Access::Rooms, presence::read),
+        kind: worker(Access::Rooms, Run::Answer(presence::read)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/connections",
-        kind: essential(Access::Administration, connections::list),
+        kind: essential(Access::Administration, Run::Answer(connections::list)),
     },
     Route {
         method: Method::Delete,
         path: "/api/v1/connections/{id}",
-        kind: essential(Access::Administration, connections::disconnect),
+        kind: essential(Access::Administration, Run::Answer(connections::disconnect)),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/users/{user}/disconnect",
-        kind: essential(Access::Administration, users::disconnect),
+        kind: essential(Access::Administration, Run::Answer(users::disconnect)),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/users/{user}/subscribe",
-        kind: essential(Access::Administration, users::subscribe),
+        kind: essential(Access::Administration, Run::Answer(users::subscribe)),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/users/{user}/unsubscribe",
-        kind: essential(Access::Administration, users::unsubscribe),
+        kind: essential(Access::Administration, Run::Answer(users::unsubscribe)),
     },
     Route {
         method: Method::Post,
         path: "/api/v1/tokens/check",
-        kind: inline(Access::Public, tokens::check),
+        kind: inline(Access::Public, Run::Answer(tokens::check)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/ws/stats",
-        kind: worker(Access::Admin, stats::sessions),
+        kind: worker(Access::Admin, Run::Answer(stats::sessions)),
     },
     Route {
         method: Method::Get,
         path: "/api/v1/websocket/stats",
-        kind: essential(Access::Admin, stats::rooms),
+        kind: essential(Access::Admin, Run::Answer(stats::rooms)),
     },
     Route {
         method: Method::Get,
         path: "/health",
-        kind: health(health::health),
+        kind: health(Run::Answer(health::health)),
     },
     Route {
         method: Method::Get,
         path: "/health/live",
-        kind: health(health::live),
+        kind: health(Run::Answer(health::live)),
     },
     Route {
         method: Method::Get,
         path: "/health/ready",
-        kind: health(health::ready),
+        kind: health(Run::Answer(health::ready)),
     },
     Route {
         method: Method::Get,
@@ -260,7 +283,7 @@ pub static ROUTES: &[Route] = &[
             place: Place::Shard,
             is_metered: false,
             is_essential: false,
-            run: health::root,
+            run: Run::Answer(health::root),
         }),
     },
 ];

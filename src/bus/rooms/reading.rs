@@ -5,12 +5,23 @@ use std::sync::Arc;
 
 use crate::base::clock::Mono;
 use crate::base::locks::lock;
-use crate::bus::room::{Lost, Room, RoomSummary, retention};
+use crate::bus::room::{Lost, Room, RoomSummary};
 use crate::bus::rooms::Rooms;
 use crate::dialect::publication::Publication;
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::domain::stream::Page;
+
+/// A page of a room's history, as far as it is in memory.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Where the stream stands.
+    pub position: Position,
+    /// The page.
+    pub page: Page<Arc<Publication>>,
+    /// Whether there is no more of it; if not, the store has the page.
+    pub is_whole: bool,
+}
 
 impl Rooms {
     /// A page of what a room retains; `None` if there is no such room.
@@ -22,16 +33,28 @@ impl Rooms {
         limit: usize,
         reverse: bool,
         now: Mono,
-    ) -> Option<(Position, Page<Arc<Publication>>)> {
+    ) -> Option<History> {
         let room = self.find(name)?;
         let mut state = room.state();
-        state.stream.expire(&retention(&room.options()), now);
+        let retention = room.retention(&room.options());
+        state.stream.expire(&retention, now);
         let page = if reverse {
             state.stream.before(since, limit)
         } else {
             state.stream.after(since.unwrap_or(0), limit)
         };
-        Some((state.position(), page))
+        let oldest = page.items.last().map(|(offset, _)| *offset);
+        let is_whole = !state.is_stored
+            || if reverse {
+                page.more || oldest == Some(1)
+            } else {
+                state.stream.retains_after(since.unwrap_or(0))
+            };
+        Some(History {
+            position: state.position(),
+            page,
+            is_whole,
+        })
     }
 
     /// What a member that is behind missed after `position`, up to the offset `last`: at most
@@ -51,9 +74,14 @@ impl Rooms {
         if *state.stream.epoch() != position.epoch {
             return Err(Lost::Reset);
         }
-        state.stream.expire(&retention(&room.options()), now);
+        let retention = room.retention(&room.options());
+        state.stream.expire(&retention, now);
         if !state.stream.retains_after(position.offset) {
-            return Err(Lost::Gone);
+            return Err(if state.is_stored {
+                Lost::Stored
+            } else {
+                Lost::Gone
+            });
         }
         let wanted = last.saturating_sub(position.offset);
         let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);

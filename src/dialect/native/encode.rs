@@ -61,7 +61,7 @@ fn body<'a>(publication: &Publication, object: Object<'a>) -> Object<'a> {
         .string("timestamp", &publication.timestamp.to_rfc3339())
         .value("data", |out| payload(&publication.payload, out))
         .string_if("source", publication.source.as_deref());
-    if publication.placements.len() > 1 {
+    if publication.has_copies {
         object.string("uid", &spell_uid(publication.uid))
     } else {
         object

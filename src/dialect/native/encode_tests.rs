@@ -47,6 +47,7 @@ fn event(rooms: &[(&str, u64)], payload: Payload, source: Option<&str>) -> Publi
         source: source.map(Into::into),
         timestamp: NOW,
         uid: 0xab,
+        has_copies: rooms.len() > 1,
         placements,
         sequence: 1,
         except: Box::default(),

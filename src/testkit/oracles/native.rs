@@ -180,6 +180,7 @@ fn assert_published(publish: &Publish, sent: Option<&Value>) {
         source: publish.source.clone(),
         timestamp: Wall::default(),
         uid: 7,
+        has_copies: publish.rooms.len() > 1,
         placements: placements.collect(),
         sequence: 7,
         except: Box::default(),

@@ -1,10 +1,12 @@
 //! The workers as a value: jobs are performed at once, some turns later, or refused.
 
+use crate::app::durable::submit;
 use crate::app::services::Services;
 use crate::base::clock::Now;
 use crate::base::rng::Rng;
 use crate::bus::job::Job;
 use crate::bus::mail::Mail;
+use crate::bus::order::Outcome;
 use crate::runtime::workers::perform;
 
 /// Jobs on their way, and how they are treated.
@@ -47,8 +49,14 @@ impl Jobs {
             let counters = services.counters_of_workers();
             let live = services.live();
             let context = services.context(&live, &counters, now);
-            let answer = perform(job.work, context);
-            let peer = job.peer;
+            let (shard, peer) = (job.shard, job.peer);
+            let answer = match perform(job.work, context) {
+                Outcome::Done(answer) => answer,
+                Outcome::Order(order) => match submit(order, shard, peer, context) {
+                    Ok(()) => continue,
+                    Err(answer) => answer,
+                },
+            };
             mailbox.push(Mail::Answer { peer, answer });
         }
         self.waiting = later;

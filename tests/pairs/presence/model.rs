@@ -276,11 +276,11 @@ impl Model {
             let seen = self.seen.get(room).copied();
             let now = self.world.now().mono;
             let rooms = &self.world.services.rooms;
-            let Some((position, page)) = rooms.history(&name(room), seen, 9999, false, now) else {
+            let Some(history) = rooms.history(&name(room), seen, 9999, false, now) else {
                 continue;
             };
-            self.seen.insert(room, position.offset);
-            for (_, publication) in page.items {
+            self.seen.insert(room, history.position.offset);
+            for (_, publication) in history.page.items {
                 self.check_event(room, &publication);
             }
         }
@@ -332,7 +332,7 @@ impl Model {
         let now = self.world.now().mono;
         let (room, since) = (name(snapshot.room), Some(snapshot.offset));
         let rooms = &self.world.services.rooms;
-        let (_, page) = rooms.history(&room, since, 9999, false, now).unwrap();
+        let page = rooms.history(&room, since, 9999, false, now).unwrap().page;
         let mut users = snapshot.users.clone();
         for (_, publication) in page.items {
             match read(&publication) {

@@ -1,0 +1,86 @@
+//! What whoever asked is told, in the form that it asked in.
+
+use std::sync::Arc;
+
+use crate::app::api;
+use crate::app::commands;
+use crate::app::http;
+use crate::app::publish::Receipt;
+use crate::app::services::Context;
+use crate::bus::job::Answer;
+use crate::bus::order::Form;
+use crate::dialect::native::encode;
+use crate::domain::fault::{Code, Fault};
+use crate::domain::position::Position;
+use crate::domain::room::RoomName;
+use crate::wire::http::response::{Response, Status};
+
+/// What is told of a step.
+#[derive(Debug)]
+pub(super) enum Told {
+    /// Where it was published, and the key it was asked with.
+    Published(Arc<Receipt>, Option<Box<str>>),
+    /// Where the stream begins anew.
+    Cleared(RoomName, Position),
+    /// The JSON text of an answer that was known before.
+    Text(Vec<u8>),
+}
+
+/// The answer to an order whose steps came to this.
+pub(super) fn answer(
+    form: Form,
+    mut told: Vec<Result<Told, Fault>>,
+    context: Context<'_>,
+) -> Answer {
+    let one = |told: &mut Vec<Result<Told, Fault>>| {
+        let lost = || Err(Fault::new(Code::InternalError, "the order had no steps"));
+        told.pop().unwrap_or_else(lost)
+    };
+    match form {
+        Form::Reply(to) => {
+            let outcome = one(&mut told).map(|told| {
+                let (now, mut json) = (context.now.wall, Vec::with_capacity(192));
+                match told {
+                    Told::Published(receipt, _) => {
+                        encode::published(&to, &receipt.placements, now, &mut json);
+                    }
+                    // These are asked for over HTTP alone.
+                    Told::Cleared(..) => {}
+                    Told::Text(text) => json = text,
+                }
+                json
+            });
+            Answer::Reply(commands::finish(&to, outcome, context))
+        }
+        Form::Http => Answer::Http(match one(&mut told) {
+            Ok(told) => {
+                let mut out = Vec::with_capacity(128);
+                object(told, &mut out);
+                Response::raw_json(Status::OK, out.into())
+            }
+            Err(fault) => http::fault_response(&fault),
+        }),
+        Form::Batch => {
+            let results = told.into_iter().map(|told| {
+                let mut out = Vec::with_capacity(128);
+                match told {
+                    Ok(told) => object(told, &mut out),
+                    Err(fault) => api::publish::fault_object(&fault, &mut out),
+                }
+                out
+            });
+            Answer::Http(api::publish::results(&results.collect::<Vec<_>>()))
+        }
+    }
+}
+
+/// What is told over HTTP.
+fn object(told: Told, out: &mut Vec<u8>) {
+    match told {
+        Told::Published(receipt, key) => {
+            api::publish::published(&receipt, key.as_deref(), out);
+        }
+        Told::Cleared(room, position) => api::history::cleared(&room, &position, out),
+        Told::Text(text) => *out = text,
+    }
+}

@@ -1,0 +1,85 @@
+//! The rows of [`COUNTERS`](super::COUNTERS) about what happens inside: the store, the workers, the
+//! configuration, the log. They come last.
+
+use super::Row;
+use crate::metrics::names::Counter;
+
+pub(super) const ROWS: &[Row] = &[
+    // The store.
+    (
+        Counter::StorePublications,
+        "kinglet_store_publications_total",
+        "Publications that were written to the store.",
+    ),
+    (
+        Counter::StoreCommits,
+        "kinglet_store_commits_total",
+        "Transactions of the store: what waited together is written together.",
+    ),
+    (
+        Counter::StoreFailures,
+        "kinglet_store_failures_total",
+        "Times the disk did not take what the store wrote.",
+    ),
+    (
+        Counter::StoreRefusedBusy,
+        "kinglet_store_refused_busy_total",
+        "Requests refused with 503 STORE_BUSY because the store's queue was full.",
+    ),
+    (
+        Counter::StoreRefusedUnavailable,
+        "kinglet_store_refused_unavailable_total",
+        "Publications refused with 503 STORE_UNAVAILABLE because the disk did not take them.",
+    ),
+    (
+        Counter::StoreTrimmed,
+        "kinglet_store_trimmed_total",
+        "Publications removed from the store because a history need not keep them.",
+    ),
+    (
+        Counter::StoreReads,
+        "kinglet_store_reads_total",
+        "Pages read from the store because they were not in memory.",
+    ),
+    (
+        Counter::StoreReadsFailed,
+        "kinglet_store_reads_failed_total",
+        "Pages that could not be read.",
+    ),
+    // Inside.
+    (
+        Counter::MailboxFull,
+        "kinglet_mailbox_full_total",
+        "Times a command found a shard's mailbox full.",
+    ),
+    (
+        Counter::JobsDone,
+        "kinglet_jobs_done_total",
+        "Jobs done by the workers.",
+    ),
+    (
+        Counter::JobsWaited,
+        "kinglet_jobs_waited_total",
+        "Times a job found the workers' queue full and had to wait.",
+    ),
+    (
+        Counter::HandlerPanics,
+        "kinglet_handler_panics_total",
+        "Jobs that ended in a panic, which was caught and answered.",
+    ),
+    (
+        Counter::Reloads,
+        "kinglet_reloads_total",
+        "Configurations that were read again and are in force.",
+    ),
+    (
+        Counter::ReloadsFailed,
+        "kinglet_reloads_failed_total",
+        "Configurations that were read again and had faults; the old one stayed.",
+    ),
+    (
+        Counter::LogLinesDropped,
+        "kinglet_log_lines_dropped_total",
+        "Log lines dropped because the queue was full or the log could not be written.",
+    ),
+];

@@ -1,0 +1,44 @@
+//! The tables, and the steps by which files of earlier versions become files of this one.
+//!
+//! Invariant: a step is never changed once it was released; another one is added.
+
+use rusqlite::{Connection, Error};
+
+/// Marks the file as ours: "king" (see "PRAGMA application_id").
+pub(super) const APPLICATION_ID: i64 = 0x6b69_6e67;
+
+/// Step n makes a file of version n into one of version n + 1.
+const STEPS: [&str; 1] = [
+    // Rooms without a row have the epoch of `meta`, so a room need not be written to be known.
+    // `first` is the oldest retained offset, and `bytes` what is retained. A row of `publications`
+    // is found by room and offset alone, so both are its place in the file. `keys` are numbered in
+    // the order in which they came, which is that of their age.
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE rooms (
+         id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,
+         offset INTEGER NOT NULL, first INTEGER NOT NULL, bytes INTEGER NOT NULL,
+         used_at INTEGER NOT NULL);
+     CREATE TABLE publications (
+         room INTEGER NOT NULL, offset INTEGER NOT NULL, at INTEGER NOT NULL,
+         size INTEGER NOT NULL, event TEXT NOT NULL, payload NOT NULL, source TEXT, uid BLOB,
+         left_out BLOB, PRIMARY KEY (room, offset)) WITHOUT ROWID;
+     CREATE TABLE keys (
+         id INTEGER PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, print BLOB NOT NULL,
+         at INTEGER NOT NULL, uid BLOB NOT NULL, placements TEXT NOT NULL, UNIQUE (owner, key));",
+];
+
+/// The version that this program writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// Brings a file of `version`, 0 for a new one, to [`VERSION`].
+pub(super) fn migrate(connection: &mut Connection, version: i64) -> Result<(), Error> {
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    for (number, step) in STEPS.iter().enumerate().skip(done) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", (number + 1) as i64)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! What a file, a directory, a disk or a second process does to durable rooms.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use kinglet::testkit::client::{get, note, post};
+use kinglet::testkit::server::{Server, until};
+use serde_json::json;
+
+use crate::{history, start};
+
+/// Runs the server, which is not to start.
+fn refused(directory: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kinglet"))
+        .arg("serve")
+        .env_clear()
+        .env("KINGLET_SERVER__LISTEN", "127.0.0.1:0")
+        .env("KINGLET_SERVER__DATA_DIR", directory)
+        .env("KINGLET_ROOMS__DEFAULT__DURABLE", "true")
+        .output()
+        .expect("the binary can be started")
+}
+
+/// Checks that it ends with 1 and one line that says this.
+fn check_refused(directory: &Path, expected: &str) {
+    let output = refused(directory);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let mut said = errors.lines().filter(|line| line.starts_with("error: "));
+    let line = said.next().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(line.contains(expected) && said.next().is_none(), "{errors}");
+}
+
+#[test]
+fn a_second_process_on_one_directory_says_so_and_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = start(directory.path(), &[]);
+    check_refused(directory.path(), "another kinglet uses the data directory");
+    let body = json!({"room": "a", "event": "e"});
+    assert_eq!(
+        post(server.address(), "/api/v1/publish", &body).status(),
+        200
+    );
+}
+
+#[test]
+fn a_damaged_file_and_a_directory_that_is_none_are_said_in_one_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kinglet.db");
+    fs::write(&file, vec![b'#'; 8192]).unwrap();
+    check_refused(directory.path(), "kinglet.db is damaged");
+    check_refused(&file, "cannot use the data directory");
+}
+
+#[test]
+fn a_server_without_durable_rooms_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let path = data.to_str().unwrap();
+    let server = Server::start(
+        env!("CARGO_BIN_EXE_kinglet"),
+        &[("KINGLET_SERVER__DATA_DIR", path)],
+    );
+    let body = json!({"room": "a", "event": "e"});
+    assert_eq!(
+        post(server.address(), "/api/v1/publish", &body).status(),
+        200
+    );
+    assert!(!data.exists());
+}
+
+/// A small file system of its own, if whoever runs this may make one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
+            .arg(directory.path())
+            .output();
+        let is_mounted = mounted.is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(directory))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_durable_rooms_alone_until_there_is_space_again() {
+    let Some(disk) = SmallDisk::mount() else {
+        note("SKIPPED: the test with a full disk, because no file system can be mounted here");
+        return;
+    };
+    let settings = [("KINGLET_ROOMS__MEMORY__DURABLE", "false")];
+    let server = start(disk.0.path(), &settings);
+    let filler = disk.0.path().join("filler");
+    let publish = |room: &str, data: &str| {
+        let body = json!({"room": room, "event": "e", "data": data});
+        post(server.address(), "/api/v1/publish", &body)
+    };
+    assert_eq!(publish("a", "before").status(), 200);
+    // What is left of the disk is taken by somebody else.
+    let taken = fs::write(&filler, vec![0; 4 << 20]);
+    assert!(taken.is_err(), "the disk is small");
+    let large = "x".repeat(100_000);
+    let mut acknowledged = 1;
+    until("the disk is full", || {
+        let answer = publish("a", &large);
+        acknowledged += usize::from(answer.status() == 200);
+        (answer.status(), answer.code().as_str()) == (503, "STORE_UNAVAILABLE")
+    });
+    assert_eq!(publish("memory:1", "still").status(), 200);
+    let ready = get(server.address(), "/health/ready");
+    assert_eq!(ready.status(), 503, "{ready:?}");
+    assert_eq!(ready.json()["checks"]["store"], "failing");
+    assert_eq!(get(server.address(), "/health").status(), 200);
+    fs::remove_file(&filler).unwrap();
+    until("it works by itself", || {
+        get(server.address(), "/health/ready").status() == 200
+    });
+    assert_eq!(publish("a", "after").status(), 200);
+    acknowledged += 1;
+    let (publications, _) = history(&server, "a");
+    let offsets: Vec<u64> = publications.iter().map(crate::offset_of).collect();
+    assert_eq!(offsets, (1..=acknowledged as u64).collect::<Vec<_>>());
+    assert!(server.counter("kinglet_store_refused_unavailable_total") >= 1);
+}
