@@ -55,6 +55,13 @@ impl Reloading {
         said()
     }
 
+    /// Waits until what `member` sends next is worked on by the configuration in force: what was
+    /// sent with the news of it may be read a turn before it.
+    fn settle(member: &mut Socket) {
+        let answer = member.ask(&json!({"type": "ping"}));
+        assert_eq!(answer["type"], "pong", "{answer}");
+    }
+
     /// A token of the configuration as it is written now.
     fn token(&self) -> String {
         let made = Command::new(BINARY)
@@ -105,6 +112,7 @@ fn what_changed_is_applied_or_named_and_nobody_is_dropped() {
     );
     assert!(said.contains("reload_waits key=server.listen"), "{said}");
 
+    Reloading::settle(&mut member);
     assert_eq!(member.ask(&subscribe)["type"], "subscribed");
     let publish = json!({"type": "publish", "room": "a", "event": "e"});
     assert_eq!(member.ask(&publish)["type"], "published");
@@ -250,6 +258,7 @@ fn a_broken_configuration_changes_nothing_and_says_every_fault() {
         said.contains("applied=\"limits.rooms_per_session\""),
         "{said}"
     );
+    Reloading::settle(&mut member);
     assert_eq!(
         member.ask(&json!({"type": "subscribe", "room": "b"}))["type"],
         "subscribed"
