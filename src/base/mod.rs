@@ -13,3 +13,4 @@ pub mod network;
 pub mod one_line;
 pub mod rng;
 pub mod slab;
+pub mod uuid;

@@ -5,6 +5,7 @@
 //! who came and went until it is told. Invariant: threads share nothing but
 //! what this folder defines, and every queue here has a bound.
 
+pub mod execution;
 pub mod job;
 pub mod mail;
 pub mod mailbox;

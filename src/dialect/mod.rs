@@ -8,6 +8,7 @@ pub mod events;
 pub mod frame;
 pub mod native;
 pub mod publication;
+pub mod records;
 
 /// The spelling a session speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
