@@ -15,6 +15,7 @@ use crate::cli::url::{DEFAULT_URL, Url};
 use crate::config::{Flags, parse_duration};
 use crate::domain::access::{Grant, UserId};
 use crate::domain::command::Since;
+use crate::domain::project::ProjectId;
 use crate::domain::room::RoomName;
 
 const EXAMPLES: &str = "\
@@ -64,6 +65,14 @@ pub(super) enum Command {
     /// so an import that was interrupted can be run again within five minutes: what is published
     /// already is not published twice. Offsets and timestamps are made anew.
     Import(ImportArguments),
+    /// Start a run in a project, print what it says, and end with its exit code
+    ///
+    /// Leaving never ends a run: an interrupt says so, a second one cancels it, a third one leaves.
+    /// The exit code is the run's own; 124 if it took too long, 130 if it was cancelled, above 128
+    /// if a signal ended it.
+    Run(RunArguments),
+    /// List what runs and what ran, newest first
+    Runs(RunsArguments),
     /// Measure a WebSocket server: this one, or any other
     Bench(BenchArguments),
     /// Print the version
@@ -255,6 +264,59 @@ pub(super) struct ImportArguments {
     pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     pub(super) server: ServerArgument,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// The project: its id, or its directory, which becomes a project if it is none yet
+    pub(super) project: String,
+    /// Which of the server's agents
+    #[arg(long, default_value = "claude")]
+    pub(super) agent: String,
+    /// A value for one of the agent's parameters (repeatable)
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_parameter)]
+    pub(super) params: Vec<(String, String)>,
+    /// Options for the agent, as a JSON object
+    #[arg(long, value_name = "JSON")]
+    pub(super) options: Option<String>,
+    /// Print events as they are, one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print the run's id and leave it alone
+    #[arg(long, conflicts_with = "json")]
+    pub(super) detach: bool,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+    /// What to ask of the agent, after --; - reads it from standard input
+    #[arg(last = true)]
+    pub(super) prompt: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsArguments {
+    /// The id of a project [default: all of them]
+    #[arg(value_parser = parse_project)]
+    pub(super) project: Option<ProjectId>,
+    /// At most so many of each project
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=300))]
+    pub(super) limit: u16,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) server: ServerArgument,
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+fn parse_project(text: &str) -> Result<ProjectId, String> {
+    let wrong = "a project's id has 36 characters, such as 0f8fad5b-d9cb-469f-a165-70867728950e";
+    ProjectId::parse(text).ok_or_else(|| wrong.to_owned())
 }
 
 /// Reads `OFFSET` or `EPOCH:OFFSET`.

@@ -1,6 +1,7 @@
 //! `export`: everything that a room retains, one event a line, page by page over HTTP.
 
 use crate::cli::arguments::ExportArguments;
+use crate::cli::output::Lines;
 use crate::cli::recovery::{Printed, print_history};
 use crate::cli::server::Server;
 use crate::cli::{Exit, Failure};
@@ -13,7 +14,7 @@ pub(super) fn run(asked: ExportArguments) -> Result<Exit, Failure> {
         epoch: None,
         offset: 0,
     });
-    match print_history(&server, &asked.room, &mut reached)? {
+    match print_history(&server, &asked.room, &mut reached, &mut Lines)? {
         Printed::All => Ok(Exit::Done),
         Printed::NoStream(answer) => Err(answer.refusal().into()),
     }

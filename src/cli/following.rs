@@ -20,6 +20,7 @@ use form_urlencoded::Serializer;
 use serde::Deserialize;
 
 use crate::cli::comeback::Ended;
+use crate::cli::output::Sink;
 use crate::cli::recovery::{Entry, print_history};
 use crate::cli::server::Server;
 use crate::cli::socket_client::{Received, Socket};
@@ -73,10 +74,14 @@ impl Following {
     }
 
     /// Prints what is retained after the position, if there is one.
-    pub(super) fn print_missed(&mut self, server: &Server) -> Result<(), Ended> {
+    pub(super) fn print_missed(
+        &mut self,
+        server: &Server,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Ended> {
         match &mut self.position {
             // Of a room without a stream, subscribing tells.
-            Some(position) => print_history(server, &self.room, position).map(drop),
+            Some(position) => print_history(server, &self.room, position, sink).map(drop),
             None => Ok(()),
         }
     }
@@ -119,15 +124,16 @@ impl Following {
         offset: u64,
         server: &Server,
         socket: &mut Socket,
+        sink: &mut dyn Sink,
     ) -> Result<(), Ended> {
         if reply.recovered == Some(true) {
             for entry in &reply.publications {
                 if self.advance(entry.offset) {
-                    output::line(&output::one_line(&entry.as_live(&self.room)))?;
+                    sink.event(&entry.as_live(&self.room))?;
                 }
             }
         } else if self.stage == Stage::Asking {
-            self.print_missed(server)?;
+            self.print_missed(server, sink)?;
             return Ok(self.ask(socket, Stage::AskingAgain)?);
         } else if let Some(position) = &self.position {
             output::warning(&lost(&self.room, position, reply.epoch.as_deref(), offset));
@@ -153,10 +159,11 @@ pub(super) fn print_events(
     server: &Server,
     mut socket: Socket,
     rooms: &mut Vec<Following>,
+    sink: &mut dyn Sink,
 ) -> Result<Infallible, Ended> {
     loop {
         match socket.receive()? {
-            Received::Text(text) => take(&text, rooms, server, &mut socket)?,
+            Received::Text(text) => take(&text, rooms, server, (&mut socket, &mut *sink))?,
             Received::Closed { code, reason } => return Err(Ended::Closed { code, reason }),
         }
     }
@@ -232,7 +239,7 @@ fn take(
     text: &str,
     rooms: &mut Vec<Following>,
     server: &Server,
-    socket: &mut Socket,
+    (socket, sink): (&mut Socket, &mut dyn Sink),
 ) -> Result<(), Ended> {
     let unknown = |_| TransportFault::NotKinglet("a message makes no sense");
     // An error's `data` is an object, a publication's anything, so each has a type of its own.
@@ -255,14 +262,14 @@ fn take(
     };
     match (&*message.kind, &following.stage) {
         ("subscribed", Stage::Asking | Stage::AskingAgain) => {
-            following.recover(&message, offset, server, socket)
+            following.recover(&message, offset, server, socket, sink)
         }
         // A socket is a member of its rooms before it asks what it missed, so what is live until
         // the reply is in the reply.
         ("subscribed", Stage::Live) | (_, Stage::Asking | Stage::AskingAgain) => Ok(()),
         (_, Stage::Live) => {
             if following.advance(offset) {
-                output::line(&output::one_line(text))?;
+                sink.event(text)?;
                 for place in &message.also {
                     if let Some(other) = find(rooms, &place.room).filter(|other| other.is_live()) {
                         other.advance(place.offset);

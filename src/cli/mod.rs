@@ -3,7 +3,7 @@
 //! ```text
 //! arguments ─┬─ serve, check-config ── configuration ── runtime::server
 //!            ├─ init, token ────────── configuration
-//!            ├─ publish, subscribe, export, import
+//!            ├─ publish, subscribe, export, import, run, runs
 //!            │        └─ http_client, socket_client ── transport ── tls
 //!            └─ bench ── a load generator with connections of its own
 //! ```
@@ -24,6 +24,8 @@ mod init;
 mod output;
 mod publish;
 mod recovery;
+mod run;
+mod runs;
 mod serve;
 mod server;
 mod socket_client;
@@ -50,6 +52,8 @@ enum Exit {
     Misused,
     /// Drained incompletely.
     Cut,
+    /// A run that was followed ended with this code.
+    Run(u8),
 }
 
 impl Exit {
@@ -59,6 +63,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Misused => 2,
             Self::Cut => 3,
+            Self::Run(code) => code,
         }
     }
 }
@@ -95,6 +100,8 @@ fn carry_out(arguments: Arguments) -> Exit {
         Command::Subscribe(asked) => subscribe::run(asked),
         Command::Export(asked) => export::run(asked),
         Command::Import(asked) => import::run(asked),
+        Command::Run(asked) => run::run(asked),
+        Command::Runs(asked) => runs::run(asked),
         Command::Bench(asked) => bench::run(asked),
         Command::Version => {
             output::line(concat!("kinglet ", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use crate::base::one_line::on_one_line;
 use crate::cli::Failure;
+use crate::cli::comeback::Ended;
 
 /// Writes one line of results.
 ///
@@ -24,6 +25,21 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// Where events go that are followed.
+pub(super) trait Sink {
+    /// Takes one event, spelt as a live publication.
+    fn event(&mut self, json: &str) -> Result<(), Ended>;
+}
+
+/// Each event as one line of results.
+pub(super) struct Lines;
+
+impl Sink for Lines {
+    fn event(&mut self, json: &str) -> Result<(), Ended> {
+        Ok(line(&one_line(json))?)
+    }
+}
+
 /// Says what ended the command.
 pub(super) fn error(text: &str) {
     complain("error", text);
@@ -37,6 +53,14 @@ pub(super) fn warning(text: &str) {
 /// Says that all is well again.
 pub(super) fn note(text: &str) {
     complain("note", text);
+}
+
+/// Passes on what a run printed on its standard error.
+pub(super) fn raw_error(text: &str) {
+    // There is nowhere left to say that this failed.
+    let _ = io::stderr()
+        .lock()
+        .write_all(format!("{text}\n").as_bytes());
 }
 
 /// `text` as one word of a shell command, so that a line which shows it can be copied.

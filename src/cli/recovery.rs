@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::comeback::Ended;
 use crate::cli::http_client::{Answer, exchange};
-use crate::cli::output;
+use crate::cli::output::{self, Sink};
 use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
 use crate::domain::command::Since;
@@ -65,12 +65,13 @@ pub(super) enum Printed {
     NoStream(Answer),
 }
 
-/// Prints what `room` retains after `reached`, page by page, and moves `reached` along, so that
-/// nothing is printed twice should a page fail.
+/// Tells what `room` retains after `reached`, page by page, and moves `reached` along, so that
+/// nothing is told twice should a page fail.
 pub(super) fn print_history(
     server: &Server,
     room: &RoomName,
     reached: &mut Since,
+    sink: &mut dyn Sink,
 ) -> Result<Printed, Ended> {
     loop {
         let answer = exchange(server, "GET", &page_path(room, reached), b"")?;
@@ -85,7 +86,7 @@ pub(super) fn print_history(
             if let Some(gap) = gap(room, reached.offset, entry.offset) {
                 output::warning(&gap);
             }
-            output::line(&output::one_line(&entry.as_live(room)))?;
+            sink.event(&entry.as_live(room))?;
             reached.offset = entry.offset;
         }
         // From now on the stream is known, and another one under the same name would show.

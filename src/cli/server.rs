@@ -10,6 +10,7 @@ use crate::cli::tls::Trust;
 use crate::cli::url::Url;
 
 /// A server, as `--url`, `--token` and `--ca` describe it.
+#[derive(Clone)]
 pub(super) struct Server {
     pub(super) url: Url,
     /// Present exactly if the URL asks for TLS.

@@ -4,6 +4,7 @@
 //! nothing catches it. Invariant: attempts after the first connection are apart by delays that grow
 //! and differ, and each is said in one line.
 
+use std::convert::Infallible;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,9 @@ use crate::base::rng::Rng;
 use crate::cli::arguments::SubscribeArguments;
 use crate::cli::comeback::Comeback;
 use crate::cli::following::{Following, connect, print_events};
+use crate::cli::output::{Lines, Sink};
 use crate::cli::server::Server;
+use crate::cli::socket_client::Socket;
 use crate::cli::transport::TransportFault;
 use crate::cli::{Exit, Failure, output};
 
@@ -44,22 +47,31 @@ pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     let server = Server::new(asked.server)?;
     // Before there is a socket: a long history takes a while, and nothing waits for us meanwhile.
     for following in &mut rooms {
-        following.print_missed(&server)?;
+        following.print_missed(&server, &mut Lines)?;
     }
-    follow(&server, &mut rooms)
+    // A mistyped address should say so at once, so the first attempt is the only one.
+    let socket = connect(&server, &mut rooms)?;
+    let Err(ended) = follow(&server, socket, &mut rooms, &mut Lines);
+    Err(ended)
 }
 
-fn follow(server: &Server, rooms: &mut Vec<Following>) -> Result<Exit, Failure> {
+/// Goes on from `socket`, which [`connect`] opened, over one connection after another, until there
+/// is no use in coming back.
+pub(super) fn follow(
+    server: &Server,
+    socket: Socket,
+    rooms: &mut Vec<Following>,
+    sink: &mut dyn Sink,
+) -> Result<Infallible, Failure> {
     let clock = Clock::start();
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
     let mut backoff = Backoff::new(FIRST_DELAY_MAX, DELAY_MAX);
-    // A mistyped address should say so at once, so the first attempt is the only one.
-    let mut connected = connect(server, rooms).map_err(Failure::from).map(Ok)?;
+    let mut connected = Ok(socket);
     loop {
         let ended = match connected {
             Ok(socket) => {
                 let since = clock.now().mono;
-                let Err(ended) = print_events(server, socket, rooms);
+                let Err(ended) = print_events(server, socket, rooms, sink);
                 let lasted = clock.now().mono.since(since);
                 if lasted >= STEADY && rooms.iter().all(Following::is_live) {
                     backoff.reset();

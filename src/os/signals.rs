@@ -159,6 +159,26 @@ impl SignalPipe {
         self.reader.as_raw_fd()
     }
 
+    /// Waits until a signal was caught; false if the operating system cannot wait for one.
+    #[must_use]
+    pub fn wait(&self) -> bool {
+        let mut watched = libc::pollfd {
+            fd: self.fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        loop {
+            // SAFETY: `watched` is one valid pollfd for the whole call.
+            let ready = unsafe { libc::poll(&raw mut watched, 1, -1) };
+            if ready >= 0 {
+                return true;
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return false;
+            }
+        }
+    }
+
     /// Takes every signal caught since the last call, in order and without merging equal ones: two
     /// TERM are not one. Never blocks; call it whenever the descriptor is readable.
     #[must_use]
@@ -200,6 +220,7 @@ mod tests {
         for number in CAUGHT {
             raise(number);
         }
+        assert!(pipe.wait());
         assert_eq!(
             pipe.drain(),
             [
