@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Limits, Log, Namespaces,
-    PublishPolicy, Server, SlowConsumer, Sources, Store, Tls, Warning, load, no_files, reference,
+    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Limits, Log,
+    Namespaces, Projects, PublishPolicy, ReplyNames, Server, SlowConsumer, Sources, Store, Tls,
+    Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -102,6 +103,7 @@ fn every_key_reaches_its_own_field() {
         write_timeout = "14ms"
         recovery_max = 14
         idempotency_keys = 15
+        runs = 16
         [heartbeat]
         ping_interval = "16s"
         pong_timeout = "17s"
@@ -161,6 +163,7 @@ fn every_key_reaches_its_own_field() {
             write_timeout: Duration::from_millis(14),
             recovery_max: Some(14),
             idempotency_keys: 15,
+            runs: Some(16),
         },
         heartbeat: Heartbeat {
             ping_interval: seconds(16),
@@ -177,6 +180,9 @@ fn every_key_reaches_its_own_field() {
             durability: Durability::Power,
             queue: 18,
         },
+        projects: Projects::default(),
+        agents: Agents::default(),
+        reply_names: ReplyNames::Echo,
         log: Log {
             level: log::LevelFilter::Trace,
             file: Some(PathBuf::from("/var/log/kinglet")),
@@ -198,6 +204,7 @@ fn zero_lifts_the_limits_that_can_be_lifted() {
         "rooms_per_session",
         "messages_per_second",
         "api_requests_per_second",
+        "runs",
     ] {
         let limits = config(&format!("[limits]\n{key} = 0"), &[]).limits;
         assert_ne!(limits, Limits::default(), "{key}");

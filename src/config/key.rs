@@ -38,6 +38,8 @@ pub(super) enum Kind<T: 'static> {
     Limit(fn(&mut T, Option<usize>)),
     /// Bytes within bounds.
     Size(usize, usize, fn(&mut T, usize)),
+    /// Bytes within bounds; 0 lifts the limit.
+    SizeLimit(usize, usize, fn(&mut T, Option<usize>)),
     /// A duration, above zero because its row says so.
     Time(fn(&mut T, Duration)),
     /// A duration; 0 is never.
@@ -89,6 +91,10 @@ impl<T: 'static> Key<T> {
             Kind::Size(min, max, set) => {
                 set(target, value::size(value, *min, *max).map_err(one)?);
             }
+            Kind::SizeLimit(min, max, set) => match value::is_zero(value) {
+                true => set(target, None),
+                false => set(target, Some(value::size(value, *min, *max).map_err(one)?)),
+            },
             Kind::Time(set) | Kind::Pause(set) => {
                 set(target, value::duration(value).map_err(one)?);
             }
@@ -109,7 +115,7 @@ impl<T: 'static> Key<T> {
         match &self.kind {
             Kind::Listen(_) | Kind::List(..) => list_from_text(text),
             Kind::Flag(_) => text.parse().map_or_else(|_| string(), Value::Boolean),
-            Kind::Count(..) | Kind::Limit(_) | Kind::Size(..) => {
+            Kind::Count(..) | Kind::Limit(_) | Kind::Size(..) | Kind::SizeLimit(..) => {
                 text.parse().map_or_else(|_| string(), Value::Integer)
             }
             Kind::Time(_)
@@ -132,6 +138,10 @@ impl<T: 'static> Key<T> {
                 let (min, max) = (value::show_size(*min), value::show_size(*max));
                 format!("size, {min} to {max}")
             }
+            Kind::SizeLimit(min, max, _) => {
+                let (min, max) = (value::show_size(*min), value::show_size(*max));
+                format!("size, {min} to {max}, 0 is no limit")
+            }
             Kind::Time(_) => "duration".to_owned(),
             Kind::TimeLimit(_) => "duration, 0 is never".to_owned(),
             Kind::Pause(_) => "duration, 0 is none".to_owned(),
@@ -151,6 +161,7 @@ impl<T: 'static> Key<T> {
             Kind::Listen(_)
             | Kind::Path(_)
             | Kind::Size(..)
+            | Kind::SizeLimit(..)
             | Kind::Time(_)
             | Kind::TimeLimit(_)
             | Kind::Pause(_)

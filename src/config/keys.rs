@@ -1,19 +1,23 @@
-//! Every key of the configuration, one row each, but those of namespaces (`namespace_keys.rs`).
+//! Every key of the configuration, one row each, but those of namespaces and
+//! agents (`namespace_keys.rs`, `agent_keys.rs`).
 //!
 //! A row says how its value is read, where it goes and what it is for. The loader, the suggestions
 //! for misspelt keys and the reference in docs/configuration.md are made from these rows; a test
 //! holds each documented default to `Config::default()`.
 
+use std::path::PathBuf;
+
 use log::LevelFilter;
 
+use super::agents::{self, Busy};
 use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
-use super::settings::{Config, Durability};
+use super::settings::{Config, Durability, ReplyNames};
 use super::value;
 use crate::base::network::Network;
 
 pub(super) const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 pub(super) const GIB: usize = 1 << 30;
 
 /// A key that may be 0.
@@ -50,7 +54,7 @@ const fn later<T>(word: &'static str) -> Choice<T> {
     Choice { word, set: None }
 }
 
-/// All keys but those of namespaces, section by section.
+/// All keys but those of namespaces and agents, section by section.
 pub(super) static KEYS: &[Key<Config>] = &[
     key(
         "server.listen",
@@ -319,6 +323,12 @@ pub(super) static KEYS: &[Key<Config>] = &[
             "Idempotency keys remembered; the oldest make room.",
         ),
     ),
+    key(
+        "limits.runs",
+        Kind::Limit(|c, v| c.limits.runs = v),
+        "10",
+        "Runs that are executed at a time.",
+    ),
     never_zero(
         "without pings nobody would notice a dead peer",
         key(
@@ -390,6 +400,41 @@ pub(super) static KEYS: &[Key<Config>] = &[
         ),
     ),
     key(
+        "projects.roots",
+        Kind::List(agents::directory, |c, v| {
+            c.projects.roots = Some(v.into_iter().map(PathBuf::from).collect());
+        }),
+        "",
+        "Directories that projects may be in, or be; absolute. By default the home directory of \
+         the server's user in the open mode, none in token mode.",
+    ),
+    key(
+        "projects.max",
+        Kind::Limit(|c, v| c.projects.max = v),
+        "100",
+        "Projects that exist at a time.",
+    ),
+    key(
+        "projects.busy",
+        Kind::Choice(&[
+            choice("reject", |c: &mut Config| c.projects.busy = Busy::Reject),
+            choice("queue", |c| c.projects.busy = Busy::Queue),
+        ]),
+        "reject",
+        "What happens to a run of a project that has one. `reject`: it is refused, \
+         PROCESS_ACTIVE; `queue`: it waits for its turn.",
+    ),
+    key(
+        "protocol.reply_names",
+        Kind::Choice(&[
+            choice("echo", |c: &mut Config| c.reply_names = ReplyNames::Echo),
+            choice("past", |c| c.reply_names = ReplyNames::Past),
+        ]),
+        "echo",
+        "How replies to the commands of projects are called. `echo`: as the command, \
+         `project_join`; `past`: as what has happened, `project_joined`.",
+    ),
+    key(
         "backplane.kind",
         Kind::Choice(&[choice("memory", |_| ()), later("redis")]),
         "memory",
@@ -423,13 +468,9 @@ pub(super) static KEYS: &[Key<Config>] = &[
 
 /// Keys and whole sections that later versions know.
 pub(super) const LATER: &[&str] = &[
-    "limits.runs",
     "limits.memory_mb",
     "limits.threads",
     "backplane.url",
-    "projects",
-    "agents",
-    "protocol",
     "socketio",
     "webhooks",
     "host",

@@ -9,15 +9,23 @@
 //! Invariants: a key that has no effect in this version is refused, never ignored; all faults are
 //! reported at once, each with its key.
 
+mod agent_keys;
+mod agent_tables;
+#[cfg(test)]
+mod agent_tests;
+mod agents;
+mod argument;
 mod auth;
 mod credentials;
 #[cfg(test)]
 mod credentials_tests;
+mod families;
 mod fault;
 mod key;
 mod keys;
 mod namespace_keys;
 mod namespaces;
+mod parameter;
 mod raw;
 mod reference;
 mod reload;
@@ -33,12 +41,19 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+pub use agents::{
+    AgentKind, AgentLimits, AgentOptions, Agents, Busy, CLAUDE, Projects, StallAction, Variables,
+};
+pub use argument::{Argument, ArgumentFault, begins_with_dash};
 pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Secret, TokenKey};
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
+pub use parameter::{Parameter, ParameterKind};
 pub use reference::reference;
 pub use reload::{Reload, reload};
-pub use settings::{Compression, Config, Durability, Heartbeat, Limits, Log, Server, Store};
+pub use settings::{
+    Compression, Config, Durability, Heartbeat, Limits, Log, ReplyNames, Server, Store,
+};
 pub use tls::{Tls, TlsFile, TlsFiles};
 
 use raw::Raw;

@@ -95,8 +95,3 @@ pub(super) static NAMESPACE_KEYS: &[Key<NamespaceOptions>] = &[
          its members; of those between only the newest is sent.",
     ),
 ];
-
-/// The full name of a namespace's `key`.
-pub(super) fn in_namespace(key: &str, namespace: &str) -> String {
-    format!("rooms.{namespace}.{key}")
-}

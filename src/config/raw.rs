@@ -7,11 +7,10 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::families::{FAMILIES, Family, Tables, is_table_name};
 use super::fault::{Faults, Warning};
-use super::key::{Key, NOT_YET, list_from_text};
+use super::key::{NOT_YET, list_from_text};
 use super::keys::{KEYS, LATER, variable};
-use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
-use super::namespaces::is_namespace;
 use super::{Flags, Sources, value};
 
 /// A value and its origin: the file's path, a variable or a flag.
@@ -26,7 +25,11 @@ pub(super) struct Written {
 pub(super) struct Raw {
     pub(super) values: BTreeMap<&'static str, Written>,
     /// By namespace; an empty table still makes its namespace known.
-    pub(super) namespaces: BTreeMap<String, BTreeMap<&'static str, Written>>,
+    pub(super) namespaces: Tables,
+    /// By agent.
+    pub(super) agents: Tables,
+    /// The file's path, where an empty table can only come from.
+    pub(super) file: String,
 }
 
 /// Where keys are read from that can be misspelt.
@@ -44,6 +47,18 @@ impl<'a> Origin<'a> {
             Self::File(name) | Self::Variable(name) => name,
         }
     }
+
+    /// What was written here; `read` reads the text of a variable.
+    fn written(self, value: Value, read: impl FnOnce(&str) -> Value) -> Written {
+        let value = match (self, value) {
+            (Self::Variable(_), Value::String(text)) => read(&text),
+            (_, value) => value,
+        };
+        Written {
+            value,
+            origin: self.name().to_owned(),
+        }
+    }
 }
 
 /// Variables of the clients, which share our prefix.
@@ -58,6 +73,7 @@ impl Raw {
         let mut raw = Self::default();
         let mut warnings = Vec::new();
         if let Some((path, text)) = sources.file {
+            raw.file = path.to_owned();
             raw.add_file(path, text, faults);
         }
         for (name, text) in sources.environment {
@@ -81,36 +97,32 @@ impl Raw {
             }
         };
         for (section, content) in table {
-            match content {
-                Value::Table(namespaces) if section == "rooms" => {
-                    self.add_namespaces(namespaces, path, faults);
+            match (Family::of(&section), content) {
+                (Some(family), Value::Table(tables)) => {
+                    self.add_tables(family, tables, path, faults);
                 }
-                Value::Table(keys) if !keys.is_empty() => {
+                (None, Value::Table(keys)) if !keys.is_empty() => {
                     for (key, value) in keys {
                         self.add(&[&section, &key], value, Origin::File(path), faults);
                     }
                 }
-                Value::Table(_) if is_section(&section) => {}
-                value => self.add(&[&section], value, Origin::File(path), faults),
+                (None, Value::Table(_)) if is_section(&section) => {}
+                (_, value) => self.add(&[&section], value, Origin::File(path), faults),
             }
         }
     }
 
-    fn add_namespaces(&mut self, namespaces: Table, path: &str, faults: &mut Faults) {
-        for (namespace, content) in namespaces {
+    fn add_tables(&mut self, family: &Family, tables: Table, path: &str, faults: &mut Faults) {
+        let (section, origin) = (family.section, Origin::File(path));
+        for (name, content) in tables {
             match content {
-                Value::Table(keys) if is_namespace(&namespace) => {
-                    self.namespaces.entry(namespace.clone()).or_default();
+                Value::Table(keys) if is_table_name(&name) => {
+                    (family.tables)(self).entry(name.clone()).or_default();
                     for (key, value) in keys {
-                        self.add(
-                            &["rooms", &namespace, &key],
-                            value,
-                            Origin::File(path),
-                            faults,
-                        );
+                        self.add(&[section, &name, &key], value, origin, faults);
                     }
                 }
-                value => self.add(&["rooms", &namespace], value, Origin::File(path), faults),
+                value => self.add(&[section, &name], value, origin, faults),
             }
         }
     }
@@ -123,14 +135,10 @@ impl Raw {
             return;
         }
         let lower = rest.to_ascii_lowercase();
-        let mut path: Vec<&str> = lower.split("__").collect();
-        // What stands between is the namespace, which may hold the separator itself.
-        if let Some(("rooms", (namespace, key))) = lower
+        let of_family = lower
             .split_once("__")
-            .and_then(|(section, rest)| Some((section, rest.rsplit_once("__")?)))
-        {
-            path = vec!["rooms", namespace, key];
-        }
+            .and_then(|(section, rest)| Family::of(section)?.path_of_variable(rest));
+        let path = of_family.unwrap_or_else(|| lower.split("__").collect());
         self.add(
             &path,
             Value::String(text.to_owned()),
@@ -296,37 +304,31 @@ impl Raw {
         if path.len() > 1
             && let Some(key) = KEYS.iter().find(|key| is_spelt(key.name))
         {
-            self.values.insert(key.name, written(key, value, origin));
+            let written = origin.written(value, |text| key.value_of_text(text));
+            self.values.insert(key.name, written);
             return;
         }
-        if let ([section, table], Value::Table(keys)) = (path, &value)
-            && is_table(&name)
+        if let ([.., _], Value::Table(keys)) = (path, &value)
+            && is_table(path)
         {
             for (key, value) in keys {
-                self.add(&[section, table, key], value.clone(), origin, faults);
+                let path: Vec<&str> = path.iter().copied().chain([key.as_str()]).collect();
+                self.add(&path, value.clone(), origin, faults);
             }
             return;
         }
-        if let ["rooms", namespace, last] = path
-            && is_namespace(namespace)
-            && let Some(key) = NAMESPACE_KEYS.iter().find(|key| key.name == *last)
+        if let [section, name, key @ ..] = path
+            && let Some(family) = Family::of(section)
+            && is_table_name(name)
+            && let Some(key) = family.key(key)
         {
-            let table = self.namespaces.entry((*namespace).to_owned()).or_default();
-            table.insert(key.name, written(key, value, origin));
+            let written = origin.written(value, |text| (family.value_of_text)(key, text));
+            let tables = (family.tables)(self);
+            let table = tables.entry((*name).to_owned()).or_default();
+            table.insert(key, written);
             return;
         }
         faults.add(&name, origin.name(), refusal(path, origin));
-    }
-}
-
-fn written<T>(key: &Key<T>, value: Value, origin: Origin<'_>) -> Written {
-    let value = match (origin, value) {
-        (Origin::Variable(_), Value::String(text)) => key.value_of_text(&text),
-        (_, value) => value,
-    };
-    Written {
-        value,
-        origin: origin.name().to_owned(),
     }
 }
 
@@ -340,24 +342,32 @@ fn refusal(path: &[&str], origin: Origin<'_>) -> String {
     if LATER.iter().any(is_later) {
         return NOT_YET.to_owned();
     }
-    match path {
-        ["rooms", namespace, ..] if !is_namespace(namespace) => {
-            "a namespace is called by 1 to 64 of A-Z a-z 0-9 _ . -".to_owned()
+    let family = path.first().and_then(|section| Family::of(section));
+    match (path, family) {
+        ([_, table, ..], Some(family)) if !is_table_name(table) => {
+            let article = if family.noun.starts_with('a') {
+                "an"
+            } else {
+                "a"
+            };
+            format!(
+                "{article} {} is called by 1 to 64 of A-Z a-z 0-9 _ . -",
+                family.noun
+            )
         }
-        ["rooms", namespace] => {
-            let nearest = NAMESPACE_KEYS.iter().any(|key| key.name == *namespace);
-            let table = if nearest { "default" } else { namespace };
-            format!("must be in a table of its namespace, such as [rooms.{table}]")
+        ([section, table], Some(family)) => {
+            let is_key = (family.keys)().contains(table);
+            let table = if is_key { family.example } else { table };
+            let noun = family.noun;
+            format!("must be in a table of its {noun}, such as [{section}.{table}]")
         }
-        [_, _] if is_table(&name) => {
-            let known = KEYS.iter().filter_map(|key| {
-                let rest = key.name.strip_prefix(name.as_str())?;
-                rest.strip_prefix('.')
-            });
-            let known: Vec<&str> = known.collect();
-            format!("must be a table with one of {}", known.join(", "))
+        _ if is_table(path) => {
+            format!(
+                "must be a table with one of {}",
+                keys_within(path).join(", ")
+            )
         }
-        [section] if is_section(section) && matches!(origin, Origin::File(_)) => {
+        ([section], _) if is_section(section) && matches!(origin, Origin::File(_)) => {
             format!("must be a table, [{section}]")
         }
         _ => match (nearest(path), origin) {
@@ -370,13 +380,27 @@ fn refusal(path: &[&str], origin: Origin<'_>) -> String {
     }
 }
 
-/// Whether `name` is that of a table within a section.
-fn is_table(name: &str) -> bool {
-    let is_within = |key: &Key<_>| {
-        let rest = key.name.strip_prefix(name);
-        rest.is_some_and(|rest| rest.starts_with('.'))
-    };
-    name.contains('.') && KEYS.iter().any(is_within)
+/// Whether `path` spells a table within a section, or within a table of a family.
+fn is_table(path: &[&str]) -> bool {
+    !keys_within(path).is_empty()
+}
+
+/// The keys of the table that `path` spells, without its name.
+fn keys_within(path: &[&str]) -> Vec<&'static str> {
+    match path {
+        [section, _, name] => match Family::of(section) {
+            Some(family) => family.keys_within(name),
+            None => Vec::new(),
+        },
+        [section, name] => {
+            let within = |key: &'static str| {
+                let rest = key.strip_prefix(section)?.strip_prefix('.')?;
+                rest.strip_prefix(name)?.strip_prefix('.')
+            };
+            KEYS.iter().filter_map(|key| within(key.name)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn is_section(name: &str) -> bool {
@@ -384,24 +408,25 @@ fn is_section(name: &str) -> bool {
         key.split_once('.')
             .is_some_and(|(section, _)| section == name)
     };
-    name == "rooms" || KEYS.iter().any(|key| section_of(key.name))
+    Family::of(name).is_some() || KEYS.iter().any(|key| section_of(key.name))
 }
 
 /// The known key that `path` most likely means: one of that very name in another section, or the
 /// one that is fewest typing errors away, up to a third of its letters.
 fn nearest(path: &[&str]) -> Option<String> {
     let (name, last) = (path.join("."), *path.last()?);
-    let namespace = match path {
-        ["rooms", namespace, _] => namespace,
-        _ => "<namespace>",
-    };
-    let in_rooms = NAMESPACE_KEYS
-        .iter()
-        .map(|key| in_namespace(key.name, namespace));
+    let in_families = FAMILIES.iter().flat_map(|family| {
+        let table = match path {
+            [section, table, _, ..] if *section == family.section => *table,
+            _ => family.placeholder,
+        };
+        let keys = (family.keys)().into_iter();
+        keys.map(move |key| family.full(table, key))
+    });
     let known: Vec<String> = KEYS
         .iter()
         .map(|key| key.name.to_owned())
-        .chain(in_rooms)
+        .chain(in_families)
         .collect();
     let same = |known: &&String| known.rsplit_once('.').is_some_and(|(_, key)| key == last);
     if let Some(known) = known.iter().find(same) {
@@ -413,13 +438,16 @@ fn nearest(path: &[&str]) -> Option<String> {
         .filter(|(distance, known)| *distance <= known.len() / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
-        .or_else(|| in_misspelt_rooms(path))
+        .or_else(|| in_misspelt_section(path))
 }
 
-/// The namespace or key that `path` means if its section was to be `rooms`, whose names are free.
-fn in_misspelt_rooms(path: &[&str]) -> Option<String> {
+/// The table or key that `path` means if its section was to be one whose tables' names are free.
+fn in_misspelt_section(path: &[&str]) -> Option<String> {
     let (section, rest) = path.split_first()?;
-    let distance = strsim::damerau_levenshtein(section, "rooms");
-    let meant = !rest.is_empty() && (1..=2).contains(&distance);
-    meant.then(|| format!("rooms.{}", rest.join(".")))
+    let is_meant = |family: &&&Family| {
+        let distance = strsim::damerau_levenshtein(section, family.section);
+        !rest.is_empty() && (1..=2).contains(&distance)
+    };
+    let family = FAMILIES.iter().find(is_meant)?;
+    Some(format!("{}.{}", family.section, rest.join(".")))
 }

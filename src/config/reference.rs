@@ -4,13 +4,15 @@
 
 use std::fmt::Write;
 
+use super::agent_keys::AGENT_KEYS;
+use super::families::{AGENTS, Family, ROOMS};
 use super::key::Key;
 use super::keys::{KEYS, variable};
-use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
+use super::namespace_keys::NAMESPACE_KEYS;
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 13] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -23,7 +25,7 @@ const SECTIONS: [(&str, &str); 10] = [
         "Whether and how messages are compressed, see [protocol.md](protocol.md#compression).",
     ),
     (
-        ROOMS,
+        "rooms.<namespace>",
         "The options of rooms, by the part of their name before the first `:`, or their whole \
          name if it has none. What a namespace does not set it takes from `[rooms.default]`, \
          which also serves rooms of no known namespace. `global`, `user`, `project`, `board`, \
@@ -36,12 +38,22 @@ const SECTIONS: [(&str, &str); 10] = [
         "store",
         "How durable rooms are kept on disk, see [durable.md](durable.md).",
     ),
+    (
+        "projects",
+        "Where runs happen; a running server takes changes at once, for what comes next.",
+    ),
+    (
+        "agents.<agent>",
+        "The commands that runs may execute. `claude` always exists, with `kind = \"claude\"` and \
+         `command = \"claude\"`. A running server takes changes at once: runs that have begun go \
+         on as they are. An agent is called by 1 to 64 of `A-Z a-z 0-9 _ . -`; in variables it is \
+         lower case.",
+    ),
+    ("protocol", "How messages are spelt where clients differ."),
     ("backplane", "How several servers become one."),
     ("log", "What is logged, and where to."),
     ("debug", "Helpers that do not belong in production."),
 ];
-
-const ROOMS: &str = "rooms.<namespace>";
 
 /// Every key with its values, default, meaning and variable, as Markdown.
 #[must_use]
@@ -53,15 +65,10 @@ pub fn reference() -> String {
              | Key | Value | Default | Meaning | Variable |\n|---|---|---|---|---|\n"
         );
         text.push_str(&heading);
-        if section == ROOMS {
-            for key in NAMESPACE_KEYS {
-                add_row(
-                    key,
-                    key.name,
-                    &in_namespace(key.name, "<namespace>"),
-                    &mut text,
-                );
-            }
+        match section.split_once('.') {
+            Some((of, _)) if of == ROOMS.section => add_rows(NAMESPACE_KEYS, &ROOMS, &mut text),
+            Some(_) => add_rows(AGENT_KEYS, &AGENTS, &mut text),
+            None => {}
         }
         for key in KEYS {
             match key.name.split_once('.') {
@@ -72,6 +79,13 @@ pub fn reference() -> String {
         text.push('\n');
     }
     text
+}
+
+fn add_rows<T>(keys: &[Key<T>], family: &Family, text: &mut String) {
+    for key in keys {
+        let full = family.full(family.placeholder, key.name);
+        add_row(key, key.name, &full, text);
+    }
 }
 
 fn add_row<T>(key: &Key<T>, short: &str, full: &str, text: &mut String) {
@@ -96,14 +110,17 @@ fn add_row<T>(key: &Key<T>, short: &str, full: &str, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::families::FAMILIES;
 
     #[test]
     fn every_key_is_in_the_reference_once() {
         let text = reference();
         let names = KEYS.iter().map(|key| key.name.to_owned());
-        let in_rooms = NAMESPACE_KEYS.iter();
-        let in_rooms = in_rooms.map(|key| in_namespace(key.name, "<namespace>"));
-        for name in names.chain(in_rooms) {
+        let in_families = FAMILIES.iter().flat_map(|family| {
+            let keys = (family.keys)().into_iter();
+            keys.map(|key| family.full(family.placeholder, key))
+        });
+        for name in names.chain(in_families) {
             let variable = format!("| `{}` |\n", variable(&name));
             assert_eq!(text.matches(&variable).count(), 1, "{name}");
         }

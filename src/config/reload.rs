@@ -191,6 +191,13 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
     ];
     let changed = auth.iter().filter(|(_, is_same)| !is_same);
     applied.extend(changed.map(|(name, _)| (*name).to_owned()));
+    let roots = "projects.roots";
+    if config.projects.roots != current.projects.roots && !applied.iter().any(|key| key == roots) {
+        // Taking it out again is a change, too.
+        applied.push(roots.to_owned());
+    }
+    let agents = config.agents.differing(&current.agents);
+    applied.extend(agents.iter().map(|name| format!("agents.{name}")));
     let namespaces = config.rooms.differing(&current.rooms);
     applied.extend(namespaces.iter().map(|name| format!("rooms.{name}")));
     Ok(Reload {

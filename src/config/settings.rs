@@ -11,15 +11,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::agents::{self, Agents, Projects};
 use super::auth::{Auth, AuthMode};
+use super::families::ROOMS;
 use super::fault::{Faults, Warning};
 use super::key::Key;
 use super::keys::KEYS;
-use super::namespace_keys::{NAMESPACE_KEYS, in_namespace};
+use super::namespace_keys::NAMESPACE_KEYS;
 use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::raw::{Raw, Written};
 use super::tls::Tls;
-use super::{Sources, credentials, tls};
+use super::{Sources, agent_tables, credentials, tls};
 use crate::base::network::Network;
 
 const KIB: usize = 1024;
@@ -42,6 +44,12 @@ pub struct Config {
     pub rooms: Namespaces,
     /// `[store]`
     pub store: Store,
+    /// `[projects]`
+    pub projects: Projects,
+    /// `[agents.<agent>]`
+    pub agents: Agents,
+    /// `[protocol] reply_names`
+    pub reply_names: ReplyNames,
     /// `[log]`
     pub log: Log,
     /// `[debug] echo`: whether `/ws/echo` exists.
@@ -137,6 +145,8 @@ pub struct Limits {
     pub recovery_max: Option<usize>,
     /// Idempotency keys remembered; the oldest make room.
     pub idempotency_keys: usize,
+    /// Runs executed at a time.
+    pub runs: Option<usize>,
 }
 
 impl Default for Limits {
@@ -160,6 +170,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             recovery_max: Some(300),
             idempotency_keys: 100_000,
+            runs: Some(10),
         }
     }
 }
@@ -233,6 +244,16 @@ impl Default for Store {
     }
 }
 
+/// How replies to the commands of projects are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyNames {
+    /// As the command: `project_join`.
+    #[default]
+    Echo,
+    /// As what has happened: `project_joined`.
+    Past,
+}
+
 /// What is logged, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -270,6 +291,8 @@ pub(super) fn meaning(
     }
     tls::fill(&mut config.server, raw, sources.files, faults, warnings);
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
+    config.projects.home = agents::home(sources.environment);
+    config.agents = agent_tables::agents(raw, faults);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);
     require_for_mode(&config, raw, faults);
     config
@@ -292,7 +315,14 @@ fn origin<'a>(key: &str, raw: &'a Raw) -> &'a str {
     written.map_or("in force since the start", |written| &written.origin)
 }
 
-fn apply<T>(key: &Key<T>, name: &str, written: &Written, target: &mut T, faults: &mut Faults) {
+/// Puts what was written under `key` where it belongs in `target`.
+pub(super) fn apply<T>(
+    key: &Key<T>,
+    name: &str,
+    written: &Written,
+    target: &mut T,
+    faults: &mut Faults,
+) {
     if let Err(problems) = key.apply(target, &written.value) {
         for problem in problems {
             faults.add(name, &written.origin, problem);
@@ -322,14 +352,14 @@ fn apply_namespace(
 ) {
     for key in NAMESPACE_KEYS {
         if let Some(written) = table.get(key.name) {
-            let name = in_namespace(key.name, namespace);
+            let name = ROOMS.full(namespace, key.name);
             apply(key, &name, written, options, faults);
         }
     }
     let mut refuse = |keys: &[&str], problem| {
         // What is inherited is a fault of the table that it is inherited from.
         if let Some((key, written)) = keys.iter().find_map(|key| table.get_key_value(key)) {
-            faults.add(&in_namespace(key, namespace), &written.origin, problem);
+            faults.add(&ROOMS.full(namespace, key), &written.origin, problem);
         }
     };
     if options.slow_consumer == SlowConsumer::Lag && options.history_count == 0 {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use super::agent_keys::AGENT_KEYS;
 use super::key::{Key, Kind};
 use super::keys::KEYS;
 use super::namespace_keys::NAMESPACE_KEYS;
@@ -65,6 +66,7 @@ fn check_zero<T: Default>(keys: &[Key<T>]) {
             Kind::Count(..)
             | Kind::Limit(_)
             | Kind::Size(..)
+            | Kind::SizeLimit(..)
             | Kind::Time(_)
             | Kind::TimeLimit(_)
             | Kind::Pause(_) => true,
@@ -94,6 +96,7 @@ fn check_zero<T: Default>(keys: &[Key<T>]) {
 fn whatever_refuses_zero_says_why() {
     check_zero(KEYS);
     check_zero(NAMESPACE_KEYS);
+    check_zero(AGENT_KEYS);
 }
 
 #[test]
@@ -342,13 +345,8 @@ fn an_unknown_key_is_told_its_nearest_name() {
 #[test]
 fn a_key_of_a_later_version_says_so() {
     for key in [
-        "limits.runs",
         "limits.memory_mb",
         "limits.threads",
-        "projects.roots",
-        "agents.claude",
-        "agents.claude.command",
-        "protocol.reply_names",
         "socketio.paths",
         "webhooks.github_secret",
         "host.interval",
@@ -370,8 +368,8 @@ fn a_key_of_a_later_version_says_so() {
     }
     check("[host]", &["host (kinglet.toml): not in this version yet"]);
     check(
-        "[[agents]]",
-        &["agents (kinglet.toml): not in this version yet"],
+        "[[metrics]]",
+        &["metrics (kinglet.toml): not in this version yet"],
     );
 }
 
