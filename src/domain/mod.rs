@@ -11,6 +11,7 @@ pub mod event;
 pub mod fault;
 pub mod idempotency;
 pub mod launch;
+pub mod line_splitter;
 pub mod origin;
 pub mod position;
 pub mod presence;
