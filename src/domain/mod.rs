@@ -5,6 +5,7 @@
 
 pub mod access;
 mod aged_map;
+pub mod agent;
 pub mod client_address;
 pub mod command;
 pub mod event;
