@@ -107,6 +107,8 @@ pub enum Code {
     JsonParsing,
     /// The Claude CLI is not installed.
     ClaudeNotFound,
+    /// The program of another agent is not installed.
+    AgentNotFound,
     /// A file could not be read or written.
     FileOperation,
     /// The disk is nearly full.
@@ -117,7 +119,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::InvalidMessage,
         Self::ValidationFailed,
         Self::Unauthorized,
@@ -146,6 +148,7 @@ impl Code {
         Self::ExecutionFailed,
         Self::JsonParsing,
         Self::ClaudeNotFound,
+        Self::AgentNotFound,
         Self::FileOperation,
         Self::DiskSpaceLow,
         Self::InternalError,
@@ -194,6 +197,7 @@ impl Code {
             Self::ExecutionFailed => ("EXECUTION_FAILED", 500),
             Self::JsonParsing => ("JSON_PARSING", 500),
             Self::ClaudeNotFound => ("CLAUDE_NOT_FOUND", 503),
+            Self::AgentNotFound => ("AGENT_NOT_FOUND", 503),
             Self::FileOperation => ("FILE_OPERATION", 500),
             Self::DiskSpaceLow => ("DISK_SPACE_LOW", 507),
             Self::InternalError => ("INTERNAL_ERROR", 500),
