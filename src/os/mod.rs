@@ -1,5 +1,5 @@
-//! L0: what only the operating system can do, behind safe functions: signals, limits, sockets, what
-//! a process uses, locks on files, the boot.
+//! L0: what only the operating system can do, behind safe functions: signals, limits, sockets,
+//! processes and what they use, locks on files, the boot.
 //!
 //! The only folder with `unsafe` and `libc`. Each block states why it is sound, each file has a
 //! test, and where macOS differs from Linux the two cases stand side by side.
@@ -7,7 +7,12 @@
 
 pub mod boot;
 pub mod descriptor_limit;
+pub mod descriptors;
 pub mod file_lock;
+pub mod process;
+pub mod process_tree;
 pub mod process_usage;
+pub mod resource_limits;
 pub mod signals;
 pub mod socket;
+pub mod spawn;

@@ -62,6 +62,22 @@ pub struct SignalPipe {
 /// # Errors
 /// `AlreadyExists` the second time; otherwise what the operating system answered.
 pub fn install() -> io::Result<SignalPipe> {
+    install_for(&CAUGHT)
+}
+
+/// For a process that only minds its children: catches CHLD, so that the pipe is readable when one
+/// has ended, and those of [`install`], so that they do nothing. Caught ones are as they were in
+/// whatever program is started, which ignored ones would not be.
+///
+/// # Errors
+/// As [`install`].
+pub fn install_for_children() -> io::Result<SignalPipe> {
+    let [terminate, interrupt, quit, reload, reopen, dump] = CAUGHT;
+    let child = libc::SIGCHLD;
+    install_for(&[child, terminate, interrupt, quit, reload, reopen, dump])
+}
+
+fn install_for(numbers: &[libc::c_int]) -> io::Result<SignalPipe> {
     WRITE_END
         .compare_exchange(
             NOT_INSTALLED,
@@ -70,21 +86,21 @@ pub fn install() -> io::Result<SignalPipe> {
             Ordering::Relaxed,
         )
         .map_err(|_| io::Error::from(io::ErrorKind::AlreadyExists))?;
-    let pipe = install_once();
+    let pipe = install_once(numbers);
     if pipe.is_err() {
         WRITE_END.store(NOT_INSTALLED, Ordering::Relaxed);
     }
     pipe
 }
 
-fn install_once() -> io::Result<SignalPipe> {
+fn install_once(numbers: &[libc::c_int]) -> io::Result<SignalPipe> {
     // The standard library sets CLOEXEC on both ends.
     let (reader, writer) = io::pipe()?;
     set_nonblocking(reader.as_raw_fd())?;
     set_nonblocking(writer.as_raw_fd())?;
     WRITE_END.store(writer.into_raw_fd(), Ordering::Release);
-    for number in CAUGHT {
-        catch(number)?;
+    for number in numbers {
+        catch(*number)?;
     }
     Ok(SignalPipe { reader })
 }
