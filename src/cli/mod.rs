@@ -40,6 +40,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::arguments::{Arguments, Command};
+use crate::runtime::keeper;
 
 /// How a command ended; its code is what scripts and service managers see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +83,29 @@ enum Failure {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    // First of all: it forks, and so may have no thread, and its errors go to nobody's terminal.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == keeper::SUBCOMMAND)
+    {
+        return keep().code().into();
+    }
     let exit = match Arguments::try_parse() {
         Ok(arguments) => carry_out(arguments),
         Err(error) => show_usage(&error),
     };
     exit.code().into()
+}
+
+/// The hidden subcommand, with which kinglet starts itself for each run.
+fn keep() -> Exit {
+    match keeper::main() {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            output::error(&error.to_string());
+            Exit::Failed
+        }
+    }
 }
 
 fn carry_out(arguments: Arguments) -> Exit {
