@@ -231,6 +231,7 @@ fn variables_set_what_the_file_can() {
         ("KINGLET_ROOMS__CHAT__HISTORY_COUNT", "5"),
         ("KINGLET_ROOMS__A__B__PUBLISH", "server"),
         ("KINGLET_URL", "http://elsewhere"),
+        ("KINGLET_RUN", "of-another-server"),
         ("KINGLET_TOKEN", "secret"),
         ("UNRELATED", "1"),
         ("kinglet_server__nothing", "1"),

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::base::clock::Clock;
 use crate::cli::arguments::ServeArguments;
 use crate::cli::{Exit, Failure, output};
-use crate::config::{self, Config, Fault, Faults, NamedFile, Reload, Sources, Warning};
+use crate::config::{
+    self, Config, Fault, Faults, NamedFile, OTHER_VARIABLES, Reload, Sources, Warning,
+};
 use crate::domain::token::Authority;
 use crate::runtime::tls;
 
@@ -26,9 +28,6 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Who beside its owner can do anything with a file.
 const OTHERS: u32 = 0o077;
-
-/// Variables with our prefix that belong to the client commands.
-const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
 
 /// A configuration to serve with.
 pub(super) struct Loaded {
@@ -167,7 +166,7 @@ fn origin(
         None => vec!["defaults (there is no ./kinglet.toml)"],
     };
     let names = environment.iter().map(|(name, _)| name.as_str());
-    let is_ours = |name: &&str| name.starts_with("KINGLET_") && !CLIENT_VARIABLES.contains(name);
+    let is_ours = |name: &&str| name.starts_with("KINGLET_") && !OTHER_VARIABLES.contains(name);
     let mut names: Vec<&str> = names.filter(is_ours).collect();
     names.sort_unstable();
     origin.append(&mut names);

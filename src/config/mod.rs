@@ -49,6 +49,7 @@ pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Se
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use parameter::{Parameter, ParameterKind};
+pub use raw::OTHER_VARIABLES;
 pub use reference::reference;
 pub use reload::{Reload, reload};
 pub use settings::{

@@ -61,8 +61,9 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// Variables of the clients, which share our prefix.
-const CLIENT_VARIABLES: [&str; 2] = ["KINGLET_URL", "KINGLET_TOKEN"];
+/// Variables that share our prefix: those of the clients, and the mark of a run, in which somebody
+/// may well start a server of their own.
+pub const OTHER_VARIABLES: [&str; 3] = ["KINGLET_URL", "KINGLET_TOKEN", "KINGLET_RUN"];
 
 /// Bare variables that mean nothing yet; silently taking them would mislead.
 const BARE_LATER: [&str; 2] = ["WS_METRICS_INTERVAL", "REDIS_URL"];
@@ -131,7 +132,7 @@ impl Raw {
         let Some(rest) = name.strip_prefix("KINGLET_") else {
             return;
         };
-        if CLIENT_VARIABLES.contains(&name) {
+        if OTHER_VARIABLES.contains(&name) {
             return;
         }
         let lower = rest.to_ascii_lowercase();
