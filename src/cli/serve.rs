@@ -12,6 +12,7 @@ use crate::cli::arguments::ServeArguments;
 use crate::cli::url::DEFAULT_URL;
 use crate::cli::{Exit, Failure, configuration, output};
 use crate::config::{Auth, AuthMode, Config, Faults};
+use crate::os::process;
 use crate::protocol::tls::pair::Pair;
 use crate::runtime::logging::Logging;
 use crate::runtime::reload::Reader;
@@ -32,6 +33,10 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
             warning.variable,
             warning.problem
         );
+    }
+    // What is left of a run whose keeper was killed comes to us, to be killed.
+    if let Err(error) = process::become_subreaper() {
+        log::warn!("no_subreaper problem=\"{error}\"");
     }
     let signing = signing(&loaded.config.auth, path.as_deref());
     let again = loaded.again;
