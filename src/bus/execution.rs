@@ -11,7 +11,7 @@ use crate::domain::fault::Fault;
 use crate::domain::idempotency::{Fingerprint, Scope};
 use crate::domain::launch::Launch;
 use crate::domain::project::{Project, ProjectId};
-use crate::domain::run::{Run, RunId};
+use crate::domain::run::{PendingPermission, Run, RunId};
 use crate::domain::run_command::{Decision, RunInput};
 
 /// What one client asks of the executor.
@@ -67,7 +67,7 @@ pub enum RunOrder {
     /// Start a run, or let it wait.
     Start(Box<StartOrder>),
     /// End a run, or take it out of the queue.
-    Cancel(RunTarget),
+    Cancel(RunTarget, CancelAnswer),
     /// Say something to a running agent.
     Input {
         /// The run.
@@ -93,6 +93,16 @@ pub enum RunTarget {
     Run(RunId),
     /// The active one of a project.
     ActiveIn(ProjectId),
+}
+
+/// When a request to end a run is answered. A run that waits is taken out of the queue first, either
+/// way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CancelAnswer {
+    /// As soon as the run is being ended.
+    AtOnce,
+    /// After its last event: nothing of it is left then.
+    WhenOver,
 }
 
 /// A run that is to be started.
@@ -129,7 +139,10 @@ pub enum RunAnswer {
     Reset(Project, Option<Box<str>>),
     /// The run is started, or waits at this place, from 1.
     Started(Box<Run>, Option<usize>),
-    /// The run is being ended, or was taken out of the queue. `was` is how it stood.
+    /// A start with this key was carried out before, and its run is over: this is its id, and the
+    /// store has the rest.
+    Repeated(RunId),
+    /// The run is being ended, or has been taken out of the queue: as it stands now.
     Cancelled(Box<Run>),
     /// The agent was told.
     Told(RunId),
@@ -142,8 +155,11 @@ pub enum Record {
     Project(Box<Project>),
     /// It is gone, and with it its runs.
     ProjectDeleted(ProjectId),
-    /// As it stands now.
+    /// As it stands now, but for its offsets: those it remembers stay unless the mark names one.
     Run(Box<Run>, Mark),
+    /// What agents ask permission for in a project, all of it. For those who join its room, and not
+    /// for the disk: a run that is lost asks nothing any more.
+    Permissions(ProjectId, Box<[PendingPermission]>),
 }
 
 /// Which offset of its room a run is to remember: that of the publication before it in the same

@@ -99,6 +99,8 @@ pub enum Code {
     ProcessNotFound,
     /// The run takes no input.
     NotInteractive,
+    /// Somebody has decided already.
+    AlreadyResolved,
     /// The run took longer than allowed.
     ExecutionTimeout,
     /// The run failed.
@@ -144,6 +146,7 @@ impl Code {
         Self::ProcessActive,
         Self::ProcessNotFound,
         Self::NotInteractive,
+        Self::AlreadyResolved,
         Self::ExecutionTimeout,
         Self::ExecutionFailed,
         Self::JsonParsing,
@@ -193,6 +196,7 @@ impl Code {
             Self::ProcessActive => ("PROCESS_ACTIVE", 409),
             Self::ProcessNotFound => ("PROCESS_NOT_FOUND", 404),
             Self::NotInteractive => ("NOT_INTERACTIVE", 409),
+            Self::AlreadyResolved => ("ALREADY_RESOLVED", 409),
             Self::ExecutionTimeout => ("EXECUTION_TIMEOUT", 504),
             Self::ExecutionFailed => ("EXECUTION_FAILED", 500),
             Self::JsonParsing => ("JSON_PARSING", 500),

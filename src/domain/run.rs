@@ -3,6 +3,8 @@
 //! Plain values; the machine that moves them is the executor's. May not touch: processes, files,
 //! spellings on the wire. Invariant: a run that is over never changes again.
 
+use std::sync::Arc;
+
 use crate::base::clock::Wall;
 use crate::base::rng::Rng;
 use crate::base::uuid::Uuid;
@@ -147,6 +149,42 @@ pub struct RunResult {
     pub turns: Option<u64>,
     /// What it used, a JSON object as the agent spelt it.
     pub usage: Option<Box<str>>,
+}
+
+/// A pipe that a run's processes write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl OutputStream {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Stdout, Self::Stderr];
+
+    /// Its word on every wire.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// What an agent asks permission for; somebody is to decide while its run lasts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingPermission {
+    /// The run whose agent asks.
+    pub run: RunId,
+    /// The id that the agent gave its question.
+    pub request: Arc<str>,
+    /// The tool that it wants to use.
+    pub tool: Arc<str>,
+    /// What the tool is to be given, JSON on one line.
+    pub input: Arc<str>,
 }
 
 #[cfg(test)]
