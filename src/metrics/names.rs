@@ -175,6 +175,56 @@ pub enum Counter {
     IdempotentRepeats,
     /// Idempotency keys forgotten before their time because there were too many.
     IdempotencyEvicted,
+    /// Projects not registered because the limit on projects was reached.
+    ProjectsRefused,
+    /// Runs whose process was started.
+    RunsStarted,
+    /// Runs that waited for their project or for a place on the host.
+    RunsQueued,
+    /// Runs refused because their project had one already.
+    RunsRefusedBusy,
+    /// Runs refused because the limit on active runs was reached.
+    RunsRefusedLimit,
+    /// Runs refused because too many waited already.
+    RunsRefusedQueue,
+    /// Runs refused because the store did not take their start.
+    RunsRefusedStore,
+    /// Requests refused because too many waited for the store in one project.
+    RunRequestsRefused,
+    /// Runs that ended well.
+    RunsExited,
+    /// Runs that could not be started, or ended with an error.
+    RunsFailed,
+    /// Runs that somebody cancelled.
+    RunsCancelled,
+    /// Runs ended because they took too long or were silent for too long.
+    RunsTimedOut,
+    /// Runs that ended because the server did.
+    RunsLost,
+    /// Times a run was silent for too long.
+    RunsStalled,
+    /// Lines that runs printed.
+    RunLines,
+    /// Lines that were cut because they were longer than a line may be.
+    RunLinesTruncated,
+    /// Lines that were parts of messages and went to the store together with others.
+    RunLinesCoalesced,
+    /// Times a run's output was not read because the store had not taken what came before.
+    RunOutputsPaused,
+    /// Runs whose output was closed because something still held it after their end.
+    RunOutputsCut,
+    /// Times the store did not take what a run printed, or its end, and was asked again.
+    RunErrandsRepeated,
+    /// Inputs not taken because an agent had not read what was said to it before.
+    RunInputsRefused,
+    /// Permissions that agents asked for.
+    PermissionsRequested,
+    /// Permissions that somebody granted or denied.
+    PermissionsResolved,
+    /// Permissions that nobody decided on in time.
+    PermissionsExpired,
+    /// Permissions denied at once because too many waited for an answer.
+    PermissionsRefused,
     /// Publications that were written to the store.
     StorePublications,
     /// Transactions of the store: what waited together is written together.

@@ -6,20 +6,22 @@
 use crate::metrics::names::Counter;
 
 mod inside;
+mod runs;
 
 /// A counter, its Prometheus name and its meaning.
 pub(super) type Row = (Counter, &'static str, &'static str);
 
 /// Every counter with its Prometheus name and its meaning, in the order of [`Counter`].
 pub const COUNTERS: &[Row] = &{
-    let mut rows = [OF_CLIENTS[0]; OF_CLIENTS.len() + inside::ROWS.len()];
-    let mut at = 0;
+    const PARTS: [&[Row]; 3] = [OF_CLIENTS, runs::ROWS, inside::ROWS];
+    let mut rows = [OF_CLIENTS[0]; OF_CLIENTS.len() + runs::ROWS.len() + inside::ROWS.len()];
+    let (mut at, mut part, mut within) = (0, 0, 0);
     while at < rows.len() {
-        rows[at] = match at.checked_sub(OF_CLIENTS.len()) {
-            None => OF_CLIENTS[at],
-            Some(at) => inside::ROWS[at],
-        };
-        at += 1;
+        if within == PARTS[part].len() {
+            (part, within) = (part + 1, 0);
+        }
+        rows[at] = PARTS[part][within];
+        (at, within) = (at + 1, within + 1);
     }
     rows
 };
