@@ -34,7 +34,7 @@ pub enum Effect {
     CloseOutput(RunId),
     /// The pipe may be read again.
     Resume(RunId, OutputStream),
-    /// Drop all that is known of the run.
+    /// Drop all that is known of the run. It may never have been spawned.
     Forget(RunId),
     /// Do all of this in one transaction, and say [`settled`](super::Executor::settled); of one
     /// project there is never more than one errand on its way.

@@ -194,8 +194,7 @@ impl Active {
         }
         if due(self.deadlines.close) {
             if self.is_paused() {
-                self.deadlines.close = Some(now + CLOSE_AFTER);
-                return;
+                return self.close_later(now);
             }
             self.deadlines.close = None;
             self.run.truncated = true;
@@ -203,6 +202,12 @@ impl Active {
             context.out.push(Effect::CloseOutput(self.run.id));
             self.end_pipes(context);
         }
+    }
+
+    /// Begins the time anew after which open pipes are closed, if it runs.
+    pub(super) fn close_later(&mut self, now: Mono) {
+        let close = self.deadlines.close;
+        self.deadlines.close = close.map(|_| now + CLOSE_AFTER);
     }
 
     fn stalled(&mut self, context: &mut Context<'_>) {

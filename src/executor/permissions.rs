@@ -26,6 +26,9 @@ const PENDING_MAX: usize = 64;
 /// Bytes of them: they are sent to each who joins the room.
 const PENDING_BYTES: usize = 1024 * 1024;
 
+/// Bytes of the id of one: the CLI gives UUIDs.
+const REQUEST_BYTES: usize = 256;
+
 /// Answered questions that are remembered, so that whoever answers late learns why it is too late.
 const RESOLVED_MAX: usize = 256;
 
@@ -51,7 +54,8 @@ impl Permissions {
         let bytes =
             |asked: &PendingPermission| asked.request.len() + asked.tool.len() + asked.input.len();
         let pending: usize = self.pending.iter().map(bytes).sum();
-        self.pending.len() < PENDING_MAX && pending + bytes(asked) <= PENDING_BYTES
+        let fits = pending + bytes(asked) <= PENDING_BYTES && asked.request.len() <= REQUEST_BYTES;
+        self.pending.len() < PENDING_MAX && fits
     }
 
     fn take(&mut self, request: &str) -> Option<PendingPermission> {

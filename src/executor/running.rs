@@ -264,7 +264,7 @@ impl Active {
 
     /// The agent is not silent, or it is not its doing.
     pub(super) fn heard(&mut self, now: Mono) {
-        if self.deadlines.stall.is_some() || self.run.state == RunState::Stalled {
+        if self.phase == Phase::Running && !self.end.has_cause() {
             let after = self.launch.stall_after;
             self.deadlines.stall = after.map(|after| now + after);
         }
@@ -303,6 +303,7 @@ impl Active {
                     context.out.push(Effect::Resume(id, stream));
                     // It could not be heard meanwhile.
                     self.heard(context.now.mono);
+                    self.close_later(context.now.mono);
                 }
                 PipeState::Read | PipeState::Paused | PipeState::Ended | PipeState::Done => {}
             }

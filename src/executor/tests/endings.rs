@@ -312,6 +312,9 @@ fn silence_is_told_once_and_ends_a_run_only_if_it_shall() {
     });
     world.pass(10 * SECOND);
     assert!(world.process(run).terminated);
+    world.print(run, "woken by TERM\n");
+    world.pass(20 * SECOND);
+    assert_eq!(world.count(Counter::RunsStalled), 3, "it is being ended");
     world.finish(run, Exit::Signal(15));
     assert_eq!(world.last()["run"]["state"], "timeout");
     assert_eq!(world.last()["run"]["reason"], "it printed nothing for 10s");

@@ -159,6 +159,8 @@ fn too_many_questions_are_denied_at_once() {
     }
     assert_eq!(world.pending[&project].len(), 64);
     assert_eq!(world.count(Counter::PermissionsRefused), 1);
+    world.print(run, &question(&"x".repeat(257)));
+    assert_eq!(world.count(Counter::PermissionsRefused), 2);
     let denied = &written(&world, run)[0]["response"];
     assert_eq!(denied["request_id"], "64");
     assert_eq!(denied["response"]["behavior"], "deny");

@@ -89,6 +89,8 @@ fn what_the_store_holds_up_is_not_cut_when_the_run_ends() {
     world.store = StoreMode::Takes;
     world.settle(true);
     assert!(world.executor.wants_output(run, OutputStream::Stdout));
+    world.pass(Duration::from_millis(4999));
+    assert!(!world.process(run).output_closed);
     world.print(run, "and the rest");
     world.end_output(run);
     assert_eq!(world.lines(run).len(), 1001);
