@@ -90,6 +90,43 @@ impl Wall {
         let millis = Self(self.0.min(YEAR_9999));
         humantime::format_rfc3339_millis(millis.to_system_time()).to_string()
     }
+
+    /// Reads RFC 3339 with any offset, `Z` or `+02:00`, and any fraction of a second, of which the
+    /// milliseconds count. `None` if it is something else, or before 1970.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        const OFFSET_CHARACTERS: usize = 6;
+        let text = text.to_ascii_uppercase();
+        let (local, offset) = match text.strip_suffix('Z') {
+            Some(local) => (local, 0),
+            None => {
+                let at = text.len().checked_sub(OFFSET_CHARACTERS)?;
+                let (local, offset) = text.split_at_checked(at)?;
+                (local, offset_millis(offset)?)
+            }
+        };
+        let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+        let millis = local.duration_since(UNIX_EPOCH).ok()?.as_millis();
+        let millis = i64::try_from(millis).ok()?.checked_sub(offset)?;
+        u64::try_from(millis).ok().map(Self)
+    }
+}
+
+/// How far `+HH:MM` or `-HH:MM` is ahead of UTC.
+fn offset_millis(spelt: &str) -> Option<i64> {
+    const MINUTE: i64 = 60_000;
+    let (sign, digits) = match spelt.split_at_checked(1)? {
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_once(':')?;
+    let number = |digits: &str, below: i64| {
+        let is_number = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let number: i64 = digits.parse().ok().filter(|_| is_number)?;
+        (number < below).then_some(number)
+    };
+    Some(sign * (number(hours, 24)? * 60 + number(minutes, 60)?) * MINUTE)
 }
 
 /// One reading of both clocks.
@@ -149,6 +186,44 @@ mod tests {
             Wall::from_millis(u64::MAX).to_rfc3339(),
             "9999-12-31T23:59:59.000Z"
         );
+    }
+
+    #[test]
+    fn reads_rfc3339_with_any_offset() {
+        let check = |text: &str, expected: Option<&str>| {
+            let found = Wall::parse_rfc3339(text).map(Wall::to_rfc3339);
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        let utc = Some("2025-10-23T20:04:05.007Z");
+        check("2025-10-23T20:04:05.007Z", utc);
+        check("2025-10-23t20:04:05.007z", utc);
+        check("2025-10-23T20:04:05.007999999Z", utc);
+        check("2025-10-23T22:04:05.007123+02:00", utc);
+        check("2025-10-23T14:34:05.007-05:30", utc);
+        check("2025-10-23T20:04:05Z", Some("2025-10-23T20:04:05.000Z"));
+        check(
+            "1970-01-01T00:00:00+00:00",
+            Some("1970-01-01T00:00:00.000Z"),
+        );
+        for wrong in [
+            "",
+            "Z",
+            "now",
+            "2025-10-23",
+            "2025-10-23T20:04:05",
+            "2025-10-23 20:04:05Z",
+            "2025-13-23T20:04:05Z",
+            "2025-10-23T20:04:05+2:00",
+            "2025-10-23T20:04:05+24:00",
+            "2025-10-23T20:04:05+02:60",
+            "2025-10-23T20:04:05*02:00",
+            "2025-10-23T20:04:05+02:00Z",
+            "2025-10-23T20:04:05\u{20ac}2:00",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+00:01",
+        ] {
+            check(wrong, None);
+        }
     }
 
     #[test]
