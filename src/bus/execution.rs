@@ -13,6 +13,7 @@ use crate::domain::launch::Launch;
 use crate::domain::project::{Project, ProjectId};
 use crate::domain::run::{PendingPermission, Run, RunId};
 use crate::domain::run_command::{Decision, RunInput};
+use crate::domain::run_reply::RunReply;
 
 /// What one client asks of the executor.
 #[derive(Debug)]
@@ -146,6 +147,19 @@ pub enum RunAnswer {
     Cancelled(Box<Run>),
     /// The agent was told.
     Told(RunId),
+}
+
+impl From<RunAnswer> for RunReply {
+    fn from(answer: RunAnswer) -> Self {
+        match answer {
+            RunAnswer::Created(project) => Self::Created(project),
+            RunAnswer::Deleted(project) => Self::Deleted(project),
+            RunAnswer::Reset(project, old) => Self::Reset(project, old),
+            RunAnswer::Started(run, position) => Self::Started(run, position),
+            RunAnswer::Cancelled(run) => Self::Cancelled(run),
+            RunAnswer::Told(run) => Self::Told(run),
+        }
+    }
 }
 
 /// What is to be kept of projects and runs, in the transaction of the publications that tell of it.

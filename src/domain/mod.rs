@@ -21,5 +21,6 @@ pub mod rate_limit;
 pub mod room;
 pub mod run;
 pub mod run_command;
+pub mod run_reply;
 pub mod stream;
 pub mod token;

@@ -4,6 +4,7 @@
 //! what only the server knows: whether a path exists, an agent is configured, a run is active.
 
 use crate::base::clock::Wall;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::project::ProjectId;
 use crate::domain::run::RunId;
 
@@ -63,6 +64,48 @@ pub enum RunCommand {
     GetRun(RunId),
     /// Page through what was said in a project, to its agents and by them.
     Messages(MessageQuery),
+}
+
+impl RunCommand {
+    /// Lets it mean the project `joined`, that of the session, if it names none. Returns the
+    /// project that it is about; `None` if it is about none, or about a run.
+    ///
+    /// # Errors
+    /// VALIDATION_FAILED when it needs a project and there is none.
+    pub fn resolve(&mut self, joined: Option<ProjectId>) -> Result<Option<ProjectId>, Fault> {
+        let Some(project) = self.project_mut() else {
+            return Ok(None);
+        };
+        *project = project.or(joined);
+        match *project {
+            Some(project) => Ok(Some(project)),
+            None => Err(Fault::new(
+                Code::ValidationFailed,
+                "project_id is required: name a project, or join one first",
+            )),
+        }
+    }
+
+    /// Where it names a project; `None` if it is about none, or about a run.
+    fn project_mut(&mut self) -> Option<&mut Option<ProjectId>> {
+        match self {
+            Self::GetProject(project)
+            | Self::DeleteProject(project)
+            | Self::Join(project)
+            | Self::Leave(project)
+            | Self::ResetSession(project)
+            | Self::Cancel(Target::ActiveIn(project))
+            | Self::ListRuns { project, .. } => Some(project),
+            Self::Start(start) => Some(&mut start.project),
+            Self::Messages(query) => Some(&mut query.project),
+            Self::CreateProject { .. }
+            | Self::ListProjects
+            | Self::Cancel(Target::Run(_))
+            | Self::Input { .. }
+            | Self::Decide { .. }
+            | Self::GetRun(_) => None,
+        }
+    }
 }
 
 /// A run that is asked for.
@@ -137,4 +180,32 @@ pub enum Direction {
     Client,
     /// What the agents said.
     Claude,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn a_command_that_names_no_project_means_the_sessions_own() {
+        let mut rng = Rng::from_seed(1);
+        let (own, other) = (ProjectId::random(&mut rng), ProjectId::random(&mut rng));
+        let check = |named, joined, expected: Option<ProjectId>| {
+            for make in [RunCommand::Leave, RunCommand::DeleteProject] {
+                let mut command = make(named);
+                let outcome = command.resolve(joined).map_err(|fault| fault.code);
+                let wanted = expected.map(Some).ok_or(Code::ValidationFailed);
+                assert_eq!(outcome, wanted, "{named:?} {joined:?}");
+                assert_eq!(command, make(expected), "{named:?} {joined:?}");
+            }
+        };
+        check(Some(other), Some(own), Some(other));
+        check(Some(other), None, Some(other));
+        check(None, Some(own), Some(own));
+        check(None, None, None);
+        let about_none = RunCommand::ListProjects.resolve(Some(own));
+        assert_eq!(about_none.unwrap(), None);
+    }
 }
