@@ -177,3 +177,21 @@ pub const TLS_SEALED_BYTES: usize = 32 * 1024;
 /// Bytes received over TLS that cannot be used yet: a record has 18 KiB at most (RFC 5246 section
 /// 6.2.3), and a handshake message in parts of records is shorter than the rest.
 pub const TLS_UNUSED_BYTES: usize = 32 * 1024;
+
+/// Runs that are kept of a project, with all they said; the oldest goes when another one ends.
+pub const RUNS_KEPT: usize = 100;
+
+/// Bytes of publications that are kept of a project.
+pub const PROJECT_BYTES: usize = 1 << 30;
+
+/// Messages that a page of what was said in a project has at most.
+pub const MESSAGES: usize = 1000;
+
+/// Bytes of a project's path.
+pub const PATH_BYTES: usize = 4096;
+
+/// Bytes of what people call a project.
+pub const PROJECT_NAME_BYTES: usize = 255;
+
+/// Requests to the executor that may wait.
+pub const EXECUTOR_REQUESTS: usize = 1024;

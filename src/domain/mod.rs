@@ -17,6 +17,7 @@ pub mod origin;
 pub mod position;
 pub mod presence;
 pub mod project;
+pub mod project_path;
 pub mod rate_limit;
 pub mod room;
 pub mod run;
