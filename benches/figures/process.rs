@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use kinglet::os::process_usage;
+use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_kinglet");
 
@@ -17,6 +18,8 @@ pub struct Server {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it keeps its files in.
+    _folder: TempDir,
 }
 
 /// The binary on a core; taskset becomes it, so its process is ours.
@@ -30,8 +33,10 @@ impl Server {
     /// Starts the binary on a free port with limits that do not get in the way of a load
     /// generator on one address.
     pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
         let mut child = pinned(SERVER_CORE)
             .args(["serve", "--listen", "127.0.0.1:0"])
+            .env("KINGLET_SERVER__DATA_DIR", folder.path())
             .env("KINGLET_DEBUG__ECHO", "true")
             .env("KINGLET_LIMITS__CONNECTIONS", "0")
             .env("KINGLET_LIMITS__API_REQUESTS_PER_SECOND", "0")
@@ -47,7 +52,11 @@ impl Server {
         let address = first.trim().rsplit('/').next();
         let address = address.and_then(|text| text.parse().ok());
         let address = address.unwrap_or_else(|| panic!("no address in {first:?}"));
-        Self { child, address }
+        Self {
+            child,
+            address,
+            _folder: folder,
+        }
     }
 
     /// The generator against this server, to be started.

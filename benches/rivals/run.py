@@ -10,6 +10,7 @@ that is started here is ended here, by its pid. What cannot be installed is left
     NCHAN_MODULE  where ngx_nchan_module.so is, if nginx does not have it in its usual place
 """
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -122,12 +123,15 @@ def need(program):
 
 
 def kinglet():
+    folder = tempfile.mkdtemp(prefix="kinglet-rivals-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Server(
         "kinglet",
         [KINGLET, "serve", "--listen", "127.0.0.1:0"],
         ("/ws/echo", []),
         ("", []),
         {
+            "KINGLET_SERVER__DATA_DIR": folder,
             "KINGLET_DEBUG__ECHO": "true",
             "KINGLET_LIMITS__CONNECTIONS": "0",
             "KINGLET_LIMITS__API_REQUESTS_PER_SECOND": "0",

@@ -21,6 +21,7 @@ use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Command, HistoryQuery};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
+use crate::domain::run_reply::RunReply;
 use crate::metrics::names::Counter;
 
 /// The session that asks.
@@ -61,6 +62,7 @@ pub fn answer(
                         encode::published(to, &receipt.placements, now.wall, &mut json);
                     }
                     Outcome::Order(order) => return Ok(Outcome::Order(order)),
+                    Outcome::Request(order, form) => return Ok(Outcome::Request(order, form)),
                 }
             }
             Command::History(query) => {
@@ -91,6 +93,7 @@ pub fn answer(
     });
     let outcome = match outcome {
         Ok(Outcome::Order(order)) => return Outcome::Order(order),
+        Ok(Outcome::Request(order, form)) => return Outcome::Request(order, form),
         Ok(Outcome::Done(json)) => Ok(json),
         Err(fault) => Err(fault),
     };
@@ -117,6 +120,13 @@ pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Contex
             fault_reply(to, &fault, context.now.wall)
         }
     }
+}
+
+/// The reply to a command about projects and runs; `name` is its type.
+#[must_use]
+pub fn run_reply(to: &Correlation, name: &str, reply: &RunReply, context: Context<'_>) -> Vec<u8> {
+    let _ = (to, name, reply, context);
+    Vec::new()
 }
 
 /// The error reply to a command.
@@ -169,14 +179,14 @@ pub fn history(
     let page = if found.is_whole {
         found.page
     } else {
-        let options = publish::options(room, context.live, context.counters)?;
+        let options = publish::options(room, context.services, context.live, context.counters)?;
         let asked = durable::Asked {
             position,
             since: query.since,
             limit: query.limit,
             reverse: query.reverse,
         };
-        durable::read(room, options, asked, context)?
+        durable::read(room, &options, asked, context)?
     };
     Ok(HistoryPage {
         room: room.clone(),

@@ -9,6 +9,7 @@
 
 mod answers;
 mod clerk;
+mod records;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,9 @@ use crate::app::durable::answers::{Told, answer};
 use crate::app::publish::options;
 use crate::app::services::Context;
 use crate::base::ids::{PeerId, ShardId};
+use crate::bus::execution::Ticket;
 use crate::bus::job::{Answer, ReadPurpose, StreamRead};
-use crate::bus::order::{Asker, Commission, Errand, Form, Order, Step, StoreQueue, Unsent};
+use crate::bus::order::{Asker, Commission, Errand, Form, Order, Step, StoreQueue, Unsent, Waiter};
 use crate::bus::room::Missed;
 use crate::config::NamespaceOptions;
 use crate::dialect::publication::Publication;
@@ -72,15 +74,18 @@ pub fn submit(
     context: Context<'_>,
 ) -> Result<(), Answer> {
     let Order { steps, form } = order;
-    let asker = Some(Asker { shard, peer, form });
-    offer(Errand { steps, asker }, context).map_err(|refused| {
-        let (Errand { steps, asker }, fault) = *refused;
+    let waiter = Waiter::Peer(Asker { shard, peer, form });
+    offer(Errand { steps, waiter }, context).map_err(|refused| {
+        let (Errand { steps, waiter }, fault) = *refused;
         let told = steps.into_iter().map(|step| match step {
-            Step::Publish(_) | Step::Clear(_) => Err(fault.clone()),
+            Step::Publish(_) | Step::Clear(_) | Step::Record(_) => Err(fault.clone()),
             Step::Refused(fault) => Err(fault),
             Step::Answered(json) => Ok(Told::Text(json)),
         });
-        let form = asker.map_or(Form::Http, |asker| asker.form);
+        let form = match waiter {
+            Waiter::Peer(asker) => asker.form,
+            Waiter::Nobody | Waiter::Executor(_) => Form::Http,
+        };
         answer(form, told.collect(), context)
     })
 }
@@ -94,9 +99,23 @@ pub(super) fn submit_own(publish: Publish, context: Context<'_>) -> Result<(), F
     let commission = Commission { publish, key: None };
     let errand = Errand {
         steps: vec![Step::Publish(Box::new(commission))],
-        asker: None,
+        waiter: Waiter::Nobody,
     };
     offer(errand, context).map_err(|refused| refused.1)
+}
+
+/// Has the store do something for the executor, all of it or nothing; what came of it is put into
+/// the executor's queue.
+///
+/// # Errors
+/// STORE_BUSY and STORE_UNAVAILABLE, when the store cannot take it; nothing is told of it then.
+pub fn submit_for_executor(
+    steps: Vec<Step>,
+    ticket: Ticket,
+    context: Context<'_>,
+) -> Result<(), Fault> {
+    let waiter = Waiter::Executor(ticket);
+    offer(Errand { steps, waiter }, context).map_err(|refused| refused.1)
 }
 
 /// Puts an errand into the store's queue, or gives it back and says why.
@@ -175,7 +194,7 @@ pub fn read(
 /// recovers, the next for one that is behind.
 #[must_use]
 pub fn answer_read(read: &StreamRead, context: Context<'_>) -> Missed {
-    let options = options(&read.room, context.live, context.counters).ok()?;
+    let options = options(&read.room, context.services, context.live, context.counters).ok()?;
     let missing = read.position.offset.checked_sub(read.since)?;
     let missing = usize::try_from(missing).ok()?;
     let (limit, least) = match read.purpose {
@@ -188,7 +207,7 @@ pub fn answer_read(read: &StreamRead, context: Context<'_>) -> Missed {
         limit,
         reverse: false,
     };
-    let page = self::read(&read.room, options, asked, context).ok()?;
+    let page = self::read(&read.room, &options, asked, context).ok()?;
     let first = page.items.first().map(|(offset, _)| *offset);
     let follows = first.is_none_or(|first| first == read.since + 1);
     (follows && page.items.len() >= least).then_some(page.items)

@@ -15,5 +15,7 @@ pub mod event_stream;
 pub mod http;
 pub mod opening;
 pub mod presence;
+pub mod projects;
 pub mod publish;
+pub mod runs;
 pub mod services;

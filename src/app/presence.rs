@@ -30,7 +30,7 @@ pub fn read(
 ) -> Result<Presence, Fault> {
     let policy = PublishPolicy::Grant;
     access::check(identity, caller, Action::Presence, room, policy)?;
-    if !options(room, context.live, context.counters)?.presence {
+    if !options(room, context.services, context.live, context.counters)?.presence {
         let namespace = room.as_str().split(':').next().unwrap_or_default();
         return Err(Fault::new(
             Code::PermissionDenied,
@@ -87,7 +87,7 @@ pub fn tell(changes: &mut Changes, most: usize, context: Context<'_>) {
 /// which then counts what came of it.
 fn publish_own(publish: Publish, context: Context<'_>) -> Result<(), Code> {
     let is_durable = publish.rooms.iter().any(|room| {
-        let options = options(room, context.live, context.counters);
+        let options = options(room, context.services, context.live, context.counters);
         options.is_ok_and(|options| options.durable)
     });
     let outcome = if is_durable {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::app::services::{Context, Live};
+use crate::app::services::{Context, Live, Services};
 use crate::bus::order::{Commission, Form, Order, Outcome, Step};
 use crate::bus::rooms::RoomFault;
 use crate::config::NamespaceOptions;
@@ -50,7 +50,7 @@ pub fn check(
 ) -> Result<Checked, Fault> {
     let mut is_durable = false;
     for room in &publish.rooms {
-        let options = options(room, context.live, context.counters)?;
+        let options = options(room, context.services, context.live, context.counters)?;
         let caller = caller_in(room);
         access::check(identity, caller, Action::Publish, room, options.publish)?;
         is_durable |= options.durable;
@@ -154,7 +154,7 @@ pub(super) fn mismatch() -> Fault {
 }
 
 /// Whose idempotency keys they are: where there is no credential, the address stands for it.
-fn owner(identity: &Identity, address: IpAddr) -> Owner {
+pub(super) fn owner(identity: &Identity, address: IpAddr) -> Owner {
     match identity {
         Identity::Anonymous | Identity::Pending => Owner::Address(address),
         Identity::User(user) => Owner::Credential(format!("user {}", user.id).into()),
@@ -184,16 +184,15 @@ pub(super) fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<
 ///
 /// # Errors
 /// VALIDATION_FAILED for an unknown namespace.
-pub fn options<'a>(
+pub fn options(
     room: &RoomName,
-    live: &'a Live,
+    services: &Services,
+    live: &Live,
     counters: &Counters,
-) -> Result<&'a NamespaceOptions, Fault> {
+) -> Result<Arc<NamespaceOptions>, Fault> {
     let namespaces = &live.config.rooms;
-    let options = namespaces.options_of_room(room.as_str());
-    options
-        .map(|options| &**options)
-        .ok_or_else(|| room_fault(&RoomFault::unknown_namespace(room, namespaces), counters))
+    let options = services.rooms.options_of(room, namespaces);
+    options.ok_or_else(|| room_fault(&RoomFault::unknown_namespace(room, namespaces), counters))
 }
 
 /// A room's refusal as the fault that a client is told; limits that were hit are counted.

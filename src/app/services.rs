@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use crate::app::admission::Admission;
 use crate::app::durable::StoreAccess;
+use crate::app::projects::Projects;
 use crate::app::publish::Receipt;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::base::locks::{lock, read, write};
 use crate::base::rng::Rng;
+use crate::bus::execution::ExecutorQueue;
 use crate::bus::mail::Mail;
 use crate::bus::mailbox::Mailbox;
 use crate::bus::rooms::Rooms;
@@ -21,6 +23,7 @@ use crate::domain::token::Authority;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
 use crate::protocol::tls::acceptor::TlsAcceptor;
+use crate::store::database::Kept;
 
 /// What the operator wants at the moment: all that a reload replaces, as one.
 ///
@@ -93,6 +96,10 @@ pub struct Services {
     counters: Vec<Arc<Counters>>,
     /// What durable rooms are kept in; `None` where no namespace is durable.
     pub store: Option<StoreAccess>,
+    /// The projects, their active runs and what these ask permission for.
+    pub projects: Projects,
+    /// Where runs are asked for; `None` where there are none.
+    pub executor: Option<ExecutorQueue>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
     pub(super) admission: Admission,
@@ -120,6 +127,8 @@ impl Services {
             counters: (0..=mailboxes.len()).map(|_| Arc::default()).collect(),
             receipts: Mutex::new(IdempotencyTable::new(config.limits.idempotency_keys)),
             store: None,
+            projects: Projects::default(),
+            executor: None,
             mailboxes,
             listening,
             started: now,
@@ -143,6 +152,23 @@ impl Services {
         self
     }
 
+    /// Takes over what was in the store: where streams stand, the projects, whose rooms are durable,
+    /// and the runs that are not over.
+    pub fn restore(&self, kept: Kept) {
+        for room in kept.projects.iter().filter_map(|project| project.id.room()) {
+            self.rooms.register(&room);
+        }
+        self.rooms.restore(kept.rooms, kept.epoch);
+        self.projects.restore(kept.projects, kept.unfinished);
+    }
+
+    /// The same, with runs.
+    #[must_use]
+    pub fn executing(mut self, queue: ExecutorQueue) -> Self {
+        self.executor = Some(queue);
+        self
+    }
+
     /// The configuration in force.
     #[must_use]
     pub fn live(&self) -> Arc<Live> {
@@ -157,6 +183,9 @@ impl Services {
             .reconfigure(config.rooms.clone(), config.limits.rooms);
         *write(&self.live) = Arc::new(live);
         self.tell_shards(|| Mail::Reconfigure);
+        if let Some(executor) = &self.executor {
+            executor.reconfigure();
+        }
     }
 
     /// What a handler is given.
@@ -229,6 +258,9 @@ impl Services {
     /// Notes that the server is shutting down: readiness says no from now on.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        if let Some(executor) = &self.executor {
+            executor.drain();
+        }
     }
 
     /// The answers given to publishes with an idempotency key.

@@ -17,6 +17,9 @@ pub const UUID_CHARACTERS: usize = 36;
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 impl Uuid {
+    /// The UUID of nothing (RFC 9562 section 5.9).
+    pub const NIL: Self = Self(0);
+
     /// A new id.
     #[must_use]
     pub fn random(rng: &mut Rng) -> Self {

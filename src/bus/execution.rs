@@ -5,6 +5,10 @@
 //! is answered, as with a [`job`](crate::bus::job). Invariant: a request owns all it needs, and what
 //! the asker may do has been checked already.
 
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
 use crate::base::ids::{PeerId, ShardId};
 use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::Fault;
@@ -176,6 +180,18 @@ pub enum Record {
     Permissions(ProjectId, Box<[PendingPermission]>),
 }
 
+impl Record {
+    /// The project that it is about.
+    #[must_use]
+    pub fn project(&self) -> ProjectId {
+        match self {
+            Self::Project(project) => project.id,
+            Self::ProjectDeleted(id) => *id,
+            Self::Run(run, _) => run.project,
+        }
+    }
+}
+
 /// Which offset of its room a run is to remember: that of the publication before it in the same
 /// errand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,4 +215,167 @@ pub struct Settlement {
     pub ticket: Ticket,
     /// Why nothing was done.
     pub outcome: Result<(), Fault>,
+}
+
+/// The sending end of the queue to the executor's thread.
+#[derive(Clone)]
+pub struct ExecutorQueue {
+    requests: Sender<Request>,
+    notices: Sender<Notice>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl std::fmt::Debug for ExecutorQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ExecutorQueue({})", self.requests.len())
+    }
+}
+
+/// The receiving end.
+#[derive(Debug)]
+pub struct ExecutorInbox {
+    requests: Receiver<Request>,
+    notices: Receiver<Notice>,
+}
+
+/// What the executor's thread is told.
+#[derive(Debug)]
+pub enum Notice {
+    /// A client asks for something.
+    Request(Request),
+    /// What became of an errand of its own.
+    Settled(Settlement),
+    /// Another configuration is in force.
+    Reconfigure,
+    /// The server shuts down: nothing is started any more, and what runs is ended.
+    Drain,
+}
+
+/// A queue for so many requests. `wake` ends the sleep of whoever takes from it.
+#[must_use]
+pub fn executor_queue(
+    capacity: usize,
+    wake: Box<dyn Fn() + Send + Sync>,
+) -> (ExecutorQueue, ExecutorInbox) {
+    let (requests, waiting) = bounded(capacity);
+    let (notices, told) = unbounded();
+    let queue = ExecutorQueue {
+        requests,
+        notices,
+        wake: wake.into(),
+    };
+    let inbox = ExecutorInbox {
+        requests: waiting,
+        notices: told,
+    };
+    (queue, inbox)
+}
+
+impl ExecutorQueue {
+    /// Puts a request into the queue.
+    ///
+    /// # Errors
+    /// The request, given back: the queue is full, or nobody looks any more.
+    pub fn submit(&self, request: Request) -> Result<(), Box<Request>> {
+        let sent = self.requests.try_send(request);
+        sent.map_err(|unsent| Box::new(unsent.into_inner()))?;
+        (self.wake)();
+        Ok(())
+    }
+
+    /// Says what became of an errand. There is always room: the executor bounds its own errands.
+    pub fn settled(&self, settlement: Settlement) {
+        self.tell(Notice::Settled(settlement));
+    }
+
+    /// Says that another configuration is in force.
+    pub fn reconfigure(&self) {
+        self.tell(Notice::Reconfigure);
+    }
+
+    /// Says that the server shuts down.
+    pub fn drain(&self) {
+        self.tell(Notice::Drain);
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    fn tell(&self, notice: Notice) {
+        // An executor that has ended need not be told.
+        if self.notices.send(notice).is_ok() {
+            (self.wake)();
+        }
+    }
+}
+
+impl ExecutorInbox {
+    /// What is to be dealt with next, if anything is: what became of errands before new requests.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Notice> {
+        let notice = self.notices.try_recv().ok();
+        notice.or_else(|| self.requests.try_recv().ok().map(Notice::Request))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn request() -> Request {
+        Request {
+            order: RunOrder::DeleteProject(ProjectId::random(&mut Rng::from_seed(1))),
+            asker: RunAsker {
+                shard: ShardId(0),
+                peer: PeerId {
+                    slot: 0,
+                    generation: 0,
+                },
+                form: RunForm::Http,
+            },
+        }
+    }
+
+    #[test]
+    fn requests_are_bounded_and_stand_behind_what_became_of_errands() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&woken);
+        let wake = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let (queue, inbox) = executor_queue(1, Box::new(wake));
+        assert!(inbox.try_take().is_none());
+        queue.submit(request()).unwrap();
+        assert!(queue.submit(request()).is_err(), "it is full");
+        for number in 0..3 {
+            queue.settled(Settlement {
+                ticket: Ticket(number),
+                outcome: Ok(()),
+            });
+        }
+        queue.drain();
+        assert_eq!((queue.len(), woken.load(Ordering::Relaxed)), (1, 5));
+        for number in 0..3 {
+            let notice = inbox.try_take().unwrap();
+            assert!(matches!(notice, Notice::Settled(told) if told.ticket == Ticket(number)));
+        }
+        assert!(matches!(inbox.try_take(), Some(Notice::Drain)));
+        assert!(matches!(inbox.try_take(), Some(Notice::Request(_))));
+        drop(inbox);
+        assert!(queue.submit(request()).is_err(), "nobody looks any more");
+        queue.reconfigure();
+    }
 }

@@ -9,19 +9,23 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use crate::base::ids::{PeerId, ShardId};
+use crate::bus::execution::{Record, RunForm, RunOrder, Ticket};
 use crate::dialect::native::decode::Correlation;
 use crate::domain::command::Publish;
 use crate::domain::fault::Fault;
 use crate::domain::idempotency::{Fingerprint, Scope};
 use crate::domain::room::RoomName;
 
-/// What came of a request: its answer, or what the store is to do before there is one.
+/// What came of a request: its answer, or what the store or the executor is to do before there is
+/// one.
 #[derive(Debug)]
 pub enum Outcome<T> {
     /// The answer.
     Done(T),
     /// The store is asked first.
     Order(Order),
+    /// The executor is asked first, and answers in this form.
+    Request(RunOrder, RunForm),
 }
 
 impl<T> Outcome<T> {
@@ -31,6 +35,7 @@ impl<T> Outcome<T> {
         match self {
             Self::Done(done) => Outcome::Done(change(done)),
             Self::Order(order) => Outcome::Order(order),
+            Self::Request(order, form) => Outcome::Request(order, form),
         }
     }
 
@@ -39,7 +44,7 @@ impl<T> Outcome<T> {
     pub fn done(self) -> Option<T> {
         match self {
             Self::Done(done) => Some(done),
-            Self::Order(_) => None,
+            Self::Order(_) | Self::Request(..) => None,
         }
     }
 }
@@ -60,6 +65,8 @@ pub enum Step {
     Publish(Box<Commission>),
     /// Begin a room's stream anew.
     Clear(RoomName),
+    /// Keep what there is to say of a project or a run.
+    Record(Record),
     /// Nothing, as part of a batch: this is what was wrong with it.
     Refused(Fault),
     /// Nothing, as part of a batch: it was done before, and this is the answer.
@@ -91,8 +98,19 @@ pub enum Form {
 pub struct Errand {
     /// What is to be done, in order.
     pub steps: Vec<Step>,
-    /// Who waits; `None` for what the server says by itself, such as who has come and gone.
-    pub asker: Option<Asker>,
+    /// Who waits.
+    pub waiter: Waiter,
+}
+
+/// Who waits for an errand.
+#[derive(Debug)]
+pub enum Waiter {
+    /// Nobody: the server says by itself who has come and gone.
+    Nobody,
+    /// A peer.
+    Peer(Asker),
+    /// The executor, for which all of it is done or nothing of it.
+    Executor(Ticket),
 }
 
 /// Who waits for the answer to an errand.

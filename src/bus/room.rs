@@ -3,6 +3,7 @@
 //! Only [`Rooms`](crate::bus::rooms::Rooms) changes it. Invariant: whoever finds a room dropped
 //! after taking its lock must look it up again.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use crate::base::clock::Mono;
@@ -21,8 +22,7 @@ use crate::domain::stream::{Retention, Stream};
 pub struct Room {
     /// Its name.
     pub name: RoomName,
-    /// Its stream is on disk, and moves when it was written there.
-    pub is_durable: bool,
+    is_durable: AtomicBool,
     options: RwLock<Arc<NamespaceOptions>>,
     state: Mutex<RoomState>,
 }
@@ -99,13 +99,20 @@ impl Room {
         };
         Self {
             name,
-            is_durable: options.durable,
+            is_durable: AtomicBool::new(options.durable),
             options: RwLock::new(options),
             state: Mutex::new(state),
         }
     }
 
-    /// Its namespace's options, which a reload may replace.
+    /// Whether its stream is on disk, and moves when it was written there. That changes when its
+    /// project is registered or deleted, and not otherwise.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.is_durable.load(Ordering::Relaxed)
+    }
+
+    /// Its options, which a reload may replace.
     #[must_use]
     pub fn options(&self) -> Arc<NamespaceOptions> {
         Arc::clone(&read(&self.options))
@@ -114,7 +121,7 @@ impl Room {
     /// What is kept of it in memory; of durable rooms the newest part.
     pub(super) fn retention(&self, options: &NamespaceOptions) -> Retention {
         let mut retention = Retention::of(options);
-        if self.is_durable {
+        if self.is_durable() {
             retention.count = retention.count.min(limits::DURABLE_IN_MEMORY);
             retention.bytes = retention.bytes.min(limits::DURABLE_BYTES_IN_MEMORY);
         }
@@ -129,6 +136,10 @@ impl Room {
 
     pub(super) fn set_options(&self, options: Arc<NamespaceOptions>) {
         *write(&self.options) = options;
+    }
+
+    pub(super) fn set_durable(&self, is_durable: bool) {
+        self.is_durable.store(is_durable, Ordering::Relaxed);
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, RoomState> {

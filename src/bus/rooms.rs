@@ -6,8 +6,8 @@
 //! member missed up to that position.
 //!
 //! Order of the locks: a stripe of the table, then rooms in byte order of their names, then one of
-//! `left`, `rules`, `rng`, `durable_epoch`, a room's options and the mailboxes, under which no other
-//! is taken.
+//! `left`, `rules`, `registered`, `rng`, `durable_epoch`, a room's options and the mailboxes, under
+//! which no other is taken.
 //!
 //! Invariants: mail of one room enters each mailbox in the order of offsets; a room is in the table
 //! from its first member or publication until it has neither members nor history and
@@ -18,11 +18,12 @@ mod durable;
 mod invariants;
 mod locked;
 mod presence;
+mod projects;
 mod reading;
 
 pub use presence::{Reading, Settled};
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
@@ -59,6 +60,8 @@ pub struct Rooms {
     /// [`LEFT`]. Locked after a room, never before one.
     left: Mutex<VecDeque<RoomName>>,
     rules: RwLock<Arc<Rules>>,
+    /// The rooms of projects.
+    registered: RwLock<HashSet<RoomName>>,
     mailboxes: Arc<[Arc<Mailbox>]>,
     rng: Mutex<Rng>,
     /// The epoch of durable rooms of which nothing is stored.
@@ -81,7 +84,19 @@ impl std::fmt::Debug for Rooms {
 #[derive(Debug)]
 struct Rules {
     namespaces: Namespaces,
+    /// Of registered projects' rooms.
+    projects: Arc<NamespaceOptions>,
     rooms_max: Option<usize>,
+}
+
+impl Rules {
+    fn new(namespaces: Namespaces, rooms_max: Option<usize>) -> Self {
+        Self {
+            projects: Arc::new(namespaces.of_projects()),
+            namespaces,
+            rooms_max,
+        }
+    }
 }
 
 /// Why a room cannot be used.
@@ -141,10 +156,7 @@ impl Rooms {
         mailboxes: Arc<[Arc<Mailbox>]>,
         rng: Rng,
     ) -> Self {
-        let rules = Rules {
-            namespaces,
-            rooms_max,
-        };
+        let rules = Rules::new(namespaces, rooms_max);
         Self {
             stripes: (0..STRIPES).map(|_| Mutex::new(HashMap::new())).collect(),
             hasher: RandomState::new(),
@@ -153,6 +165,7 @@ impl Rooms {
             listeners: AtomicUsize::new(0),
             system_keeps: AtomicBool::new(presence::keeps_system(&rules)),
             rules: RwLock::new(Arc::new(rules)),
+            registered: RwLock::default(),
             mailboxes,
             rng: Mutex::new(rng),
             durable_epoch: Mutex::default(),
@@ -163,17 +176,14 @@ impl Rooms {
     /// Goes by other options from now on. Rooms that exist take theirs at once; one whose
     /// namespace is not known any more keeps what it has until it is dropped.
     pub fn reconfigure(&self, namespaces: Namespaces, rooms_max: Option<usize>) {
-        let rules = Arc::new(Rules {
-            namespaces,
-            rooms_max,
-        });
+        let rules = Arc::new(Rules::new(namespaces, rooms_max));
         // Whoever makes a room reads the rules under its stripe, so none is missed below.
         *write(&self.rules) = Arc::clone(&rules);
         self.configure_system(&rules);
         for stripe in &self.stripes {
             for room in lock(stripe).values() {
-                if let Some(options) = rules.namespaces.options_of_room(room.name.as_str()) {
-                    room.set_options(Arc::clone(options));
+                if let Some(options) = self.options_of(&room.name, &rules.namespaces) {
+                    room.set_options(options);
                 }
             }
         }
@@ -425,10 +435,13 @@ impl Rooms {
             return Ok(Arc::clone(room));
         }
         let rules = self.rules();
-        let Some(options) = rules.namespaces.options_of_room(name.as_str()) else {
+        let Some(options) = self.options_of(name, &rules.namespaces) else {
             return Err(RoomFault::unknown_namespace(name, &rules.namespaces));
         };
-        if let Err(limit) = self.count_one_more() {
+        if self.is_registered(name) {
+            // A project that is there has its room, whatever the limit says.
+            self.count.fetch_add(1, Ordering::Relaxed);
+        } else if let Err(limit) = self.count_one_more() {
             drop(stripe);
             if self.drop_one_left() {
                 return self.find_or_make(name);
@@ -438,7 +451,7 @@ impl Rooms {
         let stored = options.durable.then(|| *lock(&self.durable_epoch));
         let stored = stored.flatten();
         let epoch = stored.unwrap_or_else(|| Epoch::random(&mut self.rng()));
-        Ok(self.insert(name, Arc::clone(options), epoch, &mut stripe))
+        Ok(self.insert(name, options, epoch, &mut stripe))
     }
 
     fn insert(

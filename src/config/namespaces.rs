@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::limits;
+
 /// The namespaces that exist without being configured.
 pub(super) const BUILT_IN: [&str; 7] = [
     "agent", "board", "global", "metrics", "project", "system", "user",
@@ -153,6 +155,21 @@ impl Namespaces {
     pub fn options_of_room(&self, room: &str) -> Option<&Arc<NamespaceOptions>> {
         let namespace = room.split_once(':').map_or(room, |(before, _)| before);
         self.options(namespace)
+    }
+
+    /// The options of a registered project's room: durable, whatever its namespace says, and kept
+    /// by runs ([`limits::RUNS_KEPT`]), not by count or age.
+    #[must_use]
+    pub fn of_projects(&self) -> NamespaceOptions {
+        let named = self.named.get("project").or(self.others.as_ref());
+        NamespaceOptions {
+            history_count: usize::MAX,
+            history_bytes: limits::PROJECT_BYTES,
+            history_age: Duration::MAX,
+            durable: true,
+            slow_consumer: SlowConsumer::Lag,
+            ..named.map_or_else(NamespaceOptions::default, |options| (**options).clone())
+        }
     }
 
     /// Whether some namespace's rooms are kept on disk.

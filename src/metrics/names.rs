@@ -241,6 +241,8 @@ pub enum Counter {
     StoreReads,
     /// Pages that could not be read.
     StoreReadsFailed,
+    /// Requests about runs refused with 503 SERVER_BUSY because the executor's queue was full.
+    RunRequestsRefusedBusy,
     /// Times a command found a shard's mailbox full.
     MailboxFull,
     /// Jobs done by the workers.

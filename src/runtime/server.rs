@@ -20,8 +20,7 @@ use crate::base::rng::{RandomUnavailable, Rng};
 use crate::bus::mailbox::Mailbox;
 use crate::bus::order::store_queue;
 use crate::config::Config;
-use crate::domain::position::{Epoch, Position};
-use crate::domain::room::RoomName;
+use crate::domain::position::Epoch;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::{boot, descriptor_limit, signals, socket};
@@ -34,7 +33,7 @@ use crate::runtime::reload::{Reader, Reloads, limit_connections};
 use crate::runtime::store::StoreThread;
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
-use crate::store::database::{Opening, Store};
+use crate::store::database::{Kept, Opening, Store};
 use crate::store::fault::OpenFault;
 
 /// A server that listens and is about to serve.
@@ -78,7 +77,7 @@ pub enum StartFault {
         /// What to do, with a separator before it; empty if there is nothing to add.
         hint: &'static str,
     },
-    /// Durable rooms are configured and what they are kept in cannot be opened.
+    /// What durable rooms, projects and runs are kept in cannot be opened.
     #[error("cannot start: {0}")]
     Store(#[from] OpenFault),
     /// Another part of the operating system refused.
@@ -125,9 +124,9 @@ impl Server {
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
         let mut services = services.counting(log_counters);
         let mut store = None;
-        if let Some((opened, epochs)) = opened {
+        if let Some((opened, kept)) = opened {
             let (queue, inbox) = store_queue(services.live().config.store.queue);
-            services.rooms.restore(epochs.0, epochs.1);
+            services.restore(kept);
             services = services.storing(StoreAccess::new(queue, opened.readers()));
             store = Some((Clerk::new(opened), inbox));
         }
@@ -232,24 +231,31 @@ impl Server {
     }
 }
 
-/// Where streams stand, and the epoch of those of which nothing is stored.
-type Epochs = (Vec<(RoomName, Position)>, Epoch);
-
-/// Opens what durable rooms are kept in, if there are any.
-fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Epochs)>, StartFault> {
-    if !config.rooms.any_durable() {
-        return Ok(None);
-    }
+/// Opens what durable rooms, projects and runs are kept in. Where nothing can be written and no room
+/// has to be, the server does without.
+fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Kept)>, StartFault> {
     let boot = boot::id();
     let opened = Store::open(&Opening {
         directory: &config.server.data_dir,
         durability: config.store.durability,
         boot: boot.as_deref(),
         fresh: Epoch::random(rng),
-    })?;
+    });
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(fault) if fault.is_unwritable() && !config.rooms.any_durable() => {
+            log::warn!(
+                "store_absent fault=\"{fault}\" meaning=\"projects and runs are refused; \
+                 everything else works\""
+            );
+            return Ok(None);
+        }
+        Err(fault) => return Err(fault.into()),
+    };
     log::info!(
-        "store_opened rooms={} began_anew={}",
-        opened.rooms.len(),
+        "store_opened rooms={} projects={} began_anew={}",
+        opened.kept.rooms.len(),
+        opened.kept.projects.len(),
         opened.began_anew
     );
     if opened.began_anew {
@@ -259,7 +265,7 @@ fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Epochs)>,
              hint=\"store.durability = power\""
         );
     }
-    Ok(Some((opened.store, (opened.rooms, opened.epoch))))
+    Ok(Some((opened.store, opened.kept)))
 }
 
 /// Runs a reactor on a thread of its own.

@@ -15,9 +15,10 @@ use crate::app::{commands, http};
 use crate::base::clock::{Clock, Mono};
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
+use crate::bus::execution::{Settlement, Ticket};
 use crate::bus::job::Answer;
 use crate::bus::mail::Mail;
-use crate::bus::order::{Asker, Errand, Form, StoreInbox, Taken};
+use crate::bus::order::{Asker, Errand, Form, StoreInbox, Taken, Waiter};
 use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics::names::Counter;
@@ -114,44 +115,63 @@ fn serve(first: Errand, clerk: &mut Clerk, inbox: &mut StoreInbox, context: Cont
         context.counters.increment(Counter::HandlerPanics);
         log::error!("store_panic unanswered={}", waiting.len());
         while let Some(one) = waiting.pop() {
-            match one {
-                Some(one) => one.fail(context),
-                None => context.counters.increment(Counter::PresenceUntold),
-            }
+            one.fail(context);
         }
     }
 }
 
 /// Who waits for an errand, in case it comes to nothing.
-struct Waiting {
-    shard: ShardId,
-    peer: PeerId,
-    /// `None` over HTTP.
-    correlation: Option<Correlation>,
+enum Waiting {
+    Nobody,
+    Peer {
+        shard: ShardId,
+        peer: PeerId,
+        /// `None` over HTTP.
+        correlation: Option<Correlation>,
+    },
+    Executor(Ticket),
 }
 
 impl Waiting {
-    fn of(errand: &Errand) -> Option<Self> {
-        let Asker { shard, peer, form } = errand.asker.as_ref()?;
+    fn of(errand: &Errand) -> Self {
+        let Asker { shard, peer, form } = match &errand.waiter {
+            Waiter::Nobody => return Self::Nobody,
+            Waiter::Executor(ticket) => return Self::Executor(*ticket),
+            Waiter::Peer(asker) => asker,
+        };
         let correlation = match form {
             Form::Reply(to) => Some(to.clone()),
             Form::Http | Form::Batch => None,
         };
-        Some(Self {
+        Self::Peer {
             shard: *shard,
             peer: *peer,
             correlation,
-        })
+        }
     }
 
     fn fail(self, context: Context<'_>) {
         let fault = Fault::new(Code::InternalError, "the server failed to handle this");
-        let answer = match &self.correlation {
+        let (shard, peer, correlation) = match self {
+            Self::Nobody => return context.counters.increment(Counter::PresenceUntold),
+            Self::Executor(ticket) => {
+                if let Some(executor) = &context.services.executor {
+                    let outcome = Err(fault);
+                    executor.settled(Settlement { ticket, outcome });
+                }
+                return;
+            }
+            Self::Peer {
+                shard,
+                peer,
+                correlation,
+            } => (shard, peer, correlation),
+        };
+        let answer = match &correlation {
             Some(to) => Answer::Reply(commands::fault_reply(to, &fault, context.now.wall)),
             None => Answer::Http(http::fault_response(&fault)),
         };
-        if let Some(mailbox) = context.services.mailboxes.get(self.shard.index()) {
-            let peer = self.peer;
+        if let Some(mailbox) = context.services.mailboxes.get(shard.index()) {
             mailbox.push_waiting(Mail::Answer { peer, answer });
         }
     }

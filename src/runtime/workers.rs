@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::app::durable::{self, submit};
 use crate::app::services::{Context, Services};
-use crate::app::{commands, http};
+use crate::app::{commands, http, runs};
 use crate::base::clock::{Clock, Now};
 use crate::base::limits;
 use crate::bus::job::{Answer, Job, StreamRead, Work};
@@ -76,6 +76,12 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
                 Ok(()) => continue,
                 Err(answer) => answer,
             },
+            Outcome::Request(order, form) => {
+                match runs::submit(order, form, shard, peer, context) {
+                    Ok(()) => continue,
+                    Err(answer) => answer,
+                }
+            }
         };
         if let Some(mailbox) = services.mailboxes.get(shard.index())
             && mailbox.push_waiting(Mail::Answer { peer, answer })

@@ -4,10 +4,11 @@
 //! paused, or sent part of something, leaves the rest in its `tail`; nobody's tail is longer than
 //! a turn's read plus a request head.
 
-use crate::app::durable;
+use crate::app::{durable, runs};
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
+use crate::bus::execution::{RunForm, RunOrder};
 use crate::bus::job::{Answer, ReadPurpose};
 use crate::bus::order::Order;
 use crate::metrics::names::Counter;
@@ -155,6 +156,21 @@ fn give(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
 /// Has the store do something for a peer, which waits for the answer.
 pub(super) fn order(peer: &mut Peer, id: PeerId, order: Order, hub: &mut Hub, now: Now) {
     match durable::submit(order, hub.shard, id, hub.context(now)) {
+        Ok(()) => peer.pause = Some(Pause::Job),
+        Err(refusal) => give(peer, id, refusal, hub, now),
+    }
+}
+
+/// Asks the executor for a peer, which waits for the answer.
+pub(super) fn request(
+    peer: &mut Peer,
+    id: PeerId,
+    order: RunOrder,
+    form: RunForm,
+    hub: &mut Hub,
+    now: Now,
+) {
+    match runs::submit(order, form, hub.shard, id, hub.context(now)) {
         Ok(()) => peer.pause = Some(Pause::Job),
         Err(refusal) => give(peer, id, refusal, hub, now),
     }

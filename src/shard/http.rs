@@ -288,6 +288,7 @@ fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub
         Place::Shard => match call(&http_call, hub.context(now)) {
             Outcome::Done(response) => answer(peer, response, hub, now),
             Outcome::Order(order) => dispatch::order(peer, id, order, hub, now),
+            Outcome::Request(order, form) => dispatch::request(peer, id, order, form, hub, now),
         },
         Place::Worker => {
             peer.pause = Some(Pause::Job);

@@ -374,7 +374,7 @@ fn enter(
     hub: &mut Hub,
     now: Mono,
 ) -> Result<Entered, Fault> {
-    options(name, &hub.live, &hub.counters)?;
+    options(name, &hub.services, &hub.live, &hub.counters)?;
     let wanted = since.map(|since| wanted(since, hub));
     let known = hub
         .rooms

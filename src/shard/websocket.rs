@@ -362,6 +362,7 @@ fn answer(
     match commands::answer(name, to, command, &asker, hub.context(now)) {
         Outcome::Done(answered) => reply(peer, id, &answered, hub, now),
         Outcome::Order(order) => dispatch::order(peer, id, order, hub, now),
+        Outcome::Request(order, form) => dispatch::request(peer, id, order, form, hub, now),
     }
 }
 

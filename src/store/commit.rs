@@ -10,6 +10,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::base::clock::Wall;
 use crate::base::limits::IDEMPOTENCY_AGE;
+use crate::bus::execution::Record;
 use crate::domain::command::Publish;
 use crate::domain::idempotency::Fingerprint;
 use crate::domain::position::{Epoch, Position};
@@ -38,6 +39,15 @@ pub enum Work<'a> {
         /// Which.
         rooms: &'a [RoomName],
         /// The epoch of rooms without a row from now on.
+        fresh: Epoch,
+    },
+    /// A project or a run as it stands now.
+    Record {
+        /// What.
+        record: &'a Record,
+        /// The room of its project.
+        target: Target<'a>,
+        /// The epoch of rooms without a row from now on, if the project is gone.
         fresh: Epoch,
     },
 }
@@ -92,6 +102,8 @@ pub enum Done {
     Cleared(Position),
     /// The rooms are forgotten.
     Forgotten,
+    /// The project or run is on disk, and remembers this offset if it was to remember one.
+    Recorded(Option<u64>),
 }
 
 /// What came of a transaction.
@@ -137,10 +149,10 @@ impl Store {
 }
 
 /// A transaction in progress, which is rolled back if it is dropped.
-struct Batch<'a> {
-    transaction: Transaction<'a>,
+pub(super) struct Batch<'a> {
+    pub(super) transaction: Transaction<'a>,
     /// The rooms that were touched.
-    heads: HashMap<RoomName, Head>,
+    pub(super) heads: HashMap<RoomName, Head>,
     trimmed: u64,
     now: Wall,
 }
@@ -155,6 +167,8 @@ pub(super) struct Head {
     pub(super) first: u64,
     /// Bytes of what is retained.
     pub(super) bytes: u64,
+    /// What lies before this offset need not be retained.
+    pub(super) floor: u64,
 }
 
 impl Batch<'_> {
@@ -181,6 +195,11 @@ impl Batch<'_> {
                 set(&self.transaction, EPOCH, fresh.as_str())?;
                 Ok(Done::Forgotten)
             }
+            Work::Record {
+                record,
+                target,
+                fresh,
+            } => self.record(record, target, fresh).map(Done::Recorded),
         }
     }
 
@@ -233,7 +252,7 @@ impl Batch<'_> {
     }
 
     /// The room's row, as this transaction has it so far.
-    fn head(&mut self, target: &Target<'_>) -> Result<&mut Head, StoreFault> {
+    pub(super) fn head(&mut self, target: &Target<'_>) -> Result<&mut Head, StoreFault> {
         match self.heads.entry(target.room.clone()) {
             Slot::Occupied(slot) => Ok(slot.into_mut()),
             Slot::Vacant(slot) => {
@@ -331,8 +350,8 @@ impl Head {
     }
 
     pub(super) fn write(&self, transaction: &Transaction<'_>, now: Wall) -> Result<(), StoreFault> {
-        let sql = "UPDATE rooms SET epoch = ?2, offset = ?3, first = ?4, bytes = ?5, used_at = ?6
-            WHERE id = ?1";
+        let sql = "UPDATE rooms SET epoch = ?2, offset = ?3, first = ?4, bytes = ?5, used_at = ?6,
+            floor = ?7 WHERE id = ?1";
         transaction.prepare_cached(sql)?.execute(params![
             self.id,
             self.epoch.as_str(),
@@ -340,19 +359,23 @@ impl Head {
             to_i64(self.first),
             to_i64(self.bytes),
             to_i64(now.as_millis()),
+            to_i64(self.floor),
         ])?;
         Ok(())
     }
 }
 
-fn read_head(transaction: &Transaction<'_>, room: &RoomName) -> Result<Option<Head>, StoreFault> {
-    let sql = "SELECT id, epoch, offset, first, bytes FROM rooms WHERE name = ?1";
+pub(super) fn read_head(
+    transaction: &Transaction<'_>,
+    room: &RoomName,
+) -> Result<Option<Head>, StoreFault> {
+    let sql = "SELECT id, epoch, offset, first, bytes, floor FROM rooms WHERE name = ?1";
     let mut statement = transaction.prepare_cached(sql)?;
     let row = statement.query_row([room.as_str()], |row| {
-        let numbers = (row.get(2)?, row.get(3)?, row.get(4)?);
+        let numbers = (row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
         Ok((row.get(0)?, row.get::<_, String>(1)?, numbers))
     });
-    let Some((id, spelt, (offset, first, bytes))) = row.optional()? else {
+    let Some((id, spelt, (offset, first, bytes, floor))) = row.optional()? else {
         return Ok(None);
     };
     Ok(Some(Head {
@@ -361,14 +384,17 @@ fn read_head(transaction: &Transaction<'_>, room: &RoomName) -> Result<Option<He
         offset: to_u64(offset),
         first: to_u64(first),
         bytes: to_u64(bytes),
+        floor: to_u64(floor),
     }))
 }
 
 fn make_head(transaction: &Transaction<'_>, target: &Target<'_>) -> Result<Head, StoreFault> {
     let Position { epoch, offset } = target.base;
     let first = offset + 1;
-    let sql = "INSERT INTO rooms (name, epoch, offset, first, bytes, used_at)
-        VALUES (?1, ?2, ?3, ?4, 0, 0)";
+    // A doomed room's number is not given again while publications stand under it.
+    let sql = "INSERT INTO rooms (id, name, epoch, offset, first, bytes, used_at)
+        VALUES (max(coalesce((SELECT max(id) FROM rooms), 0),
+            coalesce((SELECT max(room) FROM doomed), 0)) + 1, ?1, ?2, ?3, ?4, 0, 0)";
     transaction.prepare_cached(sql)?.execute(params![
         target.room.as_str(),
         epoch.as_str(),
@@ -381,6 +407,7 @@ fn make_head(transaction: &Transaction<'_>, target: &Target<'_>) -> Result<Head,
         offset,
         first,
         bytes: 0,
+        floor: 0,
     })
 }
 

@@ -14,9 +14,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::config::Durability;
 use crate::domain::position::{Epoch, Position};
+use crate::domain::project::Project;
 use crate::domain::room::RoomName;
+use crate::domain::run::Run;
 use crate::os::file_lock;
 use crate::store::fault::{OpenFault, StoreFault};
+use crate::store::record;
 use crate::store::row::{epoch, to_u64};
 use crate::store::schema::{APPLICATION_ID, VERSION, migrate};
 
@@ -63,12 +66,23 @@ pub struct Opening<'a> {
 pub struct Opened {
     /// The store.
     pub store: Store,
+    /// What was in it.
+    pub kept: Kept,
+    /// All streams took another epoch, because the machine went down.
+    pub began_anew: bool,
+}
+
+/// What was in a store.
+#[derive(Debug)]
+pub struct Kept {
     /// Its rooms, and where their streams stand.
     pub rooms: Vec<(RoomName, Position)>,
     /// The epoch of rooms of which nothing is stored.
     pub epoch: Epoch,
-    /// All streams took another epoch, because the machine went down.
-    pub began_anew: bool,
+    /// The projects.
+    pub projects: Vec<Project>,
+    /// The runs that are not over: whoever had them is gone.
+    pub unfinished: Vec<Run>,
 }
 
 impl Store {
@@ -91,13 +105,20 @@ impl Store {
                 swept: 0,
                 _lock: lock,
             },
-            rooms: Vec::new(),
-            epoch: opening.fresh,
+            kept: Kept {
+                rooms: Vec::new(),
+                epoch: opening.fresh,
+                projects: Vec::new(),
+                unfinished: Vec::new(),
+            },
             began_anew: mark,
         };
-        let known = opened.store.rooms().and_then(|rooms| {
-            opened.rooms = rooms;
-            opened.store.meta(EPOCH)
+        let (store, kept) = (&opened.store, &mut opened.kept);
+        let known = store.rooms().and_then(|rooms| {
+            kept.rooms = rooms;
+            kept.projects = record::projects(&store.connection)?;
+            kept.unfinished = record::unfinished(&store.connection)?;
+            store.meta(EPOCH)
         });
         let damaged = |detail: String| OpenFault::Damaged {
             path: path.clone(),
@@ -105,7 +126,7 @@ impl Store {
         };
         let known = known.map_err(|fault| damaged(fault.to_string()))?;
         let known = known.and_then(|known| Epoch::parse(&known));
-        opened.epoch = known.ok_or_else(|| damaged("it has no epoch".to_owned()))?;
+        opened.kept.epoch = known.ok_or_else(|| damaged("it has no epoch".to_owned()))?;
         Ok(opened)
     }
 

@@ -71,6 +71,21 @@ pub enum OpenFault {
     },
 }
 
+impl OpenFault {
+    /// Whether the file system is why: there is nothing wrong with a file, nor is another process
+    /// at it.
+    #[must_use]
+    pub const fn is_unwritable(&self) -> bool {
+        match self {
+            Self::Directory { .. } | Self::File { .. } | Self::Other { .. } => true,
+            Self::Taken { .. }
+            | Self::Foreign { .. }
+            | Self::Newer { .. }
+            | Self::Damaged { .. } => false,
+        }
+    }
+}
+
 /// Why the store did not do something. Nothing was changed; trying again later may help.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreFault {

@@ -1,8 +1,9 @@
-//! L3: what outlives the process: durable streams and their idempotency keys.
+//! L3: what outlives the process: durable streams and their idempotency keys, projects and runs.
 //!
 //! One SQLite file, `kinglet.db` in the data directory. [`database`] opens it and owns it alone;
 //! [`commit`] writes what waited, as one transaction; [`trim`] takes away what a stream need not
-//! keep any more; [`reader`] reads pages beside the writing (WAL).
+//! keep any more; [`reader`] reads pages beside the writing (WAL). [`record`] says how projects and
+//! runs are written, [`runs`] reads what is told of them.
 //!
 //! The only folder with `rusqlite`. No thread, no clock, no queue: whoever calls brings the time and
 //! waits for the disk. May not touch: rooms, sessions, what is being delivered.
@@ -17,7 +18,11 @@ mod model_tests;
 #[cfg(test)]
 mod opening_tests;
 pub mod reader;
+mod record;
+#[cfg(test)]
+mod record_tests;
 mod row;
+pub mod runs;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -29,9 +29,9 @@ fn streams_begin_anew_only_if_the_machine_went_down_with_the_store_in_use() {
         let what = format!("{durability:?} {is_closed} {boot:?}");
         assert_eq!(opened.began_anew, begins_anew, "{what}");
         let expected = epoch(if begins_anew { "f" } else { "e" });
-        assert_eq!(opened.epoch, expected, "{what}");
-        assert_eq!(opened.rooms[0].1.epoch, expected, "{what}");
-        assert_eq!(opened.rooms[0].1.offset, 2, "{what}");
+        assert_eq!(opened.kept.epoch, expected, "{what}");
+        assert_eq!(opened.kept.rooms[0].1.epoch, expected, "{what}");
+        assert_eq!(opened.kept.rooms[0].1.offset, 2, "{what}");
     };
     for is_closed in [false, true] {
         check(Durability::Process, is_closed, Some("first"), false);
@@ -77,7 +77,7 @@ fn a_file_that_cannot_be_used_says_why() {
             make(directory);
             sql(directory, "PRAGMA user_version = 99");
         },
-        "newer kinglet (schema 99; this one knows up to 1)",
+        "newer kinglet (schema 99; this one knows up to 2)",
     );
     check(
         &|directory| {

@@ -133,7 +133,7 @@ impl Readers {
     }
 
     /// Uses a connection that nobody else uses.
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {

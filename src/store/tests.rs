@@ -166,7 +166,10 @@ fn what_was_written_is_there_after_the_end_of_the_process() {
     let place = Place::new();
     let (a, b) = (room("a"), room("b"));
     let opened = place.open("e");
-    assert_eq!((opened.rooms.len(), opened.epoch), (0, epoch("e")));
+    assert_eq!(
+        (opened.kept.rooms.len(), opened.kept.epoch),
+        (0, epoch("e"))
+    );
     let mut store = opened.store;
     let mut both = said("{\"n\":1}", &[&b, &a]);
     both.source = Some("test".into());
@@ -189,8 +192,8 @@ fn what_was_written_is_there_after_the_end_of_the_process() {
 
     let opened = place.open("other");
     assert!(!opened.began_anew);
-    assert_eq!(opened.epoch, epoch("e"));
-    let mut rooms = opened.rooms;
+    assert_eq!(opened.kept.epoch, epoch("e"));
+    let mut rooms = opened.kept.rooms;
     rooms.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(rooms, [(a.clone(), position(2)), (b, position(1))]);
     let readers = opened.store.readers();
@@ -304,7 +307,10 @@ fn a_sweep_removes_what_is_too_old_and_finds_rooms_to_forget() {
     store.commit(&work, KEYS, at(62)).unwrap();
     drop(store);
     let opened = place.open("x");
-    assert_eq!((opened.rooms.len(), opened.epoch), (1, epoch("f")));
+    assert_eq!(
+        (opened.kept.rooms.len(), opened.kept.epoch),
+        (1, epoch("f"))
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! go by count and age themselves, so it does not matter to them how far this has come. Invariant:
 //! one call removes at most `SLICE` rows of a room.
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::base::clock::Wall;
 use crate::domain::room::RoomName;
@@ -85,6 +85,9 @@ impl Store {
                 swept.empty.push(name.clone());
             }
         }
+        let buried = bury(&transaction)?;
+        swept.trimmed += buried;
+        swept.more |= buried >= u64::from(SLICE);
         transaction.commit()?;
         let was_last = rooms.last().is_none_or(|room| room.head.id == last);
         let is_round = was_last && (rooms.len() as i64) < ROOMS_PER_SWEEP;
@@ -101,7 +104,8 @@ struct Resting {
 }
 
 fn next_rooms(transaction: &Transaction<'_>, after: i64) -> Result<Vec<Resting>, StoreFault> {
-    let sql = "SELECT id, name, epoch, offset, first, bytes, used_at FROM rooms WHERE id > ?1
+    let sql =
+        "SELECT id, name, epoch, offset, first, bytes, used_at, floor FROM rooms WHERE id > ?1
         ORDER BY id LIMIT ?2";
     let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query([after, ROOMS_PER_SWEEP])?;
@@ -116,6 +120,7 @@ fn next_rooms(transaction: &Transaction<'_>, after: i64) -> Result<Vec<Resting>,
                 offset: to_u64(row.get(3)?),
                 first: to_u64(row.get(4)?),
                 bytes: to_u64(row.get(5)?),
+                floor: to_u64(row.get(7)?),
             },
             used_at: Wall::from_millis(to_u64(row.get(6)?)),
         });
@@ -132,7 +137,7 @@ pub(super) fn after_publish(
 ) -> Result<u64, StoreFault> {
     let count = head.offset + 1 - head.first;
     let is_long = count >= (retention.count as u64).saturating_add(SLACK);
-    if is_long || head.bytes > retention.bytes as u64 {
+    if is_long || head.bytes > retention.bytes as u64 || head.first < head.floor {
         return retire(transaction, head, retention, now);
     }
     Ok(0)
@@ -155,7 +160,8 @@ fn retire(
         let offset = to_u64(row.get(0)?);
         let is_too_many = head.offset + 1 - offset > retention.count as u64;
         let is_too_large = head.bytes > retention.bytes as u64;
-        if !is_too_many && !is_too_large && to_u64(row.get(2)?) > cutoff {
+        let is_wanted = offset >= head.floor && to_u64(row.get(2)?) > cutoff;
+        if !is_too_many && !is_too_large && is_wanted {
             break;
         }
         head.first = offset + 1;
@@ -177,6 +183,27 @@ fn clear_leftovers(transaction: &Transaction<'_>, head: &Head) -> Result<u64, St
         FROM publications WHERE room = ?1 AND offset < ?2 ORDER BY offset LIMIT ?3)";
     let mut statement = transaction.prepare_cached(sql)?;
     let removed = statement.execute(params![head.id, to_i64(head.first), SLICE])?;
+    Ok(removed as u64)
+}
+
+/// Removes some of what a room left behind that is gone.
+fn bury(transaction: &Transaction<'_>) -> Result<u64, StoreFault> {
+    let sql = "SELECT room FROM doomed LIMIT 1";
+    let room = transaction
+        .prepare_cached(sql)?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let Some(room) = room else {
+        return Ok(0);
+    };
+    let sql = "DELETE FROM publications WHERE room = ?1 AND offset IN (SELECT offset
+        FROM publications WHERE room = ?1 ORDER BY offset LIMIT ?2)";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let removed = statement.execute(params![room, SLICE])?;
+    if removed < SLICE as usize {
+        let sql = "DELETE FROM doomed WHERE room = ?1";
+        transaction.prepare_cached(sql)?.execute([room])?;
+    }
     Ok(removed as u64)
 }
 

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use std::{env, thread};
+use std::{env, fs, thread};
 
 use serde_json::Value;
 
@@ -18,6 +18,7 @@ use crate::domain::access::ADMIN;
 use crate::testkit::client::{self, Connection};
 use crate::testkit::tls::{TlsClientConfig, Version};
 use crate::testkit::tokens::Token;
+use crate::testkit::world::Disk;
 
 /// How long a start, or an end that was asked for, may take on a machine under load.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +37,8 @@ pub struct Server {
     address: SocketAddr,
     is_secure: bool,
     stderr: Arc<Mutex<String>>,
+    /// Where it runs, and keeps what it keeps if it is not told where.
+    _disk: Disk,
 }
 
 impl Server {
@@ -81,7 +84,10 @@ impl Server {
     }
 
     fn spawn(mut command: Command, settings: &[(&str, &str)]) -> Self {
+        let disk = Disk::default();
+        fs::create_dir_all(disk.path()).expect("a folder can be made");
         let mut child = command
+            .current_dir(disk.path())
             .env_clear()
             .envs(env::var(REACTORS).map(|count| ("KINGLET_SERVER__REACTORS", count)))
             .envs(settings.iter().copied())
@@ -98,6 +104,7 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             is_secure: false,
             stderr,
+            _disk: disk,
         };
         let line = lines.recv_timeout(PATIENCE).unwrap_or_default();
         let url = line.split_once(ANNOUNCEMENT).map_or("", |(_, url)| url);

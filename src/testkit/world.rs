@@ -32,6 +32,7 @@ use crate::base::clock::{Mono, Now, Wall};
 use crate::base::ids::ShardId;
 use crate::base::limits;
 use crate::base::rng::Rng;
+use crate::bus::execution::{ExecutorInbox, executor_queue};
 use crate::bus::mailbox::Mailbox;
 use crate::config::{Flags, Sources, load, no_files};
 use crate::metrics::names::Counter;
@@ -53,6 +54,8 @@ pub struct World {
     pub jobs: Jobs,
     /// How the store's thread behaves, if there are durable rooms.
     pub writing: Writing,
+    /// What is asked of the executor, whose part the test plays.
+    pub requests: ExecutorInbox,
     /// What it writes into.
     pub disk: Disk,
     /// How the links of clients behave that are opened from now on.
@@ -92,6 +95,8 @@ pub struct Options<'a> {
     pub seed: u64,
     /// Whether all speak TLS. The keys are the system's chance, so a seed does not replay bytes.
     pub tls: bool,
+    /// Whether there are projects and runs.
+    pub has_runs: bool,
 }
 
 impl Default for Options<'_> {
@@ -102,6 +107,7 @@ impl Default for Options<'_> {
             mailbox: limits::MAILBOX_MAIL,
             seed: 1,
             tls: std::env::var_os(TLS).is_some(),
+            has_runs: false,
         }
     }
 }
@@ -153,8 +159,13 @@ impl World {
         live.tls = pair.map(|pair| tls::acceptor(&pair, now.wall));
         let services = Services::new(live, Arc::clone(&mailboxes), listening, rng.split(), now);
         let config = &services.live().config.clone();
-        let (writing, services) = Writing::open(config, &disk, services, &mut rng);
-        let services = Arc::new(services);
+        let has_runs = options.has_runs;
+        let (writing, services) = Writing::open(config, &disk, services, &mut rng, has_runs);
+        let (queue, requests) = executor_queue(limits::EXECUTOR_REQUESTS, Box::new(|| {}));
+        let services = Arc::new(match has_runs {
+            true => services.executing(queue),
+            false => services,
+        });
         let reactors = (0..options.shards)
             .zip(mailboxes.iter())
             .map(|(id, mailbox)| {
@@ -166,6 +177,7 @@ impl World {
             services,
             jobs: Jobs::default(),
             writing,
+            requests,
             disk,
             conditions: Conditions::default(),
             is_unordered: false,

@@ -54,9 +54,12 @@ fn a_damaged_file_and_a_directory_that_is_none_are_said_in_one_line() {
 }
 
 #[test]
-fn a_server_without_durable_rooms_writes_nothing() {
+fn a_server_that_can_write_nothing_serves_memory_rooms_and_refuses_runs() {
     let directory = tempfile::tempdir().unwrap();
-    let data = directory.path().join("data");
+    // No folder can be made in a file.
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let data = file.join("data");
     let path = data.to_str().unwrap();
     let server = Server::start(
         env!("CARGO_BIN_EXE_kinglet"),
@@ -67,7 +70,13 @@ fn a_server_without_durable_rooms_writes_nothing() {
         post(server.address(), "/api/v1/publish", &body).status(),
         200
     );
-    assert!(!data.exists());
+    let refused = get(server.address(), "/api/v1/projects");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.json()["error"]["code"], "STORE_UNAVAILABLE");
+    let ready = get(server.address(), "/health/ready");
+    assert_eq!(ready.status(), 200);
+    assert_eq!(ready.json()["details"]["runs"], "no data directory");
+    assert!(server.stderr().contains("store_absent"));
 }
 
 /// A small file system of its own, if whoever runs this may make one.

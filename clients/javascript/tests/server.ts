@@ -4,8 +4,11 @@
 import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createConnection, createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 /** How long anything may take on a machine under load. */
@@ -21,16 +24,19 @@ export class RealServer {
   private constructor(
     private readonly child: ChildProcess,
     readonly port: number,
+    private readonly folder: string,
   ) {}
 
   /** Starts it on a free port; `settings` are environment variables. */
   static async start(settings: Readonly<Record<string, string>> = {}): Promise<RealServer> {
     assert(BINARY !== undefined);
-    const env = { KINGLET_SERVER__LISTEN: "127.0.0.1:0", ...settings };
+    const folder = await mkdtemp(join(tmpdir(), "kinglet-"));
+    const own = { KINGLET_SERVER__LISTEN: "127.0.0.1:0", KINGLET_SERVER__DATA_DIR: folder };
+    const env = { ...own, ...settings };
     const child = spawn(BINARY, ["serve"], { env, stdio: ["ignore", "pipe", "ignore"] });
     for await (const line of createInterface(child.stdout)) {
       const port = LISTENS.exec(line)?.[1];
-      if (port !== undefined) return new RealServer(child, Number(port));
+      if (port !== undefined) return new RealServer(child, Number(port), folder);
     }
     throw new Error("the server ended before it listened");
   }
@@ -51,10 +57,12 @@ export class RealServer {
 
   /** Ends it: "SIGTERM" lets it say good-bye, "SIGKILL" does not. */
   async stop(signal: "SIGTERM" | "SIGKILL" = "SIGKILL"): Promise<void> {
-    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
-    const ended = once(this.child, "exit");
-    this.child.kill(signal);
-    await ended;
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      const ended = once(this.child, "exit");
+      this.child.kill(signal);
+      await ended;
+    }
+    await rm(this.folder, { recursive: true, force: true });
   }
 }
 

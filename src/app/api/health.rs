@@ -34,13 +34,15 @@ pub fn live(_: &Call<'_>) -> Result<Response, Fault> {
 }
 
 /// Whether new clients should be sent here: 503 while the server shuts down, or while the disk takes
-/// nothing for durable rooms.
+/// nothing and some namespace's rooms are durable.
 ///
 /// # Errors
 /// None.
 pub fn ready(call: &Call<'_>) -> Result<Response, Fault> {
     let services = call.context.services;
-    if services.is_draining() || store_state(services) == Some(FAILING) {
+    let needs_disk = call.context.live.config.rooms.any_durable();
+    let is_failing = needs_disk && store_state(services) == Some(FAILING);
+    if services.is_draining() || is_failing {
         return Ok(report(call, Status::SERVICE_UNAVAILABLE, true).header("Retry-After", "5"));
     }
     Ok(report(call, Status::OK, true))
@@ -102,6 +104,11 @@ fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
                 .number("sessions", services.sessions())
                 .number("rooms", services.rooms.count() as u64)
                 .boolean("draining", draining);
+            let object = match (&services.store, &services.executor) {
+                (None, _) => object.string("runs", "no data directory"),
+                (Some(_), None) => object.string("runs", "off"),
+                (Some(_), Some(_)) => object.string("runs", "ok"),
+            };
             match &services.store {
                 Some(store) => object.number("store_queue", store.queue.len() as u64).end(),
                 None => object.end(),

@@ -49,7 +49,7 @@ pub fn read(call: &Call<'_>) -> Result<Response, Fault> {
 pub fn clear(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
     let room = members::room(segment(call))?;
     let rooms = &call.context.services.rooms;
-    if rooms.existing(&room).is_some_and(|room| room.is_durable) {
+    if rooms.existing(&room).is_some_and(|room| room.is_durable()) {
         return Ok(Outcome::Order(Order {
             steps: vec![Step::Clear(room)],
             form: Form::Http,

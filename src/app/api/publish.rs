@@ -46,6 +46,7 @@ pub fn publish(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
             Outcome::Done(Response::raw_json(Status::OK, out.into()))
         }
         Outcome::Order(order) => Outcome::Order(order),
+        Outcome::Request(order, form) => Outcome::Request(order, form),
     })
 }
 
@@ -107,7 +108,7 @@ pub fn batch(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
             out
         }
         // Without a publication that waits there are none of these.
-        Step::Publish(_) | Step::Clear(_) => Vec::new(),
+        Step::Publish(_) | Step::Clear(_) | Step::Record(_) => Vec::new(),
     });
     Ok(Outcome::Done(results(&told.collect::<Vec<_>>())))
 }
@@ -143,7 +144,9 @@ fn batch_one(command: &RawValue, waits: bool, call: &Call<'_>) -> Result<Step, F
             published(&receipt, key.as_deref(), &mut out);
             Ok(Step::Answered(out))
         }
-        Outcome::Order(_) => Err(invalid("a durable publication has been left to the store")),
+        Outcome::Order(_) | Outcome::Request(..) => {
+            Err(invalid("a durable publication has been left to the store"))
+        }
     }
 }
 

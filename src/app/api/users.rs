@@ -30,7 +30,8 @@ pub fn disconnect(call: &Call<'_>) -> Result<Response, Fault> {
 /// VALIDATION_FAILED; SERVER_BUSY when a shard does not answer in time.
 pub fn subscribe(call: &Call<'_>) -> Result<Response, Fault> {
     let room = room(call)?;
-    options(&room, call.context.live, call.context.counters)?;
+    let context = call.context;
+    options(&room, context.services, context.live, context.counters)?;
     manage(call, &Manage::Subscribe(room))
 }
 

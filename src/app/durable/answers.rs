@@ -22,6 +22,8 @@ pub(super) enum Told {
     Published(Arc<Receipt>, Option<Box<str>>),
     /// Where the stream begins anew.
     Cleared(RoomName, Position),
+    /// A project or run is kept.
+    Recorded,
     /// The JSON text of an answer that was known before.
     Text(Vec<u8>),
 }
@@ -44,8 +46,8 @@ pub(super) fn answer(
                     Told::Published(receipt, _) => {
                         encode::published(&to, &receipt.placements, now, &mut json);
                     }
-                    // These are asked for over HTTP alone.
-                    Told::Cleared(..) => {}
+                    // These are asked for over HTTP, or by the executor.
+                    Told::Cleared(..) | Told::Recorded => {}
                     Told::Text(text) => json = text,
                 }
                 json
@@ -82,5 +84,7 @@ fn object(told: Told, out: &mut Vec<u8>) {
         }
         Told::Cleared(room, position) => api::history::cleared(&room, &position, out),
         Told::Text(text) => *out = text,
+        // Nobody but the executor asks for it.
+        Told::Recorded => {}
     }
 }

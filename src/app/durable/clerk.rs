@@ -3,19 +3,22 @@
 //! Invariant: what [`Clerk::commit`] returns is applied before it is called again, so that a room
 //! stands in memory where it stands on disk whenever work is made.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::app::commands::no_room;
 use crate::app::durable::answers::{Told, answer};
-use crate::app::durable::{StoreAccess, unavailable};
+use crate::app::durable::{StoreAccess, records, unavailable};
 use crate::app::presence;
+use crate::app::projects::no_project;
 use crate::app::publish::{Receipt, mismatch, publish_once, room_fault};
 use crate::app::services::Context;
 use crate::base::clock::{Now, Wall};
 use crate::base::ids::ShardId;
+use crate::bus::execution::{Record, Settlement};
 use crate::bus::mail::Mail;
-use crate::bus::order::{Asker, Commission, Errand, Step};
+use crate::bus::order::{Asker, Commission, Errand, Step, Waiter};
 use crate::bus::room::Room;
 use crate::config::SlowConsumer;
 use crate::dialect::publication::Placement;
@@ -50,7 +53,7 @@ pub struct Settled {
 
 /// What became of a step, and what is needed to go on with it.
 #[derive(Debug)]
-enum Ruling {
+pub(super) enum Ruling {
     /// It is on disk.
     Done(Done, Reserved),
     /// The store has no part in it: all its rooms are in memory.
@@ -82,11 +85,11 @@ impl Clerk {
     /// Writes what these errands ask for, as one transaction. What comes of it must be applied in
     /// the same order, before the next call.
     pub fn commit(&mut self, errands: Vec<Errand>, context: Context<'_>) -> Vec<Settled> {
-        let mut reserved: Vec<Vec<Reserved>> = Vec::with_capacity(errands.len());
-        for errand in &errands {
-            let steps = errand.steps.iter();
-            reserved.push(steps.map(|step| reserve(step, context)).collect());
-        }
+        let mut gone = HashSet::new();
+        let reserved = errands.iter();
+        let reserved: Vec<_> = reserved
+            .map(|errand| reserve_all(errand, &mut gone, context))
+            .collect();
         let mut work = Vec::new();
         for (errand, reserved) in errands.iter().zip(&reserved) {
             for (step, reserved) in errand.steps.iter().zip(reserved) {
@@ -122,13 +125,15 @@ impl Clerk {
             let steps = reserved.into_iter().map(|reserved| match reserved {
                 Reserved::Nothing => Ruling::Elsewhere,
                 Reserved::Refused(fault) => Ruling::Refused(fault),
-                Reserved::Publish { .. } | Reserved::Clear { .. } => match &mut done {
-                    Ok(done) => match done.next() {
-                        Some(done) => Ruling::Done(done, reserved),
-                        None => Ruling::Refused(unavailable("the store lost count")),
-                    },
-                    Err(fault) => Ruling::Refused(fault.clone()),
-                },
+                Reserved::Publish { .. } | Reserved::Clear { .. } | Reserved::Record { .. } => {
+                    match &mut done {
+                        Ok(done) => match done.next() {
+                            Some(done) => Ruling::Done(done, reserved),
+                            None => Ruling::Refused(unavailable("the store lost count")),
+                        },
+                        Err(fault) => Ruling::Refused(fault.clone()),
+                    }
+                }
             });
             let steps = steps.collect();
             settled.push(Settled {
@@ -150,9 +155,9 @@ impl Clerk {
         }
         let namespaces = &context.live.config.rooms;
         let retention = |room: &RoomName| {
-            let options = namespaces.options_of_room(room.as_str());
+            let options = services.rooms.options_of(room, namespaces);
             let options = options.filter(|options| options.durable);
-            options.map(|options| Retention::of(options))
+            options.map(|options| Retention::of(&options))
         };
         let swept = self.store.sweep(retention, context.now.wall);
         note(&swept, context);
@@ -209,7 +214,7 @@ fn note<T>(outcome: &Result<T, StoreFault>, context: Context<'_>) {
 
 /// What a step needs before it can be written.
 #[derive(Debug)]
-enum Reserved {
+pub(super) enum Reserved {
     /// A publication with some durable room.
     Publish {
         /// All its rooms.
@@ -226,10 +231,62 @@ enum Reserved {
         base: (RoomName, Position, Retention),
         epoch: Epoch,
     },
+    /// A project or a run.
+    Record {
+        /// The project's room.
+        base: (RoomName, Position, Retention),
+        /// The epoch of rooms made from now on, if the project is deleted.
+        fresh: Epoch,
+    },
     /// Nothing: the store has no part in it.
     Nothing,
     /// It cannot be done.
     Refused(Fault),
+}
+
+/// What the steps of an errand need. `gone` are the rooms of projects that are deleted before it, in
+/// the same transaction: nothing enters them any more.
+fn reserve_all(
+    errand: &Errand,
+    gone: &mut HashSet<RoomName>,
+    context: Context<'_>,
+) -> Vec<Reserved> {
+    for step in &errand.steps {
+        if let Step::Record(Record::Project(project)) = step
+            && let Some(room) = project.id.room()
+        {
+            context.services.rooms.register(&room);
+        }
+    }
+    let is_gone = |step: &Step| match step {
+        Step::Publish(commission) => commission
+            .publish
+            .rooms
+            .iter()
+            .any(|room| gone.contains(room)),
+        Step::Clear(room) => gone.contains(room),
+        Step::Record(_) | Step::Refused(_) | Step::Answered(_) => false,
+    };
+    let steps = errand.steps.iter();
+    let mut reserved: Vec<_> = steps
+        .map(|step| match is_gone(step) {
+            true => Reserved::Refused(no_project()),
+            false => reserve(step, context),
+        })
+        .collect();
+    for step in &errand.steps {
+        if let Step::Record(Record::ProjectDeleted(id)) = step {
+            gone.extend(id.room());
+        }
+    }
+    let refusal = reserved.iter().find_map(|reserved| match reserved {
+        Reserved::Refused(fault) => Some(fault.clone()),
+        _ => None,
+    });
+    if let (Waiter::Executor(_), Some(fault)) = (&errand.waiter, refusal) {
+        reserved.fill_with(|| Reserved::Refused(fault.clone()));
+    }
+    reserved
 }
 
 fn reserve(step: &Step, context: Context<'_>) -> Reserved {
@@ -242,7 +299,7 @@ fn reserve(step: &Step, context: Context<'_>) -> Reserved {
                     return Reserved::Refused(room_fault(&fault, context.counters));
                 }
             };
-            let durable = reserved.iter().filter(|room| room.is_durable);
+            let durable = reserved.iter().filter(|room| room.is_durable());
             let bases: Vec<_> = durable.map(base).collect();
             if bases.is_empty() {
                 return Reserved::Nothing;
@@ -255,7 +312,7 @@ fn reserve(step: &Step, context: Context<'_>) -> Reserved {
                 key: key.map(|(scope, _)| (scope.owner(), scope.key().to_owned())),
             }
         }
-        Step::Clear(name) => match rooms.existing(name).filter(|room| room.is_durable) {
+        Step::Clear(name) => match rooms.existing(name).filter(|room| room.is_durable()) {
             Some(room) => Reserved::Clear {
                 base: base(&room),
                 room,
@@ -263,6 +320,23 @@ fn reserve(step: &Step, context: Context<'_>) -> Reserved {
             },
             None => Reserved::Refused(no_room(name.as_str())),
         },
+        Step::Record(record) => {
+            let reserved = record.project().room().map(|room| rooms.reserve(&[room]));
+            let room = match reserved {
+                Some(Ok(reserved)) => reserved.into_iter().next(),
+                Some(Err(fault)) => {
+                    return Reserved::Refused(room_fault(&fault, context.counters));
+                }
+                None => None,
+            };
+            match room {
+                Some(room) => Reserved::Record {
+                    base: base(&room),
+                    fresh: rooms.random_epoch(),
+                },
+                None => Reserved::Refused(no_project()),
+            }
+        }
         Step::Refused(_) | Step::Answered(_) => Reserved::Nothing,
     }
 }
@@ -303,6 +377,11 @@ impl Reserved {
                 target: target(base),
                 epoch: *epoch,
             }),
+            (Self::Record { base, fresh }, Step::Record(record)) => Some(Work::Record {
+                record,
+                target: target(base),
+                fresh: *fresh,
+            }),
             _ => None,
         }
     }
@@ -315,17 +394,36 @@ impl Settled {
     pub fn apply(self, context: Context<'_>) -> Option<(ShardId, Mail)> {
         let Self { errand, now, steps } = self;
         let context = Context { now, ..context };
-        let steps = errand.steps.into_iter().zip(steps);
+        let Errand {
+            steps: asked,
+            waiter,
+        } = errand;
+        // Whoever hears of a run's end and asks then is told of the end.
+        for (step, ruling) in asked.iter().zip(&steps) {
+            records::note(step, ruling, &waiter, context);
+        }
+        let steps = asked.into_iter().zip(steps);
         let told = steps.map(|(step, ruling)| conclude(step, ruling, context));
         let told: Vec<_> = told.collect();
-        let Some(Asker { shard, peer, form }) = errand.asker else {
-            for told in &told {
-                presence::note_told(told.is_ok(), context.counters);
+        match waiter {
+            Waiter::Peer(Asker { shard, peer, form }) => {
+                let answer = answer(form, told, context);
+                Some((shard, Mail::Answer { peer, answer }))
             }
-            return None;
-        };
-        let answer = answer(form, told, context);
-        Some((shard, Mail::Answer { peer, answer }))
+            Waiter::Executor(ticket) => {
+                let outcome = told.into_iter().try_for_each(|told| told.map(drop));
+                if let Some(executor) = &context.services.executor {
+                    executor.settled(Settlement { ticket, outcome });
+                }
+                None
+            }
+            Waiter::Nobody => {
+                for told in &told {
+                    presence::note_told(told.is_ok(), context.counters);
+                }
+                None
+            }
+        }
     }
 }
 
@@ -343,7 +441,7 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
                 }
                 Step::Refused(fault) => Err(fault),
                 Step::Answered(json) => Ok(Told::Text(json)),
-                Step::Clear(_) => Err(unavailable("the step was lost")),
+                Step::Clear(_) | Step::Record(_) => Err(unavailable("the step was lost")),
             };
         }
     };
@@ -356,6 +454,13 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
         (_, Done::Cleared(position), Reserved::Clear { room, .. }) => {
             context.services.rooms.begin_anew(&room, position);
             Ok(Told::Cleared(room.name.clone(), position))
+        }
+        (Step::Record(record), Done::Recorded(_), Reserved::Record { base, fresh }) => {
+            if let Record::ProjectDeleted(id) = record {
+                context.services.projects.remove(id);
+                context.services.rooms.unregister(&base.0, fresh);
+            }
+            Ok(Told::Recorded)
         }
         _ => Err(unavailable("the step was lost")),
     }
@@ -414,6 +519,8 @@ fn published(
             }))
         }
         Done::Mismatch => Err(mismatch()),
-        Done::Cleared(_) | Done::Forgotten => Err(unavailable("the step was lost")),
+        Done::Cleared(_) | Done::Forgotten | Done::Recorded(_) => {
+            Err(unavailable("the step was lost"))
+        }
     }
 }

@@ -24,14 +24,14 @@ impl Rooms {
         *lock(&self.durable_epoch) = Some(epoch);
         let rules = self.rules();
         for (name, position) in rooms {
-            let options = rules.namespaces.options_of_room(name.as_str());
+            let options = self.options_of(&name, &rules.namespaces);
             let Some(options) = options.filter(|options| options.durable) else {
                 continue;
             };
             // What is stored is here, whatever the limit says: its members come back for it.
             self.count.fetch_add(1, Ordering::Relaxed);
             let mut stripe = lock(self.stripe(&name));
-            let room = self.insert(&name, Arc::clone(options), position.epoch, &mut stripe);
+            let room = self.insert(&name, options, position.epoch, &mut stripe);
             let mut state = room.state();
             state.stream.resume(position);
             state.is_stored = true;
@@ -85,7 +85,7 @@ impl Rooms {
                 continue;
             }
             for room in &mut locked {
-                room.state.is_stored |= room.room.is_durable;
+                room.state.is_stored |= room.room.is_durable();
             }
             let entered = Entered { publish, uid };
             return self.enter_locked(entered, &mut locked, now);

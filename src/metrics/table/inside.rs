@@ -46,6 +46,11 @@ pub(super) const ROWS: &[Row] = &[
         "kinglet_store_reads_failed_total",
         "Pages that could not be read.",
     ),
+    (
+        Counter::RunRequestsRefusedBusy,
+        "kinglet_run_requests_refused_busy_total",
+        "Requests about runs refused with 503 SERVER_BUSY because the executor's queue was full.",
+    ),
     // Inside.
     (
         Counter::MailboxFull,

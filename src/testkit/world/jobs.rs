@@ -1,6 +1,7 @@
 //! The workers as a value: jobs are performed at once, some turns later, or refused.
 
 use crate::app::durable::submit;
+use crate::app::runs;
 use crate::app::services::Services;
 use crate::base::clock::Now;
 use crate::base::rng::Rng;
@@ -56,6 +57,12 @@ impl Jobs {
                     Ok(()) => continue,
                     Err(answer) => answer,
                 },
+                Outcome::Request(order, form) => {
+                    match runs::submit(order, form, shard, peer, context) {
+                        Ok(()) => continue,
+                        Err(answer) => answer,
+                    }
+                }
             };
             mailbox.push(Mail::Answer { peer, answer });
         }

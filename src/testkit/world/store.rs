@@ -75,14 +75,15 @@ struct Parts {
 }
 
 impl Writing {
-    /// Opens the store of a world, if its configuration has durable rooms.
+    /// Opens the store of a world, if its configuration has durable rooms or it has runs.
     pub(super) fn open(
         config: &Config,
         disk: &Disk,
         services: Services,
         rng: &mut Rng,
+        has_runs: bool,
     ) -> (Self, Services) {
-        if !config.rooms.any_durable() {
+        if !config.rooms.any_durable() && !has_runs {
             return (Self::default(), services);
         }
         let opened = Store::open(&Opening {
@@ -93,7 +94,7 @@ impl Writing {
         });
         let opened = opened.expect("the store of a test can be opened");
         let (queue, inbox) = store_queue(config.store.queue);
-        services.rooms.restore(opened.rooms, opened.epoch);
+        services.restore(opened.kept);
         let services = services.storing(StoreAccess::new(queue, opened.store.readers()));
         let parts = Parts {
             clerk: Clerk::new(opened.store),

@@ -1,0 +1,34 @@
+//! What follows for [`Projects`](crate::app::projects::Projects) when a record was written, or was
+//! not.
+
+use crate::app::durable::clerk::{Reserved, Ruling};
+use crate::app::services::Context;
+use crate::bus::execution::Record;
+use crate::bus::order::{Step, Waiter};
+use crate::store::commit::Done;
+
+/// Notes what is on disk now of projects, runs and pending permissions. Deleting comes later, behind
+/// the publication that tells of it.
+pub(super) fn note(step: &Step, ruling: &Ruling, waiter: &Waiter, context: Context<'_>) {
+    let services = context.services;
+    match (step, ruling) {
+        (Step::Record(record), Ruling::Done(Done::Recorded(offset), _)) => {
+            services.projects.apply(record, *offset);
+        }
+        (Step::Publish(commission), Ruling::Done(Done::Published(_), Reserved::Publish { .. }))
+            if matches!(waiter, Waiter::Executor(_)) =>
+        {
+            services.projects.note_permission(&commission.publish);
+        }
+        (Step::Record(Record::Project(project)), Ruling::Refused(_)) => {
+            // It was to be a project's room and is none.
+            if services.projects.project(project.id).is_none()
+                && let Some(room) = project.id.room()
+            {
+                let fresh = services.rooms.random_epoch();
+                services.rooms.unregister(&room, fresh);
+            }
+        }
+        _ => {}
+    }
+}
