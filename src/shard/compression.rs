@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use crate::base::ids::PeerId;
 use crate::base::limits;
-use crate::dialect::delivery::Delivery;
-use crate::dialect::frame::Frame;
+use crate::dialect::delivery::{Delivery, Wording};
+use crate::dialect::frame::{Frame, Messages};
 use crate::dialect::publication::RoomSet;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
@@ -72,7 +72,7 @@ impl Compressing {
     pub(super) fn push(&mut self, outbox: &mut Outbox, to: Party, opcode: Opcode, payload: &[u8]) {
         let compressed = match to.agreement {
             Some(agreement) if payload.len() >= self.min_bytes => {
-                self.compress(to.peer, agreement, payload)
+                self.compress(context_of(to.peer, agreement), agreement.window(), payload)
             }
             Some(_) | None => None,
         };
@@ -93,15 +93,17 @@ impl Compressing {
     pub(super) fn shared_frame(
         &mut self,
         delivery: &Delivery,
+        wording: Wording,
         set: RoomSet,
         agreement: Option<Agreement>,
     ) -> Arc<Frame> {
         match agreement {
             Some(agreement) if !agreement.server_keeps_context() => {
                 let window = agreement.window();
-                delivery.compressed_frame(set, window, |plain| self.frame(plain, window))
+                let compress = |plain| self.frame(plain, None, window);
+                delivery.compressed_frame(wording, set, window, compress)
             }
-            Some(_) | None => delivery.native_frame(set),
+            Some(_) | None => delivery.native_frame(wording, set),
         }
     }
 
@@ -118,39 +120,61 @@ impl Compressing {
     ) {
         let frame = match (to.agreement, keep) {
             (Some(agreement), Keep::Always) if agreement.server_keeps_context() => {
-                let payload = frame.payload();
-                let is_long = payload.len() >= self.min_bytes;
-                let compressed = is_long.then(|| self.compress(to.peer, agreement, payload));
-                compressed.flatten().map_or(frame, Frame::compressed_text)
+                self.frame(frame, Some(to.peer), agreement.window())
             }
             (Some(_) | None, Keep::Always | Keep::UntilFull) => frame,
         };
         outbox.push_shared(frame, keep);
     }
 
-    /// The compressed form of a frame; the frame itself if it is short, or would become no smaller.
-    fn frame(&mut self, plain: Arc<Frame>, window: WindowBits) -> Arc<Frame> {
-        let payload = plain.payload();
-        if payload.len() < self.min_bytes {
+    /// The compressed form of a frame, each of its messages by itself; the frame itself if all are
+    /// short, or would become no smaller. `context_of` as in [`Compressing::compress`].
+    fn frame(
+        &mut self,
+        plain: Arc<Frame>,
+        context_of: Option<PeerId>,
+        window: WindowBits,
+    ) -> Arc<Frame> {
+        let min_bytes = self.min_bytes;
+        if plain.payloads().all(|payload| payload.len() < min_bytes) {
             return plain;
         }
-        let compressed = self.deflater.deflate(payload, window);
-        count_compressed(&self.counters, payload, compressed);
-        compressed.map_or(plain, Frame::compressed_text)
+        let (mut messages, mut is_compressed) = (Messages::default(), false);
+        for payload in plain.payloads() {
+            let is_long = payload.len() >= min_bytes;
+            let compressed = is_long.then(|| self.compress(context_of, window, payload));
+            match compressed.flatten() {
+                Some(bytes) => {
+                    messages.compressed_text(bytes);
+                    is_compressed = true;
+                }
+                None => messages.text(payload),
+            }
+        }
+        match is_compressed {
+            true => messages.finish(),
+            false => plain,
+        }
     }
 
-    /// Compresses a message for one connection, if that makes it smaller or it has a context.
-    fn compress(&mut self, peer: PeerId, agreement: Agreement, payload: &[u8]) -> Option<&[u8]> {
-        let window = agreement.window();
-        let compressed = if agreement.server_keeps_context() {
-            let counters = &self.counters;
-            let context = self.contexts.entry(peer).or_insert_with(|| {
-                counters.increment(Counter::ContextsMade);
-                DeflateContext::default()
-            });
-            self.deflater.deflate_next(payload, window, context)
-        } else {
-            self.deflater.deflate(payload, window)
+    /// Compresses a message, if that makes it smaller or it goes to a connection that has a context,
+    /// `context_of`.
+    fn compress(
+        &mut self,
+        context_of: Option<PeerId>,
+        window: WindowBits,
+        payload: &[u8],
+    ) -> Option<&[u8]> {
+        let compressed = match context_of {
+            Some(peer) => {
+                let counters = &self.counters;
+                let context = self.contexts.entry(peer).or_insert_with(|| {
+                    counters.increment(Counter::ContextsMade);
+                    DeflateContext::default()
+                });
+                self.deflater.deflate_next(payload, window, context)
+            }
+            None => self.deflater.deflate(payload, window),
         };
         count_compressed(&self.counters, payload, compressed);
         compressed
@@ -193,6 +217,11 @@ fn count_compressed(counters: &Counters, message: &[u8], compressed: Option<&[u8
     counters.increment(Counter::MessagesDeflated);
     counters.add(Counter::DeflatedBytesBefore, message.len() as u64);
     counters.add(Counter::DeflatedBytesAfter, sent.len() as u64);
+}
+
+/// The connection whose context its messages are compressed with; `None` if with none.
+fn context_of(peer: PeerId, agreement: Agreement) -> Option<PeerId> {
+    agreement.server_keeps_context().then_some(peer)
 }
 
 fn keeps_context(agreement: Agreement) -> bool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::base::clock::Now;
 use crate::base::ids::{PeerId, SessionId};
 use crate::base::slab::GenerationalSlab;
-use crate::dialect::delivery::Delivery;
+use crate::dialect::delivery::{Delivery, Wording};
 use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Placement, RoomSet};
 use crate::protocol::timers::Timer;
@@ -68,7 +68,8 @@ struct Round<'a> {
 /// The frame for all members who are in the same rooms of a publication.
 struct Offer {
     set: RoomSet,
-    /// For all WebSockets without compression, as soon as somebody gets it.
+    /// For all WebSockets without compression that are told it in our words, as soon as somebody
+    /// gets it.
     plain: Option<Arc<Frame>>,
     /// In each other form that some member gets it in.
     frames: Vec<(Form, Arc<Frame>)>,
@@ -170,9 +171,9 @@ impl Round<'_> {
         if self.except.contains(&session.id) {
             return;
         }
-        let frame = match outlet.form() {
-            Form::Frame(None) => {
-                let encode = || self.delivery.native_frame(offer.set);
+        let frame = match outlet.form(self.delivery, &session.dialect) {
+            Form::Frame(Wording::Neutral, None) => {
+                let encode = || self.delivery.native_frame(Wording::Neutral, offer.set);
                 Arc::clone(offer.plain.get_or_insert_with(encode))
             }
             form => self.frame(form, offer),

@@ -51,7 +51,8 @@ impl Hub {
         let set = RoomSet::default().with(place.unwrap_or(0));
         let delivery = Delivery::new(Arc::clone(publication));
         let compressing = &mut self.compressing;
-        let frame = outlet.form().frame(&delivery, set, compressing);
+        let form = outlet.form(&delivery, &session.dialect);
+        let frame = form.frame(&delivery, set, compressing);
         outlet.push(publication, set, frame, Keep::Always, compressing);
         self.touch(peer, id);
     }

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use crate::dialect::delivery::Delivery;
+use crate::dialect::Dialect;
+use crate::dialect::delivery::{Delivery, Wording};
 use crate::dialect::events::{EventForm, Track};
 use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Publication, RoomSet};
@@ -33,14 +34,16 @@ pub(super) enum Spelling<'a> {
 /// What sessions have in common that share the bytes of a publication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    Frame(Option<Agreement>),
+    Frame(Wording, Option<Agreement>),
     Lines(EventForm),
 }
 
 impl Outlet<'_> {
-    pub(super) fn form(&self) -> Form {
+    /// The form of a publication for a session of this dialect.
+    #[inline]
+    pub(super) fn form(&self, delivery: &Delivery, dialect: &Dialect) -> Form {
         match &self.spelling {
-            Spelling::Frames(party) => Form::Frame(party.agreement),
+            Spelling::Frames(party) => Form::Frame(delivery.wording(dialect), party.agreement),
             Spelling::Lines(track) => Form::Lines(track.form()),
         }
     }
@@ -88,7 +91,9 @@ impl Form {
         compressing: &mut Compressing,
     ) -> Arc<Frame> {
         match self {
-            Self::Frame(agreement) => compressing.shared_frame(delivery, set, agreement),
+            Self::Frame(wording, agreement) => {
+                compressing.shared_frame(delivery, wording, set, agreement)
+            }
             Self::Lines(form) => delivery.lines(set, form),
         }
     }

@@ -20,6 +20,7 @@ use crate::base::clock::{Mono, Now};
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::{ReadPurpose, StreamRead};
 use crate::bus::room::{Lost, Missed};
+use crate::dialect::Dialect;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::{Publication, RoomSet};
 use crate::domain::position::Position;
@@ -130,6 +131,7 @@ pub(super) fn take(
 struct Refill<'a> {
     peer: PeerId,
     session: SessionId,
+    dialect: Dialect,
     behind: &'a mut BehindIn,
     outlet: Outlet<'a>,
     /// How much may have to be sent.
@@ -161,6 +163,7 @@ impl<'a> Refill<'a> {
         Some(Self {
             peer: id,
             session: session.id,
+            dialect: session.dialect,
             behind: &mut session.behind,
             outlet,
             share: Remedy::FallBehind.share(limits),
@@ -308,7 +311,8 @@ impl<'a> Refill<'a> {
         let publication = delivery.publication();
         if !publication.except.contains(&self.session) {
             let compressing = &mut self.hub.compressing;
-            let frame = self.outlet.form().frame(delivery, set, compressing);
+            let form = self.outlet.form(delivery, &self.dialect);
+            let frame = form.frame(delivery, set, compressing);
             let bytes = self.outlet.bytes(&frame);
             let outbox = &mut self.outlet.outbox;
             let Some(dropped) = outbox.make_room(bytes, &self.share, &self.limits) else {

@@ -107,11 +107,12 @@ fn make_room(
     remedy: Remedy,
     hub: &mut Hub,
 ) -> bool {
-    let Some((_, mut outlet)) = peer.open_outlet(id) else {
+    let Some((session, mut outlet)) = peer.open_outlet(id) else {
         return false;
     };
     let compressing = &mut hub.compressing;
-    let frame = outlet.form().frame(delivery, set, compressing);
+    let form = outlet.form(delivery, &session.dialect);
+    let frame = form.frame(delivery, set, compressing);
     let (share, limits) = (remedy.share(hub.outbox_limits), hub.outbox_limits);
     let bytes = outlet.bytes(&frame);
     let Some(dropped) = outlet.outbox.make_room(bytes, &share, &limits) else {

@@ -11,7 +11,7 @@ use super::{
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::config::SlowConsumer;
-use crate::dialect::delivery::Delivery;
+use crate::dialect::delivery::{Delivery, Wording};
 use crate::dialect::native::decode::{Correlation, CorrelationKey};
 use crate::dialect::publication::{Placement, Publication, RoomSet};
 use crate::domain::access::{DEFAULT_ROLE, Identity, Info, Role, User, UserId};
@@ -191,12 +191,21 @@ fn the_hello_names_session_interval_and_rooms() {
 fn a_publication_is_encoded_once_per_set_of_rooms() {
     let two = Delivery::new(Arc::new(event(&[("a", 1), ("b", 1)], json("1"), None)));
     let both = RoomSet::FIRST.with(1);
-    let first = two.native_frame(both);
-    assert!(Arc::ptr_eq(&first, &two.native_frame(both)));
-    assert!(!Arc::ptr_eq(&first, &two.native_frame(RoomSet::FIRST)));
+    let first = two.native_frame(Wording::Neutral, both);
+    assert!(Arc::ptr_eq(
+        &first,
+        &two.native_frame(Wording::Neutral, both)
+    ));
+    assert!(!Arc::ptr_eq(
+        &first,
+        &two.native_frame(Wording::Neutral, RoomSet::FIRST)
+    ));
     let one = Delivery::new(Arc::new(event(&[("a", 1)], json("1"), None)));
-    let frame = one.native_frame(RoomSet::FIRST);
-    assert!(Arc::ptr_eq(&frame, &one.native_frame(RoomSet::FIRST)));
+    let frame = one.native_frame(Wording::Neutral, RoomSet::FIRST);
+    assert!(Arc::ptr_eq(
+        &frame,
+        &one.native_frame(Wording::Neutral, RoomSet::FIRST)
+    ));
     assert!(RoomSet::default().is_empty() && both.contains(1) && !both.contains(2));
 }
 

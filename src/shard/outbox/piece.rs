@@ -72,7 +72,8 @@ impl Piece {
 
     pub(super) fn messages(&self) -> usize {
         match self {
-            Self::Shared(_) | Self::Droppable(_) | Self::Marked(_) => 1,
+            Self::Shared(frame) | Self::Droppable(frame) => frame.messages(),
+            Self::Marked(_) => 1,
             Self::Own(own) => own.messages,
         }
     }
