@@ -5,11 +5,12 @@
 
 use std::net::IpAddr;
 
+use crate::app::api::health;
 use crate::app::chain;
 use crate::app::durable;
 use crate::app::presence;
 use crate::app::publish;
-use crate::app::services::Context;
+use crate::app::services::{Context, Live};
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::bus::job::Reply;
@@ -17,6 +18,7 @@ use crate::bus::order::{Form, Outcome};
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, HistoryPage};
+use crate::dialect::native::projects::ReplyNames;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Command, HistoryQuery};
 use crate::domain::fault::{Code, Fault};
@@ -81,6 +83,8 @@ pub fn answer(
                 let present = presence::read(&room, caller, asker.identity, context)?;
                 encode::presence(to, &present, now.wall, &mut json);
             }
+            Command::Run(_) => return Err(not_yet(name)),
+            Command::Health => health::check(name, to, context, &mut json),
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. }
             | Command::Unsubscribe { .. }
@@ -98,6 +102,18 @@ pub fn answer(
         Err(fault) => Err(fault),
     };
     Outcome::Done(finish(to, outcome, context))
+}
+
+/// What replies to P1's commands are called.
+#[must_use]
+pub fn reply_names(_: &Live) -> ReplyNames {
+    ReplyNames::Echo
+}
+
+/// What a command about projects and runs gets where there is no executor.
+fn not_yet(name: &str) -> Fault {
+    let message = format!("the type \"{name}\" is not in this version yet");
+    Fault::new(Code::ValidationFailed, message)
 }
 
 /// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.

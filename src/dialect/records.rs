@@ -9,7 +9,17 @@ use crate::wire::json::object::Object;
 
 /// Writes a project. `subscribers` are the members of its room, where they are told.
 pub fn project(project: &Project, subscribers: Option<usize>, out: &mut Vec<u8>) {
-    let object = Object::begin(out)
+    let object = project_members(project, Object::begin(out));
+    match subscribers {
+        Some(count) => object.number("subscribers", count as u64).end(),
+        None => object.end(),
+    }
+}
+
+/// Adds the members of a project to an object that has more.
+pub fn project_members<'a>(project: &Project, object: Object<'a>) -> Object<'a> {
+    let run = project.run.map(|run| run.to_string());
+    object
         .string("id", &project.id.to_string())
         .string("path", &project.path)
         .string_if("name", project.name.as_deref())
@@ -17,13 +27,8 @@ pub fn project(project: &Project, subscribers: Option<usize>, out: &mut Vec<u8>)
         .string_if("session_id", project.session_id.as_deref())
         .string("created_at", &project.created_at.to_rfc3339())
         .string("last_active", &project.last_active.to_rfc3339())
-        .string_if("error", project.error.as_deref());
-    let object = match subscribers {
-        Some(count) => object.number("subscribers", count as u64),
-        None => object,
-    };
-    let run = project.run.map(|run| run.to_string());
-    object.string_if("run", run.as_deref()).end();
+        .string_if("error", project.error.as_deref())
+        .string_if("run", run.as_deref())
 }
 
 /// Writes a run. `position` is its place among the runs that wait, from 1, while it does.

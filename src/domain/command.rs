@@ -9,6 +9,7 @@ use crate::base::ids::SessionId;
 use crate::domain::fault::Fault;
 use crate::domain::position::{Epoch, OFFSET_MAX};
 use crate::domain::room::RoomName;
+use crate::domain::run_command::RunCommand;
 
 /// One checked request of a client.
 #[derive(Debug)]
@@ -36,6 +37,10 @@ pub enum Command {
     History(HistoryQuery),
     /// Ask who is in a room.
     Presence(RoomName),
+    /// Something about projects and runs.
+    Run(RunCommand),
+    /// Ask how the server is.
+    Health,
     /// Ask whether the server is there.
     Ping,
     /// Show that the client is there; needs no reply.

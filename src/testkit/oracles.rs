@@ -18,6 +18,7 @@ mod http;
 mod messages;
 mod native;
 mod reading;
+mod runs;
 mod shard;
 mod tls;
 mod tungstenite;

@@ -1,10 +1,13 @@
-//! GET /health, /health/live, /health/ready and /.
+//! GET /health, /health/live, /health/ready and /; on sockets, the command `health_check`.
 //!
 //! Live says that the process answers; ready, that new clients are welcome; health sums both up.
 //! They cost nothing, are charged to no rate and are never refused for their Host.
 
+use crate::app::commands;
 use crate::app::http::Call;
-use crate::app::services::Services;
+use crate::app::services::{Context, Services};
+use crate::dialect::native::decode::Correlation;
+use crate::dialect::native::projects;
 use crate::domain::fault::Fault;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::json::object::Object;
@@ -74,36 +77,80 @@ fn store_state(services: &Services) -> Option<&'static str> {
     Some(if store.is_failing() { FAILING } else { "ok" })
 }
 
+/// The reply to `health_check`, in P1's shape: a status for the whole and one for each check. It
+/// says what the server knows of itself; processor, memory, disk and the Claude CLI are not looked
+/// at.
+pub fn check(name: &str, to: &Correlation, context: Context<'_>, out: &mut Vec<u8>) {
+    let checks = Checks::of(context.services);
+    let each = |out: &mut Vec<u8>| {
+        let mut object = Object::begin(out);
+        for (name, status) in checks.each() {
+            object = object.value(name, |out| {
+                Object::begin(out).string("status", status).end();
+            });
+        }
+        object.end();
+    };
+    let (state, names) = (checks.state(), commands::reply_names(context.live));
+    projects::health(name, to, state, each, names, context.now.wall, out);
+}
+
+/// What the server looks at when it is asked how it is.
+struct Checks {
+    draining: bool,
+    busy: bool,
+    store: Option<&'static str>,
+}
+
+impl Checks {
+    fn of(services: &Services) -> Self {
+        Self {
+            draining: services.is_draining(),
+            busy: !services.rooms.has_room_for_mail(),
+            store: store_state(services),
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.draining || self.busy || self.store == Some(FAILING) {
+            true => "degraded",
+            false => "healthy",
+        }
+    }
+
+    /// Each with its name.
+    fn each(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let accepting = if self.draining { "shutting down" } else { "ok" };
+        let mailboxes = if self.busy { "full" } else { "ok" };
+        let own = [("accepting", accepting), ("mailboxes", mailboxes)];
+        let store = self.store.map(|state| ("store", state));
+        own.into_iter().chain(store)
+    }
+}
+
 fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
     let services = call.context.services;
-    let draining = services.is_draining();
-    let busy = !services.rooms.has_room_for_mail();
-    let store = store_state(services);
-    let state = if draining || busy || store == Some(FAILING) {
-        "degraded"
-    } else {
-        "healthy"
-    };
+    let checks = Checks::of(services);
     let mut out = Vec::new();
     let object = Object::begin(&mut out)
-        .string("status", state)
+        .string("status", checks.state())
         .string("service", SERVICE)
         .string("version", env!("CARGO_PKG_VERSION"))
         .number("connections", services.connections())
         .number("uptime", services.uptime(call.context.now).as_secs())
         .value("checks", |out| {
-            Object::begin(out)
-                .string("accepting", if draining { "shutting down" } else { "ok" })
-                .string("mailboxes", if busy { "full" } else { "ok" })
-                .string_if("store", store)
-                .end();
+            let mut object = Object::begin(out);
+            for (name, status) in checks.each() {
+                object = object.string(name, status);
+            }
+            object.end();
         });
     let object = if with_details {
         object.value("details", |out| {
             let object = Object::begin(out)
                 .number("sessions", services.sessions())
                 .number("rooms", services.rooms.count() as u64)
-                .boolean("draining", draining);
+                .boolean("draining", checks.draining);
             let object = match (&services.store, &services.executor) {
                 (None, _) => object.string("runs", "no data directory"),
                 (Some(_), None) => object.string("runs", "off"),

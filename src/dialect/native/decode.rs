@@ -5,6 +5,8 @@
 //! that names it and `data` is passed on as the client spelt it. Invariant: nothing is allocated
 //! beyond what the message itself holds.
 
+mod runs;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -16,6 +18,7 @@ use crate::dialect::native::members::{
 use crate::domain::command::{Command, HistoryQuery, Publish};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
+use crate::domain::run_command::RunCommand;
 
 /// Where a command is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,72 +41,55 @@ pub struct CommandType {
 
 /// Every message type of the native dialect.
 pub static COMMANDS: &[CommandType] = &[
-    CommandType {
-        name: "subscribe",
-        place: Place::Shard,
-        parse: subscribe,
-    },
-    CommandType {
-        name: "unsubscribe",
-        place: Place::Shard,
-        parse: unsubscribe,
-    },
-    CommandType {
-        name: "publish",
-        place: Place::Shard,
-        parse: publish,
-    },
-    CommandType {
-        name: "history",
-        place: Place::Worker,
-        parse: history,
-    },
-    CommandType {
-        name: "presence",
-        place: Place::Worker,
-        parse: |envelope| Ok(Command::Presence(one_room(envelope)?)),
-    },
-    CommandType {
-        name: "auth",
-        place: Place::Shard,
-        parse: auth,
-    },
-    CommandType {
-        name: "ping",
-        place: Place::Shard,
-        parse: |_| Ok(Command::Ping),
-    },
-    CommandType {
-        name: "pong",
-        place: Place::Shard,
-        parse: |_| Ok(Command::Pong),
-    },
+    row("subscribe", Place::Shard, subscribe),
+    row("unsubscribe", Place::Shard, unsubscribe),
+    row("publish", Place::Shard, publish),
+    row("history", Place::Worker, history),
+    row("presence", Place::Worker, |envelope| {
+        Ok(Command::Presence(one_room(envelope)?))
+    }),
+    row("auth", Place::Shard, auth),
+    row("ping", Place::Shard, |_| Ok(Command::Ping)),
+    row("pong", Place::Shard, |_| Ok(Command::Pong)),
+    row("project_create", Place::Worker, runs::project_create),
+    row("project_list", Place::Worker, |_| {
+        Ok(Command::Run(RunCommand::ListProjects))
+    }),
+    row("project_delete", Place::Worker, |envelope| {
+        runs::about_project(envelope, RunCommand::DeleteProject)
+    }),
+    row("project_join", Place::Shard, |envelope| {
+        runs::about_project(envelope, RunCommand::Join)
+    }),
+    row("project_leave", Place::Shard, |envelope| {
+        runs::about_project(envelope, RunCommand::Leave)
+    }),
+    row("execute", Place::Worker, runs::execute),
+    row("agent_new_session", Place::Worker, |envelope| {
+        runs::about_project(envelope, RunCommand::ResetSession)
+    }),
+    row("agent_kill", Place::Worker, runs::agent_kill),
+    row("get_messages", Place::Worker, runs::get_messages),
+    row("health_check", Place::Shard, |_| Ok(Command::Health)),
+    row("health", Place::Shard, |_| Ok(Command::Health)),
+    row("run.start", Place::Worker, runs::start),
+    row("run.cancel", Place::Worker, runs::cancel),
+    row("run.input", Place::Worker, runs::input),
+    row("run.list", Place::Worker, runs::list),
+    row("run.get", Place::Worker, runs::get),
+    row("permission.answer", Place::Worker, runs::decide),
     // Lets a test of the real binary see what a panic does to the others: nothing.
     #[cfg(any(test, feature = "testkit"))]
-    CommandType {
-        name: "testkit.panic",
-        place: Place::Shard,
-        parse: panic_on_purpose,
-    },
+    row("testkit.panic", Place::Shard, panic_on_purpose),
 ];
 
-/// Message types that later versions know: who sends one has made no mistake.
-const LATER: &[&str] = &[
-    "execute",
-    "project_create",
-    "project_list",
-    "project_delete",
-    "project_join",
-    "project_leave",
-    "agent_new_session",
-    "agent_kill",
-    "get_messages",
-    "health_check",
-    "permission.answer",
-];
-
-/// How the names of further such types begin.
-const LATER_PREFIX: &str = "run.";
+const fn row(
+    name: &'static str,
+    place: Place,
+    parse: fn(&Envelope<'_>) -> Result<Command, Fault>,
+) -> CommandType {
+    CommandType { name, place, parse }
+}
 
 /// What a reply repeats so that the client can match it.
 #[derive(Clone, Debug, Default)]
@@ -155,7 +141,7 @@ pub fn decode(text: &str) -> Decoded {
             };
         }
     };
-    let correlation = match envelope.correlation() {
+    let mut correlation = match envelope.correlation() {
         Ok(correlation) => correlation,
         Err(fault) => {
             return Decoded {
@@ -164,9 +150,14 @@ pub fn decode(text: &str) -> Decoded {
             };
         }
     };
+    let command = command(&envelope);
+    if command.is_err() && correlation.project_id.is_none() {
+        let named = runs::named_project(&envelope);
+        correlation.project_id = named.map(|id| shorten(&id).into());
+    }
     Decoded {
         correlation,
-        command: command(&envelope),
+        command,
     }
 }
 
@@ -178,13 +169,10 @@ fn command(envelope: &Envelope<'_>) -> Result<(&'static CommandType, Command), F
     };
     let Some(known) = COMMANDS.iter().find(|known| known.name == kind) else {
         let names: Vec<&str> = COMMANDS.iter().map(|known| known.name).collect();
-        let is_later = LATER.contains(&&*kind) || kind.starts_with(LATER_PREFIX);
         let (kind, names) = (shorten(&kind), names.join(", "));
-        return Err(invalid(if is_later {
-            format!("the type \"{kind}\" is not in this version yet; known are {names}")
-        } else {
-            format!("unknown type \"{kind}\"; known are {names}")
-        }));
+        return Err(invalid(format!(
+            "unknown type \"{kind}\"; known are {names}"
+        )));
     };
     Ok((known, (known.parse)(envelope)?))
 }
@@ -192,6 +180,9 @@ fn command(envelope: &Envelope<'_>) -> Result<(&'static CommandType, Command), F
 /// The members a message may have; all others are ignored.
 #[derive(Debug, Default, Deserialize)]
 struct Envelope<'a> {
+    /// The whole message.
+    #[serde(skip)]
+    text: &'a str,
     #[serde(rename = "type", borrow, default)]
     kind: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -240,12 +231,13 @@ fn envelope(text: &str) -> Result<Envelope<'_>, Fault> {
             Err(error) => unparsable(&error),
         });
     }
-    serde_json::from_str(text).map_err(|error| match error.classify() {
+    let envelope = serde_json::from_str(text).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => invalid(format!("the message is ambiguous: {error}")),
         serde_json::error::Category::Io
         | serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof => unparsable(&error),
-    })
+    })?;
+    Ok(Envelope { text, ..envelope })
 }
 
 impl Envelope<'_> {

@@ -306,7 +306,8 @@ pub fn error(to: &Correlation, fault: &Fault, now: Wall, out: &mut Vec<u8>) {
     finish(object, now);
 }
 
-fn reply<'a>(kind: &str, to: &Correlation, out: &'a mut Vec<u8>) -> Object<'a> {
+/// Begins a reply of this type.
+pub(super) fn reply<'a>(kind: &str, to: &Correlation, out: &'a mut Vec<u8>) -> Object<'a> {
     let object = Object::begin(out).string("type", kind);
     match &to.id {
         Some((key, raw)) => object.raw(key.name(), raw),
@@ -320,7 +321,8 @@ fn place<'a>(position: &Position, object: Object<'a>) -> Object<'a> {
         .number("offset", position.offset)
 }
 
-fn finish(object: Object<'_>, now: Wall) {
+/// Ends a message that was made now.
+pub(super) fn finish(object: Object<'_>, now: Wall) {
     object.string("timestamp", &now.to_rfc3339()).end();
 }
 

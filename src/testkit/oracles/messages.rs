@@ -12,10 +12,11 @@ use crate::domain::command::{Command, HistoryQuery, Payload, Publish, Since};
 use crate::domain::fault::Fault;
 use crate::domain::room::RoomName;
 use crate::testkit::choices::Choices;
+use crate::testkit::oracles::runs::spell_run;
 use crate::wire::json::object::Object;
 
 /// What the members of messages are called, and one that is nothing to us.
-const MEMBERS: [&str; 20] = [
+const MEMBERS: [&str; 32] = [
     "type",
     "type",
     "id",
@@ -36,10 +37,22 @@ const MEMBERS: [&str; 20] = [
     "limit",
     "reverse",
     "unknown",
+    "agent",
+    "prompt",
+    "options",
+    "params",
+    "run",
+    "after",
+    "text",
+    "interrupt",
+    "request",
+    "allow",
+    "message",
+    "updated_input",
 ];
 
 /// Texts that mean something in one place or another.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 34] = [
     "subscribe",
     "unsubscribe",
     "publish",
@@ -60,6 +73,20 @@ const TEXTS: [&str; 20] = [
     "a\\u0000b",
     "\\ud83d\\ude00",
     "ü",
+    "project_create",
+    "project_join",
+    "project_leave",
+    "execute",
+    "agent_kill",
+    "get_messages",
+    "health_check",
+    "run.cancel",
+    "run.input",
+    "run.list",
+    "run.get",
+    "permission.answer",
+    "0f8fad5b-d9cb-469f-a165-70867728950e",
+    "2026-01-02T03:04:05.678+02:00",
 ];
 
 /// A message as `choices` have it: an object of a few members, mostly such that a command knows.
@@ -113,8 +140,9 @@ fn push_value(choices: &mut Choices<'_>, out: &mut String) {
             let _ = write!(out, "{{\"epoch\":\"{epoch}\",\"offset\":{offset}}}");
         }
         10 => {
-            let room = choices.one_of(&TEXTS);
-            let _ = write!(out, "{{\"channel\":\"{room}\"}}");
+            let member = choices.one_of(&["channel", "project_id", "path", "prompt", "since"]);
+            let value = choices.one_of(&TEXTS);
+            let _ = write!(out, "{{\"{member}\":\"{value}\"}}");
         }
         _ => {
             let count = choices.below(110);
@@ -150,7 +178,8 @@ pub(super) fn spell(kind: &CommandType, to: &Correlation, command: &Command) -> 
         Command::History(query) => spell_history(object, query),
         Command::Presence(room) => object.string("room", room.as_str()),
         Command::Auth { token } => object.string("token", token),
-        Command::Ping | Command::Pong => object,
+        Command::Run(command) => spell_run(object, command),
+        Command::Health | Command::Ping | Command::Pong => object,
     };
     object.end();
     String::from_utf8(out).ok()

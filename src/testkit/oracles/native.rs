@@ -14,6 +14,7 @@ use crate::domain::command::{Command, Payload, Publish};
 use crate::domain::event::check_publishable;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Epoch;
+use crate::domain::run_command::RunCommand;
 use crate::testkit::choices::Choices;
 use crate::testkit::oracles::messages::{chosen_message, spell};
 
@@ -162,7 +163,15 @@ fn assert_bounded(command: &Command, bytes: usize, correlation: &Correlation) {
         }
         Command::History(query) => assert!((1..=limits::PAGE).contains(&query.limit)),
         Command::Auth { token } => assert!(token.len() <= bytes),
-        Command::Presence(_) | Command::Ping | Command::Pong => {}
+        Command::Run(RunCommand::Messages(query)) => assert!((1..=1000).contains(&query.limit)),
+        Command::Run(RunCommand::ListRuns { limit, .. }) => {
+            assert!((1..=limits::PAGE).contains(limit));
+        }
+        Command::Run(_)
+        | Command::Presence(_)
+        | Command::Health
+        | Command::Ping
+        | Command::Pong => {}
     }
 }
 
