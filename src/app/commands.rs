@@ -10,7 +10,7 @@ use crate::app::chain;
 use crate::app::durable;
 use crate::app::presence;
 use crate::app::publish;
-use crate::app::services::{Context, Live};
+use crate::app::services::Context;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::bus::job::Reply;
@@ -18,7 +18,6 @@ use crate::bus::order::{Form, Outcome};
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, HistoryPage};
-use crate::dialect::native::projects::ReplyNames;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Command, HistoryQuery};
 use crate::domain::fault::{Code, Fault};
@@ -102,12 +101,6 @@ pub fn answer(
         Err(fault) => Err(fault),
     };
     Outcome::Done(finish(to, outcome, context))
-}
-
-/// What replies to P1's commands are called.
-#[must_use]
-pub fn reply_names(_: &Live) -> ReplyNames {
-    ReplyNames::Echo
 }
 
 /// What a command about projects and runs gets where there is no executor.

@@ -3,7 +3,6 @@
 //! Live says that the process answers; ready, that new clients are welcome; health sums both up.
 //! They cost nothing, are charged to no rate and are never refused for their Host.
 
-use crate::app::commands;
 use crate::app::http::Call;
 use crate::app::services::{Context, Services};
 use crate::dialect::native::decode::Correlation;
@@ -91,7 +90,7 @@ pub fn check(name: &str, to: &Correlation, context: Context<'_>, out: &mut Vec<u
         }
         object.end();
     };
-    let (state, names) = (checks.state(), commands::reply_names(context.live));
+    let (state, names) = (checks.state(), context.live.config.reply_names);
     projects::health(name, to, state, each, names, context.now.wall, out);
 }
 

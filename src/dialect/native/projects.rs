@@ -5,6 +5,7 @@
 //! the top level, as all of its replies have. May not touch: who asked, where things are kept.
 
 use crate::base::clock::Wall;
+use crate::config::ReplyNames;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{finish, reply};
 use crate::dialect::records;
@@ -13,35 +14,24 @@ use crate::domain::run::Run;
 use crate::domain::run_reply::{MessagePage, PendingPermission, RunMessage, RunReply, Speaker};
 use crate::wire::json::object::{Object, array};
 
-/// What replies to P1's commands are called: its server and its documents differ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReplyNames {
-    /// As the command: `project_join`, as P1's server answered.
-    #[default]
-    Echo,
-    /// As what has happened: `project_joined`, as its documents and its web client have it.
-    Past,
-}
-
-impl ReplyNames {
-    /// The type of the reply to the command `name`.
-    #[must_use]
-    pub fn of(self, name: &str) -> &str {
-        match (self, name) {
-            (_, "project_delete") => "project_deleted",
-            // Only the documents know this command, and this reply to it.
-            (_, "health") => "health_status",
-            (Self::Echo, "project_create") => "project_state",
-            (Self::Echo, name) => name,
-            (Self::Past, "project_create") => "project_created",
-            (Self::Past, "project_list") => "project_list_response",
-            (Self::Past, "project_join") => "project_joined",
-            (Self::Past, "project_leave") => "project_left",
-            (Self::Past, "agent_kill") => "execution_killed",
-            (Self::Past, "get_messages") => "messages_response",
-            (Self::Past, "health_check") => "health_status",
-            (Self::Past, name) => name,
-        }
+/// The type of the reply to the command `name`. P1's server named them after the command, its
+/// documents and its web client after what has happened.
+#[must_use]
+pub fn reply_name(names: ReplyNames, name: &str) -> &str {
+    match (names, name) {
+        (_, "project_delete") => "project_deleted",
+        // Only the documents know this command, and this reply to it.
+        (_, "health") => "health_status",
+        (ReplyNames::Echo, "project_create") => "project_state",
+        (ReplyNames::Echo, name) => name,
+        (ReplyNames::Past, "project_create") => "project_created",
+        (ReplyNames::Past, "project_list") => "project_list_response",
+        (ReplyNames::Past, "project_join") => "project_joined",
+        (ReplyNames::Past, "project_leave") => "project_left",
+        (ReplyNames::Past, "agent_kill") => "execution_killed",
+        (ReplyNames::Past, "get_messages") => "messages_response",
+        (ReplyNames::Past, "health_check") => "health_status",
+        (ReplyNames::Past, name) => name,
     }
 }
 
@@ -54,7 +44,7 @@ pub fn answered(
     now: Wall,
     out: &mut Vec<u8>,
 ) {
-    let kind = names.of(name);
+    let kind = reply_name(names, name);
     match told {
         RunReply::Created(project) => {
             about(kind, to, project.id, now, out, |out| {
@@ -134,7 +124,7 @@ pub fn joined(
     now: Wall,
     out: &mut Vec<u8>,
 ) {
-    let kind = names.of("project_join");
+    let kind = reply_name(names, "project_join");
     about(kind, to, project.id, now, out, |out| {
         Object::begin(out)
             .string("project_id", &project.id.to_string())
@@ -149,7 +139,7 @@ pub fn joined(
 
 /// The reply to `project_leave`.
 pub fn left(to: &Correlation, project: ProjectId, names: ReplyNames, now: Wall, out: &mut Vec<u8>) {
-    let kind = names.of("project_leave");
+    let kind = reply_name(names, "project_leave");
     status(kind, to, project, "left", now, out, |data| data);
 }
 
@@ -163,7 +153,7 @@ pub fn health(
     now: Wall,
     out: &mut Vec<u8>,
 ) {
-    let object = reply(names.of(name), to, out).value("data", |out| {
+    let object = reply(reply_name(names, name), to, out).value("data", |out| {
         Object::begin(out)
             .string("timestamp", &now.to_rfc3339())
             .string("status", status)

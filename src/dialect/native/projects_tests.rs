@@ -4,9 +4,10 @@
 
 use serde_json::{Value, json};
 
-use super::{ReplyNames, answered, health, joined, left, permissions, state};
+use super::{answered, health, joined, left, permissions, reply_name, state};
 use crate::base::clock::Wall;
 use crate::base::uuid::Uuid;
+use crate::config::ReplyNames;
 use crate::dialect::native::decode::{COMMANDS, Correlation, CorrelationKey};
 use crate::domain::event::check_publishable;
 use crate::domain::project::{Project, ProjectId, ProjectState};
@@ -250,8 +251,8 @@ fn health_and_permissions_are_told() {
 #[test]
 fn replies_may_be_called_by_what_has_happened() {
     let check = |name: &str, echo: &str, past: &str| {
-        assert_eq!(ReplyNames::Echo.of(name), echo);
-        assert_eq!(ReplyNames::Past.of(name), past);
+        assert_eq!(reply_name(ReplyNames::Echo, name), echo);
+        assert_eq!(reply_name(ReplyNames::Past, name), past);
     };
     check("project_create", "project_state", "project_created");
     check("project_list", "project_list", "project_list_response");
@@ -270,7 +271,7 @@ fn replies_may_be_called_by_what_has_happened() {
 fn nobody_can_publish_what_looks_like_a_reply() {
     for command in COMMANDS.iter().filter(|it| !it.name.contains("testkit")) {
         for names in [ReplyNames::Echo, ReplyNames::Past] {
-            let kind = names.of(command.name);
+            let kind = reply_name(names, command.name);
             assert!(check_publishable(kind).is_err(), "{kind}");
         }
         assert!(check_publishable(command.name).is_err(), "{}", command.name);
