@@ -7,11 +7,14 @@
 //! Invariant: no value written holds a line break, as names, epochs and JSON of publications have
 //! none.
 
+use std::sync::Arc;
+
 use crate::base::clock::Wall;
 use crate::dialect::native::encode;
 use crate::dialect::publication::{Publication, RoomSet};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
+use crate::domain::run_reply::PendingPermission;
 
 /// What a stream is as a medium (RFC 9110 section 8.3).
 pub const MEDIA_TYPE: &str = "text/event-stream";
@@ -82,18 +85,19 @@ impl Track {
     }
 
     /// The word that a stream has begun in a room whose stream stands at `position`; `recovered`
-    /// if the client told where it had stopped.
+    /// if the client told where it had stopped; `pending` is what agents ask permission for there.
     pub fn subscribed(
         &self,
         room: &RoomName,
         position: &Position,
         recovered: Option<bool>,
+        pending: &[Arc<PendingPermission>],
         now: Wall,
         out: &mut Vec<u8>,
     ) {
         self.id(out);
         self.event("subscribed", out, |out| {
-            encode::subscribed_without(room, position, recovered, now, out);
+            encode::subscribed_without(room, position, recovered, pending, now, out);
         });
     }
 

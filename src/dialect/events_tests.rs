@@ -103,7 +103,7 @@ fn a_stream_begins_where_the_client_is() {
     let track = Track::new(true, vec![(room("x"), place("Ep", 3))]);
     let mut out = Vec::new();
     let now = Wall::from_millis(0);
-    track.subscribed(&room("x"), &place("Ep", 5), Some(true), now, &mut out);
+    track.subscribed(&room("x"), &place("Ep", 5), Some(true), &[], now, &mut out);
     assert_eq!(
         text(out),
         "id: Ep:3\nevent: subscribed\ndata: {\"type\":\"subscribed\",\"room\":\"x\",\

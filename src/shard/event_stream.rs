@@ -28,7 +28,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::membership::{self, size};
 use crate::shard::peer::{Conversation, EventsPeer, Pause, Peer, Session, Stage};
-use crate::shard::{Hub, credentials, http, timeouts};
+use crate::shard::{Hub, credentials, http, projects, timeouts};
 use crate::wire::http::response::{Response, date};
 
 /// What was missed in one room, with the offsets there.
@@ -249,7 +249,8 @@ fn start(
             ..
         } in &begun
         {
-            track.subscribed(name, position, *recovered, now.wall, out);
+            let pending = projects::pending(name, hub);
+            track.subscribed(name, position, *recovered, &pending, now.wall, out);
         }
         write_missed(begun, &mut track, out);
     });

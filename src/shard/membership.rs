@@ -29,7 +29,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Pause, Peer, Session};
 use crate::shard::rooms::Membership;
-use crate::shard::{Hub, session, slow, websocket};
+use crate::shard::{Hub, projects, session, slow, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
 ///
@@ -99,8 +99,11 @@ pub(super) fn subscribe(
                     }
                 },
             };
+            let pending = projects::pending(&room, hub);
             let mut json = Vec::new();
-            encode::subscribed(to, &room, &position, &recovery, now.wall, &mut json);
+            encode::subscribed(
+                to, &room, &position, &recovery, &pending, now.wall, &mut json,
+            );
             Ok(json)
         });
         if let Some((room, position, after, since, sequence)) = waits {
@@ -176,8 +179,11 @@ pub(super) fn recovered(
     if matches!(recovery, Recovery::Lost) {
         hub.counters.increment(Counter::RecoveriesRefused);
     }
+    let pending = projects::pending(room, hub);
     let mut json = Vec::new();
-    encode::subscribed(to, room, &position, &recovery, now.wall, &mut json);
+    encode::subscribed(
+        to, room, &position, &recovery, &pending, now.wall, &mut json,
+    );
     let reply = finish(to, Ok(json), hub.context(now));
     websocket::reply(peer, id, &reply, hub, now);
     for (_, publication) in behind {
@@ -229,7 +235,7 @@ pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &m
 }
 
 /// Ends one membership, if there is one.
-fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
+pub(super) fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
     let memberships = session.memberships.iter().copied();
     let Some(index) = hub.rooms.position(room, memberships) else {
         return false;
@@ -240,6 +246,7 @@ fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bool {
     if let Some(asides) = &mut session.asides {
         asides.placed.retain(|placed| placed != room);
     }
+    projects::note_left(session, room);
     true
 }
 
@@ -286,9 +293,10 @@ pub(super) fn put_in(
     if !asides.placed.contains(room) {
         asides.placed.push(room.clone());
     }
+    let pending = projects::pending(room, hub);
     tell(peer, id, "subscribed", hub, now, |out| {
-        let to = Correlation::default();
-        encode::subscribed(&to, room, &position, &Recovery::NotAsked, now.wall, out);
+        let (to, recovery) = (Correlation::default(), Recovery::NotAsked);
+        encode::subscribed(&to, room, &position, &recovery, &pending, now.wall, out);
     });
     true
 }

@@ -35,6 +35,7 @@ mod outbox;
 mod outlet;
 mod peer;
 mod presence;
+mod projects;
 mod rate;
 mod refill;
 mod rooms;

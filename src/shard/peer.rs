@@ -11,6 +11,7 @@ use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
 use crate::dialect::events::Track;
 use crate::domain::access::Identity;
+use crate::domain::project::ProjectId;
 use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
 use crate::protocol::http_exchange::HttpExchange;
@@ -154,7 +155,7 @@ pub(super) struct Session {
     pub(super) behind: BehindIn,
     pub(super) connected_at: Wall,
     pub(super) identity: Identity,
-    /// Rooms that only some sessions keep in mind.
+    /// What only some sessions keep in mind.
     pub(super) asides: Option<Box<Asides>>,
 }
 
@@ -177,13 +178,15 @@ impl Session {
     }
 }
 
-/// Rooms that a session keeps in mind beside its memberships.
+/// What a session keeps in mind beside its memberships.
 #[derive(Debug, Default)]
 pub(super) struct Asides {
     /// Those it asked for at the upgrade, to be joined once it has shown a token.
     pub(super) waiting: Vec<RoomName>,
     /// Those an operator put it in, whatever its own rights.
     pub(super) placed: Vec<RoomName>,
+    /// The project that it joined last and has not left.
+    pub(super) project: Option<ProjectId>,
 }
 
 /// How long reading was paused for the message rate in the current minute.

@@ -28,7 +28,7 @@ use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
 use crate::shard::rate::{pay_owed_token, spend_token};
-use crate::shard::{Hub, credentials, http, membership, timeouts};
+use crate::shard::{Hub, credentials, http, membership, projects, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
 use crate::wire::websocket::close::{self as code, close_payload};
@@ -53,7 +53,7 @@ pub(super) fn open(
     if session.identity == Identity::Pending {
         session.asides = Some(Box::new(Asides {
             waiting: std::mem::take(&mut rooms),
-            placed: Vec::new(),
+            ..Asides::default()
         }));
     }
     let joined = match membership::join_first(&rooms, &mut session, id, hub, now.mono) {
@@ -271,6 +271,9 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         return;
     }
     match command {
+        Ok((kind, Command::Run(command))) => {
+            projects::command(peer, id, kind, correlation, command, hub, now);
+        }
         Ok((kind, command)) if kind.place == Place::Worker => {
             offer_job(peer, id, kind.name, correlation, command, hub);
         }
@@ -306,7 +309,7 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
 }
 
 /// Leaves a command to the workers. What comes behind it is not read until its reply is there.
-fn offer_job(
+pub(super) fn offer_job(
     peer: &mut Peer,
     id: PeerId,
     name: &'static str,

@@ -18,6 +18,7 @@ mod latest;
 mod messages;
 mod policies;
 mod presence;
+mod projects;
 mod random;
 mod rate;
 mod recovery;

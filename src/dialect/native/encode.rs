@@ -3,12 +3,15 @@
 //! Everything appends one JSON object to a buffer; framing is not done here. Replies carry their
 //! fields at the top level, errors and publications carry theirs in `data`.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
 use crate::dialect::native::decode::Correlation;
+use crate::dialect::native::projects;
 use crate::dialect::publication::{Placement, Publication, RoomSet};
 use crate::domain::access::{Identity, UserId};
 use crate::domain::command::Payload;
@@ -16,6 +19,7 @@ use crate::domain::fault::Fault;
 use crate::domain::position::Position;
 use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
+use crate::domain::run_reply::PendingPermission;
 use crate::wire::json::object::{Object, array, string};
 
 /// A live publication, as sessions in the rooms of `set` see it: the first of those rooms in the
@@ -136,15 +140,16 @@ pub enum Recovery {
     /// It cannot be told everything it missed, so it is told nothing.
     Lost,
     /// Everything after its offset, oldest first; nothing if it missed nothing.
-    Complete(Vec<(u64, std::sync::Arc<Publication>)>),
+    Complete(Vec<(u64, Arc<Publication>)>),
 }
 
-/// The reply to `subscribe`, one per room.
+/// The reply to `subscribe`, one per room; `pending` is what agents ask permission for there.
 pub fn subscribed(
     to: &Correlation,
     room: &RoomName,
     position: &Position,
     recovery: &Recovery,
+    pending: &[Arc<PendingPermission>],
     now: Wall,
     out: &mut Vec<u8>,
 ) {
@@ -163,7 +168,15 @@ pub fn subscribed(
                 })
         }
     };
-    finish(object, now);
+    finish(with_pending(object, pending), now);
+}
+
+/// Adds what agents ask permission for, if they do.
+fn with_pending<'a>(object: Object<'a>, pending: &[Arc<PendingPermission>]) -> Object<'a> {
+    match pending {
+        [] => object,
+        _ => object.value("pending", |out| projects::permissions(pending, out)),
+    }
 }
 
 /// The same where what was missed comes after it: whether all of it does, if the client asked.
@@ -171,6 +184,7 @@ pub fn subscribed_without(
     room: &RoomName,
     position: &Position,
     recovered: Option<bool>,
+    pending: &[Arc<PendingPermission>],
     now: Wall,
     out: &mut Vec<u8>,
 ) {
@@ -180,7 +194,7 @@ pub fn subscribed_without(
         Some(recovered) => object.boolean("recovered", recovered),
         None => object,
     };
-    finish(object, now);
+    finish(with_pending(object, pending), now);
 }
 
 /// The reply to `unsubscribe`, one per room.
@@ -222,7 +236,7 @@ pub struct HistoryPage {
     /// Where its stream stands.
     pub position: Position,
     /// The entries in the order asked for.
-    pub publications: Vec<(u64, std::sync::Arc<Publication>)>,
+    pub publications: Vec<(u64, Arc<Publication>)>,
     /// Whether the next page holds something.
     pub more: bool,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{
     HistoryPage, Recovery, error, hello, history, pong, presence, publication, published,
-    subscribed, unsubscribed,
+    subscribed, subscribed_without, unsubscribed,
 };
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
@@ -20,6 +20,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
+use crate::domain::run::RunId;
+use crate::domain::run_reply::PendingPermission;
 
 const NOW: Wall = Wall::from_millis(1_767_225_600_123);
 const TIME: &str = r#""timestamp":"2026-01-01T00:00:00.123Z""#;
@@ -65,6 +67,33 @@ fn check(write: impl FnOnce(&mut Vec<u8>), expected: &str) {
     let found = String::from_utf8(out).unwrap();
     assert_eq!(found, expected.replace("TIME", TIME));
     serde_json::from_str::<serde_json::Value>(&found).unwrap();
+}
+
+#[test]
+fn who_subscribes_to_a_project_is_told_what_its_agents_ask_permission_for() {
+    let run = RunId::parse("7c9e6679-7425-40de-944b-e07fc1f90ae7").unwrap();
+    let pending = [Arc::new(PendingPermission {
+        run,
+        request: "r1".into(),
+        tool: "Bash".into(),
+        input: "{}".into(),
+    })];
+    let told = format!(
+        "\"pending\":[{{\"run\":\"{run}\",\"request\":\"r1\",\"tool\":\"Bash\",\"input\":{{}}}}],{TIME}}}"
+    );
+    let none = Correlation::default();
+    type Write<'a> = &'a dyn Fn(&[Arc<PendingPermission>], &mut Vec<u8>);
+    let check = |write: Write<'_>| {
+        let (mut with, mut without) = (Vec::new(), Vec::new());
+        write(&pending, &mut with);
+        write(&[], &mut without);
+        let (with, without) = (str::from_utf8(&with), str::from_utf8(&without));
+        assert!(with.unwrap().ends_with(&told), "{with:?}");
+        assert!(!without.unwrap().contains("pending"));
+    };
+    let (room, position, asked) = (room("a"), position(2), Recovery::NotAsked);
+    check(&|pending, out| subscribed(&none, &room, &position, &asked, pending, NOW, out));
+    check(&|pending, out| subscribed_without(&room, &position, Some(true), pending, NOW, out));
 }
 
 #[test]
@@ -128,7 +157,7 @@ fn a_subscription_tells_of_recovery_only_if_it_was_asked_for() {
         let expected =
             format!(r#"{{"type":"subscribed","room":"a","epoch":"e1","offset":2{rest},TIME}}"#);
         check(
-            |out| subscribed(&none, &room("a"), &position(2), &recovery, NOW, out),
+            |out| subscribed(&none, &room("a"), &position(2), &recovery, &[], NOW, out),
             &expected,
         );
     };

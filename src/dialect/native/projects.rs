@@ -4,6 +4,8 @@
 //! is the project that was acted on. Kinglet's own, `run.*` and `permission.answer`, have theirs at
 //! the top level, as all of its replies have. May not touch: who asked, where things are kept.
 
+use std::sync::Arc;
+
 use crate::base::clock::Wall;
 use crate::config::ReplyNames;
 use crate::dialect::native::decode::Correlation;
@@ -164,7 +166,7 @@ pub fn health(
 }
 
 /// What agents ask permission for: `[{run, request, tool, input}]`.
-pub fn permissions(pending: &[PendingPermission], out: &mut Vec<u8>) {
+pub fn permissions(pending: &[Arc<PendingPermission>], out: &mut Vec<u8>) {
     array(out, pending, |out, permission| {
         Object::begin(out)
             .string("run", &permission.run.to_string())

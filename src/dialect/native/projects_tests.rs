@@ -244,7 +244,7 @@ fn health_and_permissions_are_told() {
     };
     let expected = json!([{"run": RUN, "request": "r1", "tool": "Bash",
         "input": {"command": "ls"}}]);
-    assert_eq!(spelt(|out| permissions(&[pending], out)), expected);
+    assert_eq!(spelt(|out| permissions(&[pending.into()], out)), expected);
     assert_eq!(spelt(|out| permissions(&[], out)), json!([]));
 }
 
