@@ -19,6 +19,8 @@ pub struct Transcript {
     pub settings: Vec<(String, String)>,
     /// The server is in token mode.
     pub asks_for_tokens: bool,
+    /// A program takes the place of the Claude CLI.
+    pub needs_agent: bool,
     /// The user whose token the socket shows.
     pub user: Option<String>,
     /// The role of the token that requests carry.
@@ -88,6 +90,7 @@ fn opening(place: String, attributes: &str) -> Result<Transcript, String> {
             Some(("path", path)) => transcript.path = Some(path.to_owned()),
             Some(("protocol", name)) => transcript.protocol = Some(name.to_owned()),
             Some(("mode", "token")) => transcript.asks_for_tokens = true,
+            Some(("agent", "stand-in")) => transcript.needs_agent = true,
             Some(("user", user)) => transcript.user = Some(user.to_owned()),
             Some(("as", role)) => transcript.role = Some(role.to_owned()),
             Some(("set", setting)) => {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here waits longer than [`DEADLINE`], and a server ends with its value.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -19,6 +20,7 @@ use kinglet::wire::websocket::handshake::{check_switching, client_key, client_re
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::STAND_IN;
 use crate::document::{Request, Transcript};
 
 /// Below the earliest ping of a server, so that a message that does not come is not mistaken for
@@ -48,8 +50,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What requests show.
     authorization: Option<String>,
-    /// What it keeps its files in.
-    _folder: TempDir,
+    /// Where its data is, and a directory for projects.
+    folder: TempDir,
 }
 
 impl Server {
@@ -57,14 +59,22 @@ impl Server {
     pub fn start(transcript: &Transcript) -> Self {
         let settings = &transcript.settings;
         let token_mode = transcript.asks_for_tokens.then_some(tokens::VARIABLES);
-        let role = transcript.role.as_ref();
-        let variable = |key: &str| format!("KINGLET_{}", key.replace('.', "__").to_uppercase());
         let folder = tempfile::tempdir().unwrap();
+        let agent = STAND_IN.filter(|_| transcript.needs_agent);
+        let directory = directory(&folder);
+        let agent = agent.map(|program| {
+            [
+                (variable("agents.claude.command"), program.to_owned()),
+                (variable("projects.roots"), directory),
+            ]
+        });
+        let role = transcript.role.as_ref();
         let child = Command::new(env!("CARGO_BIN_EXE_kinglet"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env_clear()
             .env(variable("server.listen"), "127.0.0.1:0")
-            .env(variable("server.data_dir"), folder.path())
+            .env(variable("server.data_dir"), folder.path().join("data"))
+            .envs(agent.into_iter().flatten())
             .envs(settings.iter().map(|(key, value)| (variable(key), value)))
             .envs(token_mode.into_iter().flatten())
             .stdin(Stdio::null())
@@ -77,7 +87,7 @@ impl Server {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             authorization: role.map(|role| Token::of("me").role(role).bearer()),
-            _folder: folder,
+            folder,
         };
         let (lines, said) = channel();
         forward(server.child.stdout.take().unwrap(), lines.clone());
@@ -91,6 +101,11 @@ impl Server {
             heard.push(line);
         }
         panic!("the server did not say where it listens: {heard:?}");
+    }
+
+    /// The directory that projects may be in, as the server spells it.
+    pub fn directory(&self) -> String {
+        directory(&self.folder)
     }
 
     /// Asks over a connection of its own; returns status and body.
@@ -218,6 +233,18 @@ impl Socket {
             }
         }
     }
+}
+
+/// The variable of a config key.
+fn variable(key: &str) -> String {
+    format!("KINGLET_{}", key.replace('.', "__").to_uppercase())
+}
+
+/// The directory for projects, made if it is not there, without links in its path.
+fn directory(folder: &TempDir) -> String {
+    let path = folder.path().canonicalize().unwrap().join("project");
+    fs::create_dir_all(&path).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {

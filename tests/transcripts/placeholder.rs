@@ -12,6 +12,11 @@ use serde_json::Value;
 pub struct Placeholders(BTreeMap<String, Value>);
 
 impl Placeholders {
+    /// What is known before anything was said.
+    pub fn of(name: &str, value: &str) -> Self {
+        Self(BTreeMap::from([(name.to_owned(), value.into())]))
+    }
+
     /// `text` with every placeholder replaced by its value.
     ///
     /// # Errors
