@@ -55,6 +55,41 @@ fn the_ws_library_of_node_works_with_rooms() {
     run(format!("wss://{}", server.address()), &trusted);
 }
 
+/// The program that takes the place of the Claude CLI; `None` as long as the server executes nothing.
+const STAND_IN: Option<&str> = None;
+
+#[test]
+fn the_ws_library_of_node_works_with_projects() {
+    let (folder, program) = match (javascript(), STAND_IN) {
+        (Ok(folder), Some(program)) => (folder, program),
+        (Err(reason), _) => {
+            return note(&format!(
+                "skipped: the clients in JavaScript, because {reason}"
+            ));
+        }
+        (Ok(_), None) => return note("skipped: projects, because nothing is executed"),
+    };
+    let data = tempfile::tempdir().unwrap();
+    let root = data.path().canonicalize().unwrap().join("projects");
+    std::fs::create_dir(&root).unwrap();
+    let root = root.to_str().unwrap();
+    let kept = data.path().join("data");
+    let server = start(&[
+        ("KINGLET_AGENTS__CLAUDE__COMMAND", program),
+        ("KINGLET_PROJECTS__ROOTS", root),
+        ("KINGLET_SERVER__DATA_DIR", kept.to_str().unwrap()),
+        ("KINGLET_LIMITS__MESSAGES_PER_SECOND", "0"),
+    ]);
+    let run = Command::new("node")
+        .arg(Path::new(&folder).join("projects.mjs"))
+        .arg(format!("ws://{}", server.address()))
+        .arg(root)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
+}
+
 /// A server that speaks TLS, and the folder with its certificate.
 pub fn secure(settings: &[(&str, &str)]) -> (Server, TempDir) {
     let data = tempfile::tempdir().unwrap();
