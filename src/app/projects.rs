@@ -8,16 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::base::locks::{read, write};
 use crate::bus::execution::{Mark, Record};
-use crate::domain::command::{Payload, Publish};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::project::{Project, ProjectId};
-use crate::domain::run::{Run, RunId, RunState};
-use crate::domain::run_reply::PendingPermission;
+use crate::domain::run::{PendingPermission, Run, RunId, RunState};
 
 /// What is on disk of projects, as far as it is asked for often.
 #[derive(Debug, Default)]
@@ -27,6 +22,8 @@ pub struct Projects(RwLock<State>);
 struct State {
     projects: BTreeMap<ProjectId, Arc<Project>>,
     unfinished: BTreeMap<RunId, Unfinished>,
+    /// By project; none without.
+    pending: BTreeMap<ProjectId, Vec<Arc<PendingPermission>>>,
     /// Runs so far, which gives them their order.
     runs: u64,
 }
@@ -36,7 +33,6 @@ struct State {
 struct Unfinished {
     number: u64,
     run: Arc<Run>,
-    pending: Vec<Arc<PendingPermission>>,
 }
 
 impl Projects {
@@ -86,11 +82,8 @@ impl Projects {
     /// What the runs of a project ask permission for, oldest first.
     #[must_use]
     pub fn pending(&self, project: ProjectId) -> Vec<Arc<PendingPermission>> {
-        let state = read(&self.0);
-        let runs = state.unfinished.values();
-        let runs = runs.filter(|unfinished| unfinished.run.project == project);
-        runs.flat_map(|unfinished| unfinished.pending.iter().cloned())
-            .collect()
+        let pending = read(&self.0).pending.get(&project).cloned();
+        pending.unwrap_or_default()
     }
 
     /// Notes a record that is on disk; its run remembers this `offset` of its room.
@@ -106,6 +99,14 @@ impl Projects {
             Record::ProjectDeleted(_) => {}
             Record::Run(run, _) if run.state.is_over() => {
                 state.unfinished.remove(&run.id);
+                state.pending.remove(&run.project);
+            }
+            Record::Permissions(project, pending) if pending.is_empty() => {
+                state.pending.remove(project);
+            }
+            Record::Permissions(project, pending) => {
+                let pending = pending.iter().cloned().map(Arc::new);
+                state.pending.insert(*project, pending.collect());
             }
             Record::Run(run, mark) => {
                 state.runs += 1;
@@ -115,7 +116,6 @@ impl Projects {
                 let known = slot.or_insert_with(|| Unfinished {
                     number,
                     run: Arc::new(run.clone()),
-                    pending: Vec::new(),
                 });
                 let first = offset.filter(|_| *mark == Mark::First);
                 run.first_offset = known.run.first_offset.or(run.first_offset).or(first);
@@ -128,62 +128,24 @@ impl Projects {
     pub(super) fn remove(&self, id: ProjectId) {
         let mut state = write(&self.0);
         state.projects.remove(&id);
+        state.pending.remove(&id);
         state.unfinished.retain(|_, known| known.run.project != id);
     }
-
-    /// Notes what the room of a project is told of permissions: what is asked for is pending until it
-    /// is resolved or expires, or its run is over.
-    pub(super) fn note_permission(&self, told: &Publish) {
-        let is_pending = match &*told.event {
-            "permission.requested" => true,
-            "permission.resolved" | "permission.expired" => false,
-            _ => return,
-        };
-        let Payload::Json(json) = &told.payload else {
-            return;
-        };
-        let Ok(question) = serde_json::from_str::<Question<'_>>(json) else {
-            return;
-        };
-        let Some(run) = RunId::parse(&question.run) else {
-            return;
-        };
-        let mut state = write(&self.0);
-        let Some(known) = state.unfinished.get_mut(&run) else {
-            return;
-        };
-        known
-            .pending
-            .retain(|pending| *pending.request != *question.request);
-        if is_pending {
-            known.pending.push(Arc::new(PendingPermission {
-                run,
-                request: question.request.into(),
-                tool: question.tool.into(),
-                input: question.input.map_or("{}", RawValue::get).into(),
-            }));
-        }
-    }
-}
-
-/// What is told of a permission.
-#[derive(Deserialize)]
-struct Question<'a> {
-    run: String,
-    request: String,
-    #[serde(default)]
-    tool: String,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
 }
 
 impl State {
-    /// The place of a run among those that wait, from 1; `None` for one that does not.
+    /// The place of a run among those that wait in its project, from 1; `None` for one that does not.
     fn position(&self, id: RunId) -> Option<usize> {
         let is_queued = |known: &&Unfinished| known.run.state == RunState::Queued;
-        let number = self.unfinished.get(&id).filter(is_queued)?.number;
+        let Unfinished { number, run } = self.unfinished.get(&id).filter(is_queued)?;
         let queued = self.unfinished.values().filter(is_queued);
-        Some(queued.filter(|known| known.number <= number).count())
+        let mut queued = queued.filter(|known| known.run.project == run.project);
+        Some(
+            queued
+                .by_ref()
+                .filter(|known| known.number <= *number)
+                .count(),
+        )
     }
 }
 
@@ -204,18 +166,6 @@ mod tests {
 
     fn keep(projects: &Projects, run: &Run, mark: Mark, offset: Option<u64>) {
         projects.apply(&Record::Run(Box::new(run.clone()), mark), offset);
-    }
-
-    fn told(event: &str, run: RunId, request: &str) -> Publish {
-        let json = format!(r#"{{"run":"{run}","request":"{request}","tool":"Bash","input":{{}}}}"#);
-        Publish {
-            rooms: Vec::new(),
-            event: event.into(),
-            payload: Payload::Json(json.into()),
-            source: None,
-            key: None,
-            except: Vec::new(),
-        }
     }
 
     #[test]
@@ -242,28 +192,30 @@ mod tests {
     }
 
     #[test]
-    fn permissions_are_pending_until_they_are_decided_or_their_run_is_over() {
+    fn permissions_are_pending_as_they_are_told_and_until_the_run_is_over() {
         let projects = Projects::default();
         let mut asking = run(1, 1);
         asking.state = RunState::Running;
         keep(&projects, &asking, Mark::None, None);
-        let pending = || {
-            let pending = projects.pending(asking.project);
-            let requests = pending.iter().map(|pending| pending.request.to_string());
-            requests.collect::<Vec<_>>()
+        let pending = |requests: &[&str]| {
+            let pending = requests.iter().map(|request| PendingPermission {
+                run: asking.id,
+                request: (*request).into(),
+                tool: "Bash".into(),
+                input: "{}".into(),
+            });
+            Record::Permissions(asking.project, pending.collect())
         };
-        for request in ["a", "b", "c", "b"] {
-            projects.note_permission(&told("permission.requested", asking.id, request));
+        for requests in [&["a", "b"][..], &["b"], &[], &["c"]] {
+            projects.apply(&pending(requests), None);
+            let known = projects.pending(asking.project);
+            let known: Vec<&str> = known.iter().map(|pending| &*pending.request).collect();
+            assert_eq!(known, requests);
         }
-        assert_eq!(pending(), ["a", "c", "b"]);
-        projects.note_permission(&told("permission.resolved", asking.id, "a"));
-        projects.note_permission(&told("permission.expired", asking.id, "c"));
-        projects.note_permission(&told("run.output", asking.id, "b"));
-        assert_eq!(pending(), ["b"]);
         let mut over = asking.clone();
         over.state = RunState::Failed;
         keep(&projects, &over, Mark::Last, None);
-        assert!(pending().is_empty());
+        assert!(projects.pending(asking.project).is_empty());
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::app::services::Context;
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::uuid::Uuid;
 use crate::bus::execution::{
-    Request, RunAnswer, RunAsker, RunForm, RunOrder, RunTarget, StartOrder,
+    CancelAnswer, Request, RunAnswer, RunAsker, RunForm, RunOrder, RunTarget, StartOrder,
 };
 use crate::bus::job::Answer;
 use crate::bus::order::Outcome;
@@ -95,13 +95,15 @@ pub fn carry_out(
         RunCommand::DeleteProject(id) => RunOrder::DeleteProject(ours(id, asker, context)?),
         RunCommand::ResetSession(id) => RunOrder::ResetSession(ours(id, asker, context)?),
         RunCommand::Start(asked) => start(*asked, asker, context)?,
-        RunCommand::Cancel(target) => RunOrder::Cancel(match target {
-            Target::ActiveIn(id) => RunTarget::ActiveIn(ours(id, asker, context)?),
-            Target::Run(id) => {
-                known_run(id, asker, Needs::Running, context)?;
-                RunTarget::Run(id)
-            }
-        }),
+        // P1's clients end what is active, and wait for the end.
+        RunCommand::Cancel(Target::ActiveIn(id)) => {
+            let target = RunTarget::ActiveIn(ours(id, asker, context)?);
+            RunOrder::Cancel(target, CancelAnswer::WhenOver)
+        }
+        RunCommand::Cancel(Target::Run(id)) => {
+            known_run(id, asker, Needs::Running, context)?;
+            RunOrder::Cancel(RunTarget::Run(id), CancelAnswer::AtOnce)
+        }
         RunCommand::Input { run, input } => {
             known_run(run, asker, Needs::Running, context)?;
             RunOrder::Input { run, input }
@@ -155,7 +157,7 @@ pub fn submit(
 /// The answer to what was asked of the executor.
 #[must_use]
 pub fn answer(form: RunForm, outcome: Result<RunAnswer, Fault>, context: Context<'_>) -> Answer {
-    let outcome = outcome.map(RunReply::from);
+    let outcome = outcome.and_then(|answer| reply(answer, context));
     match form {
         RunForm::Http => Answer::Http(match outcome {
             Ok(reply) => api::projects::response(&reply, context),
@@ -166,6 +168,21 @@ pub fn answer(form: RunForm, outcome: Result<RunAnswer, Fault>, context: Context
             Answer::Reply(commands::finish(&to, json, context))
         }
     }
+}
+
+fn reply(answer: RunAnswer, context: Context<'_>) -> Result<RunReply, Fault> {
+    Ok(match answer {
+        RunAnswer::Created(project) => RunReply::Created(project),
+        RunAnswer::Deleted(project) => RunReply::Deleted(project),
+        RunAnswer::Reset(project, old) => RunReply::Reset(project, old),
+        RunAnswer::Started(run, position) => RunReply::Started(run, position),
+        RunAnswer::Cancelled(run) => RunReply::Cancelled(run),
+        RunAnswer::Told(run) => RunReply::Told(run),
+        RunAnswer::Repeated(id) => {
+            let run = stored(context, |readers| readers.run(id))?.ok_or_else(no_run)?;
+            RunReply::Started(Box::new(run), None)
+        }
+    })
 }
 
 /// A project with the members of its room.

@@ -263,6 +263,14 @@ impl Services {
         }
     }
 
+    /// Cuts what is left of a drain.
+    pub fn cut_drain(&self) {
+        self.tell_shards(|| Mail::Cut);
+        if let Some(executor) = &self.executor {
+            executor.cut();
+        }
+    }
+
     /// The answers given to publishes with an idempotency key.
     pub(super) fn receipts(&self) -> MutexGuard<'_, IdempotencyTable<Arc<Receipt>>> {
         lock(&self.receipts)

@@ -17,7 +17,6 @@ use crate::domain::launch::Launch;
 use crate::domain::project::{Project, ProjectId};
 use crate::domain::run::{PendingPermission, Run, RunId};
 use crate::domain::run_command::{Decision, RunInput};
-use crate::domain::run_reply::RunReply;
 
 /// What one client asks of the executor.
 #[derive(Debug)]
@@ -153,19 +152,6 @@ pub enum RunAnswer {
     Told(RunId),
 }
 
-impl From<RunAnswer> for RunReply {
-    fn from(answer: RunAnswer) -> Self {
-        match answer {
-            RunAnswer::Created(project) => Self::Created(project),
-            RunAnswer::Deleted(project) => Self::Deleted(project),
-            RunAnswer::Reset(project, old) => Self::Reset(project, old),
-            RunAnswer::Started(run, position) => Self::Started(run, position),
-            RunAnswer::Cancelled(run) => Self::Cancelled(run),
-            RunAnswer::Told(run) => Self::Told(run),
-        }
-    }
-}
-
 /// What is to be kept of projects and runs, in the transaction of the publications that tell of it.
 #[derive(Clone, Debug)]
 pub enum Record {
@@ -188,6 +174,7 @@ impl Record {
             Self::Project(project) => project.id,
             Self::ProjectDeleted(id) => *id,
             Self::Run(run, _) => run.project,
+            Self::Permissions(project, _) => *project,
         }
     }
 }
@@ -249,6 +236,8 @@ pub enum Notice {
     Reconfigure,
     /// The server shuts down: nothing is started any more, and what runs is ended.
     Drain,
+    /// The server shuts down now: what runs is killed, and the next start tells of it.
+    Cut,
 }
 
 /// A queue for so many requests. `wake` ends the sleep of whoever takes from it.
@@ -296,6 +285,11 @@ impl ExecutorQueue {
     /// Says that the server shuts down.
     pub fn drain(&self) {
         self.tell(Notice::Drain);
+    }
+
+    /// Says that the server shuts down now.
+    pub fn cut(&self) {
+        self.tell(Notice::Cut);
     }
 
     /// How many requests wait.

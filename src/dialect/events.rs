@@ -14,7 +14,7 @@ use crate::dialect::native::encode;
 use crate::dialect::publication::{Publication, RoomSet};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
-use crate::domain::run_reply::PendingPermission;
+use crate::domain::run::PendingPermission;
 
 /// What a stream is as a medium (RFC 9110 section 8.3).
 pub const MEDIA_TYPE: &str = "text/event-stream";

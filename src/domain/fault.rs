@@ -121,7 +121,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::InvalidMessage,
         Self::ValidationFailed,
         Self::Unauthorized,

@@ -82,16 +82,3 @@ pub enum Speaker {
     /// The agent.
     Agent,
 }
-
-/// What an agent asks permission for, as long as nobody has answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PendingPermission {
-    /// The run.
-    pub run: RunId,
-    /// The id that the agent gave its question.
-    pub request: Box<str>,
-    /// The tool that it wants to use.
-    pub tool: Box<str>,
-    /// What for, a JSON object.
-    pub input: Box<str>,
-}

@@ -1,6 +1,7 @@
 //! L4: the shell: sockets, threads, signals, the clock. It puts the cores together and performs
 //! what they ask for; it decides nothing that a core could decide.
 
+mod children;
 pub mod keeper;
 pub mod logging;
 mod reactor;

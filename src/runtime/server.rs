@@ -13,7 +13,7 @@ use mio::{Poll, Token, Waker};
 
 use crate::app::durable::{Clerk, StoreAccess};
 use crate::app::services::{Live, Services};
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Now};
 use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
 use crate::base::rng::{RandomUnavailable, Rng};
@@ -21,9 +21,12 @@ use crate::bus::mailbox::Mailbox;
 use crate::bus::order::store_queue;
 use crate::config::Config;
 use crate::domain::position::Epoch;
+use crate::executor::Executor;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::{boot, descriptor_limit, signals, socket};
+use crate::runtime::children::{Entrance, ExecutorThread};
+use crate::runtime::keeper;
 use crate::runtime::logging::Logging;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
@@ -42,6 +45,7 @@ pub struct Server {
     reactors: Vec<Reactor>,
     fleet: Arc<Fleet>,
     workers: Workers,
+    executor: ExecutorThread,
     store: StoreThread,
     reloads: Reloads,
     services: Arc<Services>,
@@ -123,11 +127,15 @@ impl Server {
         let mailboxes = mailboxes.collect();
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
         let mut services = services.counting(log_counters);
-        let mut store = None;
+        let (mut store, mut executor) = (None, None);
         if let Some((opened, kept)) = opened {
             let (queue, inbox) = store_queue(services.live().config.store.queue);
+            let core = restored(&kept, &services, rng.split(), clock.now());
             services.restore(kept);
             services = services.storing(StoreAccess::new(queue, opened.readers()));
+            let entrance = Entrance::new()?;
+            services = services.executing(entrance.queue.clone());
+            executor = Some((core, entrance));
             store = Some((Clerk::new(opened), inbox));
         }
         let services = Arc::new(services);
@@ -143,6 +151,13 @@ impl Server {
             .collect();
         let inboxes: Vec<Arc<Inbox>> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
         let fleet = Arc::new(Fleet::default());
+        let executor = match executor {
+            Some((core, entrance)) => {
+                let running = fleet.join(services.mailboxes.first().map(Arc::clone));
+                ExecutorThread::start(core, entrance, running, &services, clock)?
+            }
+            None => ExecutorThread::default(),
+        };
         let mut lead = Some(LeadParts {
             listeners,
             signals,
@@ -169,6 +184,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            executor,
             store,
             reloads,
             services,
@@ -191,6 +207,7 @@ impl Server {
             reactors,
             fleet,
             workers,
+            executor,
             store,
             reloads,
             services,
@@ -214,6 +231,7 @@ impl Server {
             ended.is_complete &= other.is_complete;
         }
         workers.finish();
+        executor.finish(!ended.is_complete, &services);
         store.finish(&services);
         reloads.finish();
         log::info!(
@@ -266,6 +284,21 @@ fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Kept)>, S
         );
     }
     Ok(Some((opened.store, opened.kept)))
+}
+
+/// The executor's core as the store left it. What is left of runs that were active is killed first,
+/// so that those who are told of their end find nothing of them.
+fn restored(kept: &Kept, services: &Services, rng: Rng, now: Now) -> Executor {
+    let ids = kept.unfinished.iter().map(|run| run.id.to_string());
+    let ids: Vec<String> = ids.collect();
+    if !ids.is_empty() {
+        let killed = keeper::sweep(|mark| ids.iter().any(|id| id.as_bytes() == mark));
+        log::warn!("runs_lost runs={} processes_killed={killed}", ids.len());
+    }
+    let keys = services.live().config.limits.idempotency_keys;
+    let mut core = Executor::new(keys, rng, services.counters_of_workers());
+    core.restore(kept.projects.clone(), kept.unfinished.clone(), now);
+    core
 }
 
 /// Runs a reactor on a thread of its own.

@@ -22,8 +22,8 @@ use crate::domain::command::Command;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::project::ProjectId;
 use crate::domain::room::RoomName;
+use crate::domain::run::PendingPermission;
 use crate::domain::run_command::RunCommand;
-use crate::domain::run_reply::PendingPermission;
 use crate::shard::peer::{Peer, Session};
 use crate::shard::{Hub, membership, websocket};
 

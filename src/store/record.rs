@@ -57,6 +57,8 @@ impl Batch<'_> {
                 }
                 Ok(offset)
             }
+            // A run that the server does not survive asks nothing any more.
+            Record::Permissions(..) => Ok(None),
         }
     }
 

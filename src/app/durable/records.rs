@@ -15,11 +15,6 @@ pub(super) fn note(step: &Step, ruling: &Ruling, waiter: &Waiter, context: Conte
         (Step::Record(record), Ruling::Done(Done::Recorded(offset), _)) => {
             services.projects.apply(record, *offset);
         }
-        (Step::Publish(commission), Ruling::Done(Done::Published(_), Reserved::Publish { .. }))
-            if matches!(waiter, Waiter::Executor(_)) =>
-        {
-            services.projects.note_permission(&commission.publish);
-        }
         (Step::Record(Record::Project(project)), Ruling::Refused(_)) => {
             // It was to be a project's room and is none.
             if services.projects.project(project.id).is_none()

@@ -19,7 +19,7 @@ use crate::domain::fault::Fault;
 use crate::domain::position::Position;
 use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
-use crate::domain::run_reply::PendingPermission;
+use crate::domain::run::PendingPermission;
 use crate::wire::json::object::{Object, array, string};
 
 /// A live publication, as sessions in the rooms of `set` see it: the first of those rooms in the

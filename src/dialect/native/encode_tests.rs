@@ -20,8 +20,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::presence::{Presence, Present};
 use crate::domain::room::RoomName;
+use crate::domain::run::PendingPermission;
 use crate::domain::run::RunId;
-use crate::domain::run_reply::PendingPermission;
 
 const NOW: Wall = Wall::from_millis(1_767_225_600_123);
 const TIME: &str = r#""timestamp":"2026-01-01T00:00:00.123Z""#;

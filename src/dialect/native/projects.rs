@@ -12,8 +12,9 @@ use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{finish, reply};
 use crate::dialect::records;
 use crate::domain::project::{Project, ProjectId};
+use crate::domain::run::PendingPermission;
 use crate::domain::run::Run;
-use crate::domain::run_reply::{MessagePage, PendingPermission, RunMessage, RunReply, Speaker};
+use crate::domain::run_reply::{MessagePage, RunMessage, RunReply, Speaker};
 use crate::wire::json::object::{Object, array};
 
 /// The type of the reply to the command `name`. P1's server named them after the command, its

@@ -130,7 +130,7 @@ impl Lead {
             Draining::Asked | Draining::Cut => {
                 log::warn!("shutdown_cut connections={connections}");
                 self.drain = Draining::Cut;
-                services.tell_shards(|| Mail::Cut);
+                services.cut_drain();
             }
         }
     }
