@@ -10,6 +10,7 @@
 mod answers;
 mod clerk;
 mod records;
+mod reserved;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

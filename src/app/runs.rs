@@ -29,7 +29,7 @@ use crate::bus::execution::{
 };
 use crate::bus::job::Answer;
 use crate::bus::order::Outcome;
-use crate::config::{Config, PublishPolicy};
+use crate::config::{Busy, Config, PublishPolicy};
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::idempotency::{Fingerprint, Scope, fingerprint};
@@ -356,11 +356,11 @@ fn create(
             .map_err(|fault| Fault::new(Code::ValidationFailed, fault.to_string()))?;
     }
     let config = &context.live.config;
-    let path = paths::resolve(given, &launch::roots(config))?;
+    let path = paths::resolve(given, &config.project_roots())?;
     Ok(RunOrder::CreateProject {
         path,
         name,
-        projects_max: launch::projects_max(config),
+        projects_max: config.projects.max,
     })
 }
 
@@ -372,8 +372,8 @@ fn start(asked: Start, asker: Asker<'_>, context: Context<'_>) -> Result<RunOrde
         .project(id)
         .ok_or_else(no_project)?;
     let config = &context.live.config;
-    paths::check_again(&project.path, &launch::roots(config))?;
-    let launch = launch::of(&asked, &project, context)?;
+    paths::check_again(&project.path, &config.project_roots())?;
+    let launch = launch::of(&asked, &project, config)?;
     let key = match &asked.key {
         Some(key) => {
             let scope = Scope::new(owner(asker.identity, asker.address), key)?;
@@ -388,8 +388,8 @@ fn start(asked: Start, asker: Asker<'_>, context: Context<'_>) -> Result<RunOrde
         options: asked.options,
         params: asked.params,
         launch,
-        waits: launch::waits(config),
-        runs_max: launch::runs_max(config),
+        waits: config.projects.busy == Busy::Queue,
+        runs_max: config.limits.runs,
         key,
     })))
 }

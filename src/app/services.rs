@@ -37,6 +37,8 @@ pub struct Live {
     pub authority: Option<Authority>,
     /// What connections are received with; `None` without TLS.
     pub tls: Option<Arc<TlsAcceptor>>,
+    /// The agents whose programs were not found when this came into force.
+    pub missing_agents: Vec<String>,
 }
 
 impl Live {
@@ -53,6 +55,7 @@ impl Live {
             config,
             authority,
             tls: None,
+            missing_agents: Vec::new(),
         })
     }
 

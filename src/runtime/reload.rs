@@ -9,6 +9,7 @@ use std::{io, thread};
 
 use crossbeam_channel::{Sender, bounded};
 
+use crate::app::runs::launch;
 use crate::app::services::{Live, Services};
 use crate::base::clock::{Clock, Wall};
 use crate::config::{Config, Faults, Reload};
@@ -90,6 +91,14 @@ pub(super) fn limit_connections(live: &mut Live, most: usize) {
     }
 }
 
+/// Looks for the programs of the agents, and says which are not there; runs of them are refused.
+pub(super) fn look_for_agents(live: &mut Live) {
+    for (name, fault) in launch::missing(&live.config) {
+        log::warn!("agent_missing agent={name} problem=\"{}\"", fault.message);
+        live.missing_agents.push(name);
+    }
+}
+
 /// Reloads once; returns with the configuration as written if it is in force now.
 pub(crate) fn reload(
     reader: &Reader,
@@ -120,6 +129,7 @@ pub(crate) fn reload(
         }
     };
     limit_connections(&mut live, connections_max);
+    look_for_agents(&mut live);
     log::set_max_level(live.config.log.level);
     services.replace(live);
     counters.increment(Counter::Reloads);

@@ -32,7 +32,7 @@ use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
-use crate::runtime::reload::{Reader, Reloads, limit_connections};
+use crate::runtime::reload::{Reader, Reloads, limit_connections, look_for_agents};
 use crate::runtime::store::StoreThread;
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
@@ -114,6 +114,7 @@ impl Server {
         let written = live.config.clone();
         let places = Places::of_descriptors(descriptor_limit::raise()?, count);
         limit_connections(&mut live, places.connections);
+        look_for_agents(&mut live);
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let opened = open_store(&live.config, &mut rng)?;
@@ -270,7 +271,14 @@ fn open_store(config: &Config, rng: &mut Rng) -> Result<Option<(Store, Kept)>, S
         }
         Err(fault) => return Err(fault.into()),
     };
-    log::info!(
+    let is_empty = opened.kept.rooms.is_empty() && opened.kept.projects.is_empty();
+    log::log!(
+        // Most have nothing in it, and it is the listening that people look for.
+        if is_empty {
+            log::Level::Debug
+        } else {
+            log::Level::Info
+        },
         "store_opened rooms={} projects={} began_anew={}",
         opened.kept.rooms.len(),
         opened.kept.projects.len(),

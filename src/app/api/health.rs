@@ -155,6 +155,9 @@ fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
                 (Some(_), None) => object.string("runs", "off"),
                 (Some(_), Some(_)) => object.string("runs", "ok"),
             };
+            let missing = call.context.live.missing_agents.join(",");
+            let missing = Some(&*missing).filter(|names| !names.is_empty());
+            let object = object.string_if("missing_agents", missing);
             match &services.store {
                 Some(store) => object.number("store_queue", store.queue.len() as u64).end(),
                 None => object.end(),

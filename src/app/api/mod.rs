@@ -4,8 +4,10 @@ pub mod connections;
 pub mod health;
 pub mod history;
 pub mod presence;
+pub mod projects;
 pub mod publish;
 pub mod rooms;
+pub mod runs;
 pub mod stats;
 pub mod tokens;
 pub mod users;
@@ -74,5 +76,7 @@ fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::ValidationFailed, message)
 }
 
+#[cfg(test)]
+mod run_tests;
 #[cfg(test)]
 mod tests;

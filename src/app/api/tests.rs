@@ -8,12 +8,14 @@ use serde_json::{Value, json};
 
 use crate::app::http::{call, routes};
 use crate::bus::job::HttpCall;
+use crate::bus::order::Outcome;
 use crate::domain::access::Identity;
 use crate::testkit::world::{Options, World};
 use crate::wire::http::head::Head;
+use crate::wire::http::response::Response;
 use crate::wire::http::scan::HeadLimits;
 
-struct Api(World);
+pub(super) struct Api(pub(super) World);
 
 impl Api {
     fn new() -> Self {
@@ -21,6 +23,21 @@ impl Api {
     }
 
     fn ask(&self, method: &str, target: &str, headers: &str, body: &str) -> (u16, Value) {
+        let outcome = self.outcome(method, target, headers, body, Identity::Anonymous);
+        let response = outcome.done().unwrap();
+        let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+        (response.status.code(), body)
+    }
+
+    /// What comes of a request.
+    pub(super) fn outcome(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+        identity: Identity,
+    ) -> Outcome<Response> {
         let limits = HeadLimits {
             bytes: 16 * 1024,
             headers: 20,
@@ -34,17 +51,14 @@ impl Api {
             route,
             parameters,
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            identity: Identity::Anonymous,
+            identity,
         };
         let services = &self.0.services;
         let counters = services.counters_of_workers();
-        let response = call(
+        call(
             &asked,
             services.context(&services.live(), &counters, self.0.now()),
-        );
-        let response = response.done().unwrap();
-        let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
-        (response.status.code(), body)
+        )
     }
 
     fn publish(&self, body: &Value) -> (u16, Value) {

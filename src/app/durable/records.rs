@@ -1,7 +1,8 @@
 //! What follows for [`Projects`](crate::app::projects::Projects) when a record was written, or was
 //! not.
 
-use crate::app::durable::clerk::{Reserved, Ruling};
+use crate::app::durable::clerk::Ruling;
+use crate::app::durable::reserved::Reserved;
 use crate::app::services::Context;
 use crate::bus::execution::Record;
 use crate::bus::order::{Step, Waiter};

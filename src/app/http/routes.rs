@@ -1,7 +1,7 @@
 //! The one table of paths: who may call what, where it runs, what it does.
 
 use crate::app::api::{
-    connections, health, history, presence, publish, rooms, stats, tokens, users,
+    connections, health, history, presence, projects, publish, rooms, runs, stats, tokens, users,
 };
 use crate::app::credentials::nothing_shown;
 use crate::app::http::Call;
@@ -219,6 +219,56 @@ pub static ROUTES: &[Route] = &[
         method: Method::Get,
         path: "/api/v1/rooms/{room}/presence",
         kind: worker(Access::Rooms, Run::Answer(presence::read)),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/projects",
+        kind: worker(Access::Rooms, Run::Order(projects::list)),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/projects",
+        kind: worker(Access::Rooms, Run::Order(projects::create)),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/projects/{id}",
+        kind: worker(Access::Rooms, Run::Order(projects::one)),
+    },
+    Route {
+        method: Method::Delete,
+        path: "/api/v1/projects/{id}",
+        kind: worker(Access::Rooms, Run::Order(projects::delete)),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/projects/{id}/runs",
+        kind: worker(Access::Rooms, Run::Order(runs::list)),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/projects/{id}/runs",
+        kind: worker(Access::Rooms, Run::Order(runs::start)),
+    },
+    Route {
+        method: Method::Get,
+        path: "/api/v1/runs/{id}",
+        kind: worker(Access::Rooms, Run::Order(runs::one)),
+    },
+    Route {
+        method: Method::Delete,
+        path: "/api/v1/runs/{id}",
+        kind: worker(Access::Rooms, Run::Order(runs::cancel)),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/runs/{id}/input",
+        kind: worker(Access::Rooms, Run::Order(runs::input)),
+    },
+    Route {
+        method: Method::Post,
+        path: "/api/v1/runs/{id}/permissions/{request}",
+        kind: worker(Access::Rooms, Run::Order(runs::decide)),
     },
     Route {
         method: Method::Get,

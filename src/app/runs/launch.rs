@@ -1,40 +1,122 @@
-//! What the configuration says of runs: where projects may be, how many there are, and what is
-//! executed for an agent.
+//! What is executed for an agent: looked up, checked and put together by workers, because programs
+//! and directories are looked for on disk.
+//!
+//! Invariant: a client's values are arguments of their own or none, and its paths lie under the roots
+//! of the projects.
 
-use std::path::PathBuf;
+use std::env;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use crate::app::services::Context;
-use crate::config::Config;
+use serde_json::Value;
+
+use crate::app::runs::paths;
+use crate::config::{AgentKind, Config, StallAction};
+use crate::domain::agent::{Agent, Request};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::launch::Launch;
+use crate::domain::launch::{self, Launch, ProcessLimits};
 use crate::domain::project::Project;
 use crate::domain::run_command::Start;
 
-/// Directories that projects may be in.
-pub(super) fn roots(_: &Config) -> Vec<PathBuf> {
-    Vec::new()
-}
-
-/// Projects that may be.
-pub(super) const fn projects_max(_: &Config) -> Option<usize> {
-    Some(100)
-}
-
-/// Whether a run of a busy project waits.
-pub(super) const fn waits(_: &Config) -> bool {
-    false
-}
-
-/// Runs that may be active on the host.
-pub(super) const fn runs_max(_: &Config) -> Option<usize> {
-    Some(10)
-}
+/// A session that no project has, to see where it goes.
+const NO_SESSION: &str = "0";
 
 /// What is executed for a run.
 ///
 /// # Errors
-/// VALIDATION_FAILED for an agent that is not configured.
-pub(super) fn of(asked: &Start, _: &Project, _: Context<'_>) -> Result<Launch, Fault> {
-    let message = format!("no agent \"{}\" is configured", asked.agent);
-    Err(Fault::new(Code::ValidationFailed, message))
+/// VALIDATION_FAILED for an agent that is not configured and for what it does not take;
+/// PERMISSION_DENIED for what it does not allow; CLAUDE_NOT_FOUND and AGENT_NOT_FOUND;
+/// INVALID_PATH for a path outside the roots.
+pub(super) fn of(asked: &Start, project: &Project, config: &Config) -> Result<Launch, Fault> {
+    let agent = find(config, &asked.agent)?;
+    let options = value(asked.options.as_deref(), "options")?;
+    let params = value(asked.params.as_deref(), "params")?;
+    let request = Request {
+        prompt: &asked.prompt,
+        params: params.as_ref(),
+        options: options.as_ref(),
+        session: None,
+    };
+    let line = agent.command_line(&request)?;
+    let directory = Path::new(&*project.path);
+    let roots = config.project_roots();
+    for path in &line.paths {
+        let given = directory.join(path);
+        paths::check_inside(&given.to_string_lossy(), &roots)
+            .map_err(|fault| named(fault, path))?;
+    }
+    let environment = agent.environment(env::vars_os(), directory);
+    let search = environment.get(std::ffi::OsStr::new("PATH"));
+    let program = agent.program(search.map(|path| &**path), is_executable)?;
+    let settings = agent.options();
+    let (kind, resume_at) = match settings.kind {
+        AgentKind::Claude => {
+            let session = Some(NO_SESSION);
+            let resumed = agent.command_line(&Request { session, ..request })?;
+            let pairs = line.arguments.iter().zip(&resumed.arguments);
+            let same = pairs.take_while(|(one, other)| one == other).count();
+            (launch::AgentKind::Claude, Some(same))
+        }
+        AgentKind::Lines => (launch::AgentKind::Lines, None),
+    };
+    let arguments = line.arguments.into_iter().skip(1).map(Into::into);
+    let number = |limit: Option<usize>| limit.map(|limit| limit as u64);
+    let limits = &settings.limits;
+    Ok(Launch {
+        kind,
+        argv: std::iter::once(program.into()).chain(arguments).collect(),
+        resume_at,
+        directory: directory.to_owned(),
+        environment: environment.into_iter().collect(),
+        input: line.input,
+        interactive: line.stays_open,
+        limits: ProcessLimits {
+            cpu: limits.cpu,
+            memory: number(limits.memory),
+            files: number(limits.files),
+            processes: number(limits.processes),
+        },
+        timeout: settings.timeout,
+        stall_after: settings.stall_after,
+        stall_cancels: settings.stall_action == StallAction::Cancel,
+    })
+}
+
+/// The agents whose programs are not installed, each with why.
+#[must_use]
+pub fn missing(config: &Config) -> Vec<(String, Fault)> {
+    let agents = config.agents.iter();
+    let missing = agents.filter_map(|(name, _)| {
+        let agent = Agent::find(config, name).ok()?;
+        let environment = agent.environment(env::vars_os(), Path::new("/"));
+        let search = environment.get(std::ffi::OsStr::new("PATH"));
+        let found = agent.program(search.map(|path| &**path), is_executable);
+        found.err().map(|fault| (name.to_owned(), fault))
+    });
+    missing.collect()
+}
+
+/// The agent of this name.
+fn find(config: &Config, name: &str) -> Result<Agent, Fault> {
+    // What is missing is a value of the request, not what the request is about.
+    Agent::find(config, name)
+        .map_err(|fault| Fault::new(Code::ValidationFailed, format!("agent: {}", fault.message)))
+}
+
+fn value(json: Option<&str>, name: &str) -> Result<Option<Value>, Fault> {
+    let value = json.map(serde_json::from_str).transpose();
+    value.map_err(|_| {
+        let message = format!("{name} must be an object");
+        Fault::new(Code::ValidationFailed, message)
+    })
+}
+
+/// The refusal of a path that the client gave, with that path and no other.
+fn named(fault: Fault, given: &Path) -> Fault {
+    fault.with_details(serde_json::json!({ "path": given.to_string_lossy() }))
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }

@@ -19,10 +19,8 @@ use crate::domain::project_path;
 pub fn resolve(given: &str, roots: &[PathBuf]) -> Result<Box<str>, Fault> {
     let path = project_path::check(given).map_err(|fault| refused(given, fault.to_string()))?;
     let real = real_directory(path).map_err(|why| refused(given, why))?;
-    let is_under = |root: &PathBuf| fs::canonicalize(root).is_ok_and(|root| real.starts_with(root));
-    if !roots.iter().any(is_under) {
-        let message = "the directory is under none of the roots (projects.roots)";
-        return Err(refused(given, message));
+    if !is_under(&real, roots) {
+        return Err(refused(given, OUTSIDE));
     }
     let spelt = real
         .to_str()
@@ -32,6 +30,19 @@ pub fn resolve(given: &str, roots: &[PathBuf]) -> Result<Box<str>, Fault> {
             characters";
         refused(given, message)
     })
+}
+
+/// Checks that a file or directory is under one of the `roots`, or is one.
+///
+/// # Errors
+/// INVALID_PATH, with what was given in the details.
+pub fn check_inside(given: &str, roots: &[PathBuf]) -> Result<(), Fault> {
+    let path = project_path::check(given).map_err(|fault| refused(given, fault.to_string()))?;
+    let real = fs::canonicalize(path).map_err(|error| refused(given, why(error.kind())))?;
+    match is_under(&real, roots) {
+        true => Ok(()),
+        false => Err(refused(given, OUTSIDE)),
+    }
 }
 
 /// Checks that a real path still is what it was when it was resolved.
@@ -49,13 +60,23 @@ pub fn check_again(path: &str, roots: &[PathBuf]) -> Result<(), Fault> {
     }
 }
 
-fn real_directory(path: &Path) -> Result<PathBuf, &'static str> {
-    let why = |kind| match kind {
-        ErrorKind::NotFound => "there is no such directory",
-        ErrorKind::PermissionDenied => "the directory cannot be looked up: permission denied",
+const OUTSIDE: &str = "the path is under none of the roots (projects.roots)";
+
+fn is_under(real: &Path, roots: &[PathBuf]) -> bool {
+    let mut roots = roots.iter().filter_map(|root| fs::canonicalize(root).ok());
+    roots.any(|root| real.starts_with(root))
+}
+
+const fn why(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "there is no such file or directory",
+        ErrorKind::PermissionDenied => "the path cannot be looked up: permission denied",
         ErrorKind::NotADirectory => "it is not a directory",
-        _ => "the directory cannot be looked up",
-    };
+        _ => "the path cannot be looked up",
+    }
+}
+
+fn real_directory(path: &Path) -> Result<PathBuf, &'static str> {
     let real = fs::canonicalize(path).map_err(|error| why(error.kind()))?;
     let found = fs::metadata(&real).map_err(|error| why(error.kind()))?;
     match found.is_dir() {
@@ -141,7 +162,7 @@ mod tests {
         check("root/proj-evil", &["root/proj"], Err("none of the roots"));
         check("outside", &["root", "missing"], Err("none of the roots"));
         check("root/proj", &[], Err("none of the roots"));
-        check("root/none", &["root"], Err("no such directory"));
+        check("root/none", &["root"], Err("no such file or directory"));
         check("root/file", &["root"], Err("not a directory"));
         check("root/file/in", &["root"], Err("not a directory"));
         check("root/loop", &["root"], Err(""));
@@ -164,7 +185,10 @@ mod tests {
             fs::remove_file(&*path).unwrap();
         }
         let fault = check_again(&path, &tree.roots(&["root"])).unwrap_err();
-        assert!(fault.message.contains("no such directory"), "{fault}");
+        assert!(
+            fault.message.contains("no such file or directory"),
+            "{fault}"
+        );
         fs::create_dir(&*path).unwrap();
         check_again(&path, &tree.roots(&["root"])).unwrap();
         let fault = check_again(&path, &tree.roots(&["outside"])).unwrap_err();
