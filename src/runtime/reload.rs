@@ -91,11 +91,18 @@ pub(super) fn limit_connections(live: &mut Live, most: usize) {
     }
 }
 
-/// Looks for the programs of the agents, and says which are not there; runs of them are refused.
+/// Looks for the programs of the agents.
 pub(super) fn look_for_agents(live: &mut Live) {
-    for (name, fault) in launch::missing(&live.config) {
-        log::warn!("agent_missing agent={name} problem=\"{}\"", fault.message);
-        live.missing_agents.push(name);
+    live.missing_agents = launch::missing(&live.config);
+}
+
+/// Says which agents have no program; runs of them are refused.
+pub(super) fn tell_of_missing_agents(live: &Live) {
+    for name in &live.missing_agents {
+        log::warn!(
+            "agent_missing agent={name} hint=\"install its program, or write its path as \
+             agents.{name}.command\""
+        );
     }
 }
 
@@ -130,6 +137,7 @@ pub(crate) fn reload(
     };
     limit_connections(&mut live, connections_max);
     look_for_agents(&mut live);
+    tell_of_missing_agents(&live);
     log::set_max_level(live.config.log.level);
     services.replace(live);
     counters.increment(Counter::Reloads);

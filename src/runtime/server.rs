@@ -32,7 +32,9 @@ use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
-use crate::runtime::reload::{Reader, Reloads, limit_connections, look_for_agents};
+use crate::runtime::reload::{
+    Reader, Reloads, limit_connections, look_for_agents, tell_of_missing_agents,
+};
 use crate::runtime::store::StoreThread;
 use crate::runtime::workers::Workers;
 use crate::shard::Shard;
@@ -213,6 +215,7 @@ impl Server {
             reloads,
             services,
         } = self;
+        tell_of_missing_agents(&services.live());
         let mut reactors = reactors.into_iter();
         let leader = reactors.next();
         let others: Vec<_> = (1..)

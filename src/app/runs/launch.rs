@@ -83,16 +83,16 @@ pub(super) fn of(asked: &Start, project: &Project, config: &Config) -> Result<La
     })
 }
 
-/// The agents whose programs are not installed, each with why.
+/// The agents whose programs are not installed.
 #[must_use]
-pub fn missing(config: &Config) -> Vec<(String, Fault)> {
+pub fn missing(config: &Config) -> Vec<String> {
     let agents = config.agents.iter();
     let missing = agents.filter_map(|(name, _)| {
         let agent = Agent::find(config, name).ok()?;
         let environment = agent.environment(env::vars_os(), Path::new("/"));
         let search = environment.get(std::ffi::OsStr::new("PATH"));
         let found = agent.program(search.map(|path| &**path), is_executable);
-        found.err().map(|fault| (name.to_owned(), fault))
+        found.err().map(|_| name.to_owned())
     });
     missing.collect()
 }

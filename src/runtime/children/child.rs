@@ -436,6 +436,6 @@ fn start_fault(stage: Stage, errno: i32) -> StartFault {
     };
     StartFault {
         code,
-        text: format!("{what}: {}", Record::error(errno)).into(),
+        text: format!("{what}: {}", io::Error::from_raw_os_error(errno)).into(),
     }
 }
