@@ -12,7 +12,7 @@ use crate::domain::run::{Run, RunId, RunState};
 use crate::executor::entry::Purpose;
 use crate::executor::keys::Known;
 use crate::executor::projects::{busy, ended, over_limit};
-use crate::executor::queue::{QUEUED, QUEUED_PER_PROJECT, Queued, QueuedState};
+use crate::executor::queue::{QUEUED, QUEUED_BYTES, QUEUED_PER_PROJECT, Queued, QueuedState};
 use crate::executor::running::{Active, Starter};
 use crate::executor::{Executor, SHUT_DOWN, events, no_project, not_active};
 use crate::metrics::names::Counter;
@@ -53,7 +53,10 @@ impl Executor {
         };
         let checked = self.check_start(&start);
         let waits = self.why_not_now(start.project).is_some();
-        let checked = checked.and_then(|()| self.check_queue(start.project, waits));
+        let checked = checked.and_then(|()| match waits {
+            true => self.check_queue(&start),
+            false => Ok(()),
+        });
         if let Err(fault) = checked {
             return self.refuse_start(starter, &fault, now);
         }
@@ -198,18 +201,22 @@ impl Executor {
         Some((Counter::RunsRefusedLimit, fault))
     }
 
-    fn check_queue(&self, id: ProjectId, waits: bool) -> Result<(), Fault> {
-        let here = self.queue.count(id);
-        let (limit, current) = match here >= QUEUED_PER_PROJECT {
-            true => (QUEUED_PER_PROJECT, here),
-            false => (QUEUED, self.queue.len()),
-        };
-        if !waits || current < limit {
-            return Ok(());
+    fn check_queue(&self, start: &StartOrder) -> Result<(), Fault> {
+        let bytes = start.prompt.len() + start.launch.input.len();
+        let here = self.queue.count(start.project);
+        let bounds = [
+            ("queued_runs", QUEUED_PER_PROJECT, here, 1),
+            ("queued_runs", QUEUED, self.queue.len(), 1),
+            ("queued_bytes", QUEUED_BYTES, self.queue.bytes(), bytes),
+        ];
+        for (resource, limit, current, more) in bounds {
+            if current.saturating_add(more) > limit {
+                self.out.count(Counter::RunsRefusedQueue);
+                let message = "too many runs wait already: try again later".to_owned();
+                return Err(over_limit(message, resource, limit, current));
+            }
         }
-        self.out.count(Counter::RunsRefusedQueue);
-        let message = format!("{current} runs wait already, as many as may");
-        Err(over_limit(message, "queued_runs", limit, current))
+        Ok(())
     }
 
     fn is_full(&self) -> bool {

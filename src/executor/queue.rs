@@ -13,8 +13,11 @@ use crate::executor::running::Starter;
 /// Runs of one project that may wait.
 pub(super) const QUEUED_PER_PROJECT: usize = 100;
 
-/// Runs that may wait in all; each holds its prompt.
+/// Runs that may wait in all.
 pub(super) const QUEUED: usize = 1000;
+
+/// Bytes of their prompts, and of what is written to their agents first.
+pub(super) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
 /// A run that waits.
 #[derive(Debug)]
@@ -38,6 +41,12 @@ pub(super) struct Queue(VecDeque<Queued>);
 impl Queue {
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes that those who wait hold.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |queued: &Queued| queued.run.prompt.len() + queued.launch.input.len();
+        self.0.iter().map(bytes).sum()
     }
 
     pub(super) fn is_empty(&self) -> bool {

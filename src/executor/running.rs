@@ -331,8 +331,8 @@ impl Active {
         let speaks_json = self.launch.kind == AgentKind::Claude && stream == OutputStream::Stdout;
         // In a publication it stands one level deeper.
         let fits = || raw::compact(&line.text, JSON_DEPTH - 1).is_ok();
-        let spoken = stream_json::read(&line.text).filter(|_| speaks_json && fits());
-        match spoken {
+        let spoken = speaks_json.then(|| stream_json::read(&line.text));
+        match spoken.flatten().filter(|_| fits()) {
             Some(spoken) => self.take_json(line, &spoken, kind, context),
             None => {
                 let payload = events::output(self.run.id, stream, line, false);

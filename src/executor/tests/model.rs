@@ -367,7 +367,7 @@ impl Life {
             self.world.executor.drain(self.world.now);
             self.world.perform();
         }
-        for turn in 0..20_000 {
+        for turn in 0..5_000 {
             if self.world.executor.is_idle() {
                 return;
             }

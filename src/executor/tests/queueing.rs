@@ -156,6 +156,27 @@ fn a_run_that_waited_is_started_again_and_again_until_the_store_takes_it() {
 }
 
 #[test]
+fn what_waits_is_bounded_by_its_bytes_too() {
+    let mut world = World::new();
+    let a = world.project("/srv/a");
+    world.active(a, |_| {});
+    let large = || {
+        let mut order = *order(a);
+        order.waits = true;
+        order.prompt = "x".repeat(20 << 20).into();
+        RunOrder::Start(Box::new(order))
+    };
+    for _ in 0..3 {
+        let asked = world.ask(large());
+        assert!(world.answer(asked).is_ok());
+    }
+    let asked = world.ask(large());
+    assert_eq!(world.code(asked), Code::ResourceLimit);
+    let asked = world.ask(waiting(a, 10));
+    assert!(world.answer(asked).is_ok());
+}
+
+#[test]
 fn the_queue_of_a_project_is_bounded() {
     let mut world = World::new();
     let a = world.project("/srv/a");
