@@ -222,3 +222,23 @@ fn a_start_that_comes_again_gets_the_first_run() {
     let anew = world.ask(keyed(b"2"));
     assert_ne!(world.started_run(anew), run);
 }
+
+#[test]
+fn what_runs_and_what_is_asked_take_turns_at_the_store() {
+    let mut world = World::new();
+    let a = world.project("/srv/a");
+    let run = world.active(a, |_| {});
+    world.store = StoreMode::Waits;
+    world.print(run, "1\n");
+    world.ask(waiting(a, 10));
+    world.ask(waiting(a, 10));
+    world.trace.clear();
+    for line in ["2\n", "3\n", "4\n", "5\n"] {
+        world.print(run, line);
+        world.settle(true);
+    }
+    world.trace.retain(|word| word != "answer");
+    let turns = ["run.output", "run.queued", "run.output"];
+    assert_eq!(world.trace[..3], turns);
+    assert!(world.trace[3..].contains(&"run.queued".to_owned()));
+}

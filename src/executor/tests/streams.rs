@@ -53,6 +53,11 @@ fn a_slow_store_pauses_the_pipe_and_nothing_is_lost_or_told_twice() {
         assert!(!world.executor.wants_output(run, stream));
     }
     assert!(world.count(Counter::RunOutputsPaused) > 0);
+    let taken = world.count(Counter::RunLines);
+    assert!(
+        taken <= 512,
+        "what is beyond the bound stays as it is: {taken}"
+    );
     let mut errands = 0;
     while !world.errands.is_empty() {
         assert_eq!(world.errands.len(), 1, "one at a time");
