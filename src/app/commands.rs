@@ -10,14 +10,17 @@ use crate::app::chain;
 use crate::app::durable;
 use crate::app::presence;
 use crate::app::publish;
+use crate::app::runs;
 use crate::app::services::Context;
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
+use crate::bus::execution::RunForm;
 use crate::bus::job::Reply;
 use crate::bus::order::{Form, Outcome};
 use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, HistoryPage};
+use crate::dialect::native::projects;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Command, HistoryQuery};
 use crate::domain::fault::{Code, Fault};
@@ -40,7 +43,7 @@ pub struct Asker<'a> {
 
 /// Carries a command out and makes its one reply, or says what the store is to do first.
 pub fn answer(
-    name: &str,
+    name: &'static str,
     to: &Correlation,
     command: Command,
     asker: &Asker<'_>,
@@ -82,7 +85,21 @@ pub fn answer(
                 let present = presence::read(&room, caller, asker.identity, context)?;
                 encode::presence(to, &present, now.wall, &mut json);
             }
-            Command::Run(_) => return Err(not_yet(name)),
+            Command::Run(command) => {
+                let form = RunForm::Reply {
+                    to: to.clone(),
+                    name,
+                };
+                let who = runs::Asker {
+                    identity: asker.identity,
+                    address: asker.address,
+                };
+                match runs::carry_out(command, form, who, context)? {
+                    Outcome::Done(reply) => json = run_reply(to, name, &reply, context),
+                    Outcome::Order(order) => return Ok(Outcome::Order(order)),
+                    Outcome::Request(order, form) => return Ok(Outcome::Request(order, form)),
+                }
+            }
             Command::Health => health::check(name, to, context, &mut json),
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. }
@@ -101,12 +118,6 @@ pub fn answer(
         Err(fault) => Err(fault),
     };
     Outcome::Done(finish(to, outcome, context))
-}
-
-/// What a command about projects and runs gets where there is no executor.
-fn not_yet(name: &str) -> Fault {
-    let message = format!("the type \"{name}\" is not in this version yet");
-    Fault::new(Code::ValidationFailed, message)
 }
 
 /// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.
@@ -134,8 +145,10 @@ pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Contex
 /// The reply to a command about projects and runs; `name` is its type.
 #[must_use]
 pub fn run_reply(to: &Correlation, name: &str, reply: &RunReply, context: Context<'_>) -> Vec<u8> {
-    let _ = (to, name, reply, context);
-    Vec::new()
+    let names = context.live.config.reply_names;
+    let mut json = Vec::with_capacity(512);
+    projects::answered(name, to, reply, names, context.now.wall, &mut json);
+    json
 }
 
 /// The error reply to a command.

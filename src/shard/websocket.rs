@@ -341,7 +341,7 @@ pub(super) fn offer_job(
 fn answer(
     peer: &mut Peer,
     id: PeerId,
-    name: &str,
+    name: &'static str,
     to: &Correlation,
     command: Command,
     hub: &mut Hub,

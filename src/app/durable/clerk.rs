@@ -223,7 +223,7 @@ impl Settled {
         } = errand;
         // Whoever hears of a run's end and asks then is told of the end.
         for (step, ruling) in asked.iter().zip(&steps) {
-            records::note(step, ruling, &waiter, context);
+            records::note(step, ruling, context);
         }
         let steps = asked.into_iter().zip(steps);
         let told = steps.map(|(step, ruling)| conclude(step, ruling, context));

@@ -2,15 +2,14 @@
 //! not.
 
 use crate::app::durable::clerk::Ruling;
-use crate::app::durable::reserved::Reserved;
 use crate::app::services::Context;
 use crate::bus::execution::Record;
-use crate::bus::order::{Step, Waiter};
+use crate::bus::order::Step;
 use crate::store::commit::Done;
 
 /// Notes what is on disk now of projects, runs and pending permissions. Deleting comes later, behind
 /// the publication that tells of it.
-pub(super) fn note(step: &Step, ruling: &Ruling, waiter: &Waiter, context: Context<'_>) {
+pub(super) fn note(step: &Step, ruling: &Ruling, context: Context<'_>) {
     let services = context.services;
     match (step, ruling) {
         (Step::Record(record), Ruling::Done(Done::Recorded(offset), _)) => {

@@ -244,11 +244,9 @@ impl Shell {
                 continue;
             };
             let registry = self.poll.registry();
-            for told in child.read(&mut self.core, &mut self.scratch, registry, now) {
-                match told {
-                    Told::Orphaned => self.orphaned.push(child.run),
-                    Told::Ended => log::debug!("keeper_ended run={}", child.run),
-                }
+            match child.read(&mut self.core, &mut self.scratch, registry, now) {
+                Some(Told::Orphaned) => self.orphaned.push(child.run),
+                Some(Told::Ended) | None => {}
             }
             if child.is_over() {
                 let child = self.children.slots.remove(slot);
