@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::app::api::tests::Api;
 use crate::app::{durable, runs};
 use crate::bus::execution::{
-    Mark, Notice, Record, RunAnswer, RunForm, RunOrder, RunTarget, Ticket,
+    CancelAnswer, Mark, Notice, Record, RunAnswer, RunForm, RunOrder, RunTarget, Ticket,
 };
 use crate::bus::job::Answer;
 use crate::bus::order::{Commission, Outcome, Step};
@@ -286,7 +286,9 @@ fn a_run_is_started_steered_and_told_of() {
     let (_, told) = place.ask("GET", &one, &Value::Null);
     assert_eq!(told["first_offset"], 1);
     let order = place.order("DELETE", &one, &Value::Null);
-    assert!(matches!(order, RunOrder::Cancel(RunTarget::Run(id)) if id == active.id));
+    assert!(
+        matches!(order, RunOrder::Cancel(RunTarget::Run(id), CancelAnswer::AtOnce) if id == active.id)
+    );
     for (body, expected) in [
         (json!({"text": "go on"}), RunInput::Text("go on".into())),
         (json!({"interrupt": true}), RunInput::Interrupt),

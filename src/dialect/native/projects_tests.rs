@@ -11,10 +11,9 @@ use crate::config::ReplyNames;
 use crate::dialect::native::decode::{COMMANDS, Correlation, CorrelationKey};
 use crate::domain::event::check_publishable;
 use crate::domain::project::{Project, ProjectId, ProjectState};
+use crate::domain::run::PendingPermission;
 use crate::domain::run::{Run, RunId, RunState};
-use crate::domain::run_reply::{
-    MessagePage, PendingPermission, RunMessage, RunPage, RunReply, Speaker,
-};
+use crate::domain::run_reply::{MessagePage, RunMessage, RunPage, RunReply, Speaker};
 
 const PROJECT: &str = "0f8fad5b-d9cb-469f-a165-70867728950e";
 const RUN: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
