@@ -106,10 +106,7 @@ fn not_here() -> Fault {
 #[must_use]
 pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Context<'_>) -> Reply {
     match outcome {
-        Ok(json) => Reply {
-            json,
-            is_error: false,
-        },
+        Ok(json) => Reply { json, error: None },
         Err(fault) => {
             if fault.code == Code::InternalError {
                 context.counters.increment(Counter::HandlerPanics);
@@ -126,7 +123,7 @@ pub fn fault_reply(to: &Correlation, fault: &Fault, now: Wall) -> Reply {
     encode::error(to, fault, now, &mut json);
     Reply {
         json,
-        is_error: true,
+        error: Some(fault.code),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::bus::room::Missed;
 use crate::dialect::native::decode::Correlation;
 use crate::domain::access::Identity;
 use crate::domain::command::{Command, Since};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::wire::http::head::Head;
@@ -119,11 +119,11 @@ pub enum Answer {
     Read(Box<StreamRead>, Missed),
 }
 
-/// A message for one session, and whether it reports an error.
+/// A message for one session, and which error it reports.
 #[derive(Debug)]
 pub struct Reply {
     /// The JSON text.
     pub json: Vec<u8>,
-    /// Errors in a row close the session.
-    pub is_error: bool,
+    /// The error, if it is one: a client's mistakes in a row close the session.
+    pub error: Option<Code>,
 }

@@ -142,7 +142,7 @@ pub(super) struct EventsPeer {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) dialect: Dialect,
-    /// Commands in a row that ended in an error.
+    /// Commands in a row that were mistakes.
     pub(super) errors: u8,
     /// A message was carried out without a token.
     pub(super) owes_token: bool,

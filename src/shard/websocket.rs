@@ -365,19 +365,19 @@ fn answer(
     }
 }
 
-/// Queues a reply and counts errors in a row.
+/// Queues a reply and counts mistakes in a row.
 pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, now: Now) {
     let Some(session) = peer.open_session() else {
         return;
     };
-    session.errors = if reply.is_error {
-        session.errors.saturating_add(1)
-    } else {
-        0
+    session.errors = match reply.error {
+        Some(code) if code.is_mistake() => session.errors.saturating_add(1),
+        Some(_) => session.errors,
+        None => 0,
     };
     let errors = session.errors;
     push_text(peer, id, &reply.json, hub);
-    if reply.is_error {
+    if reply.error.is_some() {
         hub.counters.increment(Counter::CommandErrors);
         if errors >= ERRORS_IN_A_ROW {
             hub.counters.increment(Counter::SessionsClosedForErrors);
