@@ -102,6 +102,7 @@ fn every_key_reaches_its_own_field() {
         write_timeout = "14ms"
         recovery_max = 14
         idempotency_keys = 15
+        durable_subscriptions = 19
         [heartbeat]
         ping_interval = "16s"
         pong_timeout = "17s"
@@ -161,6 +162,7 @@ fn every_key_reaches_its_own_field() {
             write_timeout: Duration::from_millis(14),
             recovery_max: Some(14),
             idempotency_keys: 15,
+            durable_subscriptions: Some(19),
         },
         heartbeat: Heartbeat {
             ping_interval: seconds(16),

@@ -82,6 +82,7 @@ pub fn answer(
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. }
             | Command::Unsubscribe { .. }
+            | Command::Acknowledge(_)
             | Command::Auth { .. }
             | Command::Pong => {
                 return Err(not_here());

@@ -319,6 +319,13 @@ pub(super) static KEYS: &[Key<Config>] = &[
             "Idempotency keys remembered; the oldest make room.",
         ),
     ),
+    key(
+        "limits.durable_subscriptions",
+        Kind::Limit(|c, v| c.limits.durable_subscriptions = v),
+        "1000",
+        "Positions kept for the durable subscriptions of one user, one for each name and room; in \
+         open mode, of all together.",
+    ),
     never_zero(
         "without pings nobody would notice a dead peer",
         key(

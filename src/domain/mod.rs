@@ -7,6 +7,7 @@ pub mod access;
 mod aged_map;
 pub mod client_address;
 pub mod command;
+pub mod durable;
 pub mod event;
 pub mod fault;
 pub mod idempotency;

@@ -135,6 +135,7 @@ impl Waiting {
         let Asker { shard, peer, form } = errand.asker.as_ref()?;
         let correlation = match form {
             Form::Reply(to) => Some(to.clone()),
+            Form::Session(sequel) => Some(sequel.correlation.clone()),
             Form::Http | Form::Batch => None,
         };
         Some(Self {

@@ -11,6 +11,7 @@ use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
 use crate::dialect::events::Track;
 use crate::domain::access::Identity;
+use crate::domain::durable::DurableName;
 use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
 use crate::protocol::http_exchange::HttpExchange;
@@ -184,6 +185,8 @@ pub(super) struct Asides {
     pub(super) waiting: Vec<RoomName>,
     /// Those an operator put it in, whatever its own rights.
     pub(super) placed: Vec<RoomName>,
+    /// Its durable subscriptions, to rooms that it is in.
+    pub(super) durable: Vec<(RoomName, DurableName)>,
 }
 
 /// How long reading was paused for the message rate in the current minute.

@@ -18,6 +18,7 @@ use crate::domain::stream::Retention;
 use crate::store::database::{EPOCH, Store, set};
 use crate::store::fault::StoreFault;
 use crate::store::row::{epoch, left_out, payload, to_i64, to_u64};
+use crate::store::subscriptions::{Keep, Outcome, Subscriptions};
 use crate::store::trim;
 
 /// One thing to be written.
@@ -40,6 +41,8 @@ pub enum Work<'a> {
         /// The epoch of rooms without a row from now on.
         fresh: Epoch,
     },
+    /// A durable subscription is begun, acknowledged or given up.
+    Keep(Keep<'a>),
 }
 
 /// A publication on its way to the disk.
@@ -92,6 +95,8 @@ pub enum Done {
     Cleared(Position),
     /// The rooms are forgotten.
     Forgotten,
+    /// What became of the durable subscription.
+    Kept(Outcome),
 }
 
 /// What came of a transaction.
@@ -121,6 +126,7 @@ impl Store {
         let mut batch = Batch {
             transaction,
             heads: HashMap::new(),
+            subscriptions: Subscriptions::default(),
             trimmed: 0,
             now,
         };
@@ -129,6 +135,7 @@ impl Store {
             done.push(batch.perform(work)?);
         }
         batch.write_heads()?;
+        batch.subscriptions.write(&batch.transaction)?;
         batch.forget_keys(keys_max)?;
         let trimmed = batch.trimmed;
         batch.transaction.commit()?;
@@ -137,10 +144,11 @@ impl Store {
 }
 
 /// A transaction in progress, which is rolled back if it is dropped.
-struct Batch<'a> {
+struct Batch<'a, 'w> {
     transaction: Transaction<'a>,
     /// The rooms that were touched.
     heads: HashMap<RoomName, Head>,
+    subscriptions: Subscriptions<'w>,
     trimmed: u64,
     now: Wall,
 }
@@ -157,8 +165,8 @@ pub(super) struct Head {
     pub(super) bytes: u64,
 }
 
-impl Batch<'_> {
-    fn perform(&mut self, work: &Work<'_>) -> Result<Done, StoreFault> {
+impl<'w> Batch<'_, 'w> {
+    fn perform(&mut self, work: &Work<'w>) -> Result<Done, StoreFault> {
         match work {
             Work::Publish(entry) => self.publish(entry),
             Work::Clear { target, epoch } => {
@@ -180,6 +188,12 @@ impl Batch<'_> {
                 }
                 set(&self.transaction, EPOCH, fresh.as_str())?;
                 Ok(Done::Forgotten)
+            }
+            Work::Keep(keep) => {
+                let kept = self
+                    .subscriptions
+                    .perform(&self.transaction, keep, self.now)?;
+                Ok(Done::Kept(kept))
             }
         }
     }

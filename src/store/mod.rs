@@ -1,8 +1,10 @@
-//! L3: what outlives the process: durable streams and their idempotency keys.
+//! L3: what outlives the process: durable streams, their idempotency keys, and
+//! how far users have read them.
 //!
 //! One SQLite file, `kinglet.db` in the data directory. [`database`] opens it and owns it alone;
 //! [`commit`] writes what waited, as one transaction; [`trim`] takes away what a stream need not
-//! keep any more; [`reader`] reads pages beside the writing (WAL).
+//! keep any more; [`reader`] reads pages beside the writing (WAL); [`subscriptions`] are the positions that
+//! are kept for users.
 //!
 //! The only folder with `rusqlite`. No thread, no clock, no queue: whoever calls brings the time and
 //! waits for the disk. May not touch: rooms, sessions, what is being delivered.
@@ -19,6 +21,7 @@ mod opening_tests;
 pub mod reader;
 mod row;
 mod schema;
+pub mod subscriptions;
 #[cfg(test)]
 mod tests;
 pub mod trim;

@@ -17,6 +17,7 @@ use kinglet::wire::websocket::close::close_payload;
 use kinglet::wire::websocket::frame::{Opcode, Role, masked_frame};
 use kinglet::wire::websocket::handshake::{check_switching, client_key, client_request};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::document::{Request, Transcript};
 
@@ -47,6 +48,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// What requests show.
     authorization: Option<String>,
+    /// What durable rooms are kept in.
+    _data: TempDir,
 }
 
 impl Server {
@@ -56,10 +59,12 @@ impl Server {
         let token_mode = transcript.asks_for_tokens.then_some(tokens::VARIABLES);
         let role = transcript.role.as_ref();
         let variable = |key: &str| format!("KINGLET_{}", key.replace('.', "__").to_uppercase());
+        let data = tempfile::tempdir().unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_kinglet"))
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env_clear()
             .env(variable("server.listen"), "127.0.0.1:0")
+            .env(variable("server.data_dir"), data.path())
             .envs(settings.iter().map(|(key, value)| (variable(key), value)))
             .envs(token_mode.into_iter().flatten())
             .stdin(Stdio::null())
@@ -72,6 +77,7 @@ impl Server {
             child,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             authorization: role.map(|role| Token::of("me").role(role).bearer()),
+            _data: data,
         };
         let (lines, said) = channel();
         forward(server.child.stdout.take().unwrap(), lines.clone());

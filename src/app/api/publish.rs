@@ -107,7 +107,7 @@ pub fn batch(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
             out
         }
         // Without a publication that waits there are none of these.
-        Step::Publish(_) | Step::Clear(_) => Vec::new(),
+        Step::Publish(_) | Step::Clear(_) | Step::Keep(_) => Vec::new(),
     });
     Ok(Outcome::Done(results(&told.collect::<Vec<_>>())))
 }

@@ -3,23 +3,25 @@
 //! Invariant: what [`Clerk::commit`] returns is applied before it is called again, so that a room
 //! stands in memory where it stands on disk whenever work is made.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::app::commands::no_room;
 use crate::app::durable::answers::{Told, answer};
-use crate::app::durable::{StoreAccess, unavailable};
+use crate::app::durable::{StoreAccess, not_durable, too_many, unavailable};
 use crate::app::presence;
 use crate::app::publish::{Receipt, mismatch, publish_once, room_fault};
 use crate::app::services::Context;
 use crate::base::clock::{Now, Wall};
 use crate::base::ids::ShardId;
+use crate::bus::job::Kept;
 use crate::bus::mail::Mail;
-use crate::bus::order::{Asker, Commission, Errand, Step};
+use crate::bus::order::{Asker, Commission, Errand, Keep, Keeping, Step};
 use crate::bus::room::Room;
 use crate::config::SlowConsumer;
 use crate::dialect::publication::Placement;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::idempotency::Begin;
 use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
@@ -28,6 +30,7 @@ use crate::metrics::names::Counter;
 use crate::store::commit::{Committed, Done, Entry, Key, Target, Work};
 use crate::store::database::Store;
 use crate::store::fault::StoreFault;
+use crate::store::subscriptions::{self, Action, Outcome};
 
 /// Whoever writes durable rooms down.
 #[derive(Debug)]
@@ -87,14 +90,18 @@ impl Clerk {
             let steps = errand.steps.iter();
             reserved.push(steps.map(|step| reserve(step, context)).collect());
         }
+        let most = context.live.config.limits.durable_subscriptions;
+        let most = most.unwrap_or(usize::MAX);
         let mut work = Vec::new();
         for (errand, reserved) in errands.iter().zip(&reserved) {
             for (step, reserved) in errand.steps.iter().zip(reserved) {
-                work.extend(reserved.work(step, context.now.wall));
+                work.extend(reserved.work(step, most, context.now.wall));
             }
         }
-        let publications = work.iter().filter(|work| matches!(work, Work::Publish(_)));
-        let publications = publications.count() as u64;
+        let asked = work
+            .iter()
+            .filter(|work| matches!(work, Work::Publish(_) | Work::Keep(_)));
+        let asked = asked.count() as u64;
         let outcome = if work.is_empty() {
             Ok(Vec::new())
         } else {
@@ -112,7 +119,7 @@ impl Clerk {
         if outcome.is_err() {
             context
                 .counters
-                .add(Counter::StoreRefusedUnavailable, publications);
+                .add(Counter::StoreRefusedUnavailable, asked);
         }
         let mut done = outcome
             .map(Vec::into_iter)
@@ -122,13 +129,15 @@ impl Clerk {
             let steps = reserved.into_iter().map(|reserved| match reserved {
                 Reserved::Nothing => Ruling::Elsewhere,
                 Reserved::Refused(fault) => Ruling::Refused(fault),
-                Reserved::Publish { .. } | Reserved::Clear { .. } => match &mut done {
-                    Ok(done) => match done.next() {
-                        Some(done) => Ruling::Done(done, reserved),
-                        None => Ruling::Refused(unavailable("the store lost count")),
-                    },
-                    Err(fault) => Ruling::Refused(fault.clone()),
-                },
+                Reserved::Publish { .. } | Reserved::Clear { .. } | Reserved::Keep(_) => {
+                    match &mut done {
+                        Ok(done) => match done.next() {
+                            Some(done) => Ruling::Done(done, reserved),
+                            None => Ruling::Refused(unavailable("the store lost count")),
+                        },
+                        Err(fault) => Ruling::Refused(fault.clone()),
+                    }
+                }
             });
             let steps = steps.collect();
             settled.push(Settled {
@@ -160,6 +169,9 @@ impl Clerk {
             return false;
         };
         context.counters.add(Counter::StoreTrimmed, swept.trimmed);
+        context
+            .counters
+            .add(Counter::DurableSubscriptionsExpired, swept.subscriptions);
         let rooms = services.rooms.unused(swept.empty);
         if !rooms.is_empty() {
             let fresh = services.rooms.random_epoch();
@@ -226,6 +238,8 @@ enum Reserved {
         base: (RoomName, Position, Retention),
         epoch: Epoch,
     },
+    /// A durable subscription.
+    Keep(Action),
     /// Nothing: the store has no part in it.
     Nothing,
     /// It cannot be done.
@@ -263,8 +277,37 @@ fn reserve(step: &Step, context: Context<'_>) -> Reserved {
             },
             None => Reserved::Refused(no_room(name.as_str())),
         },
+        Step::Keep(keep) => keeping(keep, context).map_or_else(Reserved::Refused, Reserved::Keep),
         Step::Refused(_) | Step::Answered(_) => Reserved::Nothing,
     }
+}
+
+/// What is to be done with a durable subscription, now that the room's position is known.
+fn keeping(keep: &Keep, context: Context<'_>) -> Result<Action, Fault> {
+    match keep.what {
+        Keeping::Forget => Ok(Action::Forget),
+        Keeping::Begin => position(&keep.room, context).map(Action::Begin),
+        Keeping::Acknowledge(offset) => {
+            let position = position(&keep.room, context)?;
+            if offset > position.offset {
+                let message = format!(
+                    "offset must be at most {}, where the room is",
+                    position.offset
+                );
+                return Err(Fault::new(Code::ValidationFailed, message));
+            }
+            Ok(Action::Acknowledge(Position { offset, ..position }))
+        }
+    }
+}
+
+/// Where a durable room stands, which is made if need be.
+fn position(room: &RoomName, context: Context<'_>) -> Result<Position, Fault> {
+    let reserved = context.services.rooms.reserve(slice::from_ref(room));
+    let reserved = reserved.map_err(|fault| room_fault(&fault, context.counters))?;
+    let durable = reserved.first().filter(|room| room.is_durable);
+    let durable = durable.ok_or_else(|| not_durable(room))?;
+    Ok(durable.position())
 }
 
 fn base(room: &Arc<Room>) -> (RoomName, Position, Retention) {
@@ -281,8 +324,8 @@ fn target((room, base, retention): &(RoomName, Position, Retention)) -> Target<'
 }
 
 impl Reserved {
-    /// What is to be written.
-    fn work<'a>(&'a self, step: &'a Step, at: Wall) -> Option<Work<'a>> {
+    /// What is to be written; of durable subscriptions an owner has `most`.
+    fn work<'a>(&'a self, step: &'a Step, most: usize, at: Wall) -> Option<Work<'a>> {
         match (self, step) {
             (
                 Self::Publish {
@@ -303,6 +346,13 @@ impl Reserved {
                 target: target(base),
                 epoch: *epoch,
             }),
+            (Self::Keep(action), Step::Keep(keep)) => Some(Work::Keep(subscriptions::Keep {
+                owner: &keep.owner,
+                name: keep.name.as_str(),
+                room: &keep.room,
+                action: *action,
+                most,
+            })),
             _ => None,
         }
     }
@@ -343,7 +393,7 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
                 }
                 Step::Refused(fault) => Err(fault),
                 Step::Answered(json) => Ok(Told::Text(json)),
-                Step::Clear(_) => Err(unavailable("the step was lost")),
+                Step::Clear(_) | Step::Keep(_) => Err(unavailable("the step was lost")),
             };
         }
     };
@@ -357,8 +407,27 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
             context.services.rooms.begin_anew(&room, position);
             Ok(Told::Cleared(room.name.clone(), position))
         }
+        (Step::Keep(keep), Done::Kept(outcome), _) => kept(*keep, outcome, context),
         _ => Err(unavailable("the step was lost")),
     }
+}
+
+fn kept(keep: Keep, outcome: Outcome, context: Context<'_>) -> Result<Told, Fault> {
+    if matches!(keep.what, Keeping::Acknowledge(_)) {
+        context.counters.increment(Counter::Acknowledgements);
+    }
+    let position = match outcome {
+        Outcome::Kept(position) => Some(position),
+        Outcome::Forgotten => None,
+        Outcome::TooMany => {
+            context
+                .counters
+                .increment(Counter::DurableSubscriptionsRefused);
+            return Err(too_many(context.live));
+        }
+    };
+    let Keep { name, room, .. } = keep;
+    Ok(Told::Kept(name, Kept { room, position }))
 }
 
 fn published(
@@ -414,6 +483,6 @@ fn published(
             }))
         }
         Done::Mismatch => Err(mismatch()),
-        Done::Cleared(_) | Done::Forgotten => Err(unavailable("the step was lost")),
+        Done::Cleared(_) | Done::Forgotten | Done::Kept(_) => Err(unavailable("the step was lost")),
     }
 }
