@@ -33,7 +33,11 @@ pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     let mut rooms: Vec<Following> = Vec::with_capacity(asked.rooms.len());
     for room in asked.rooms {
         if !rooms.iter().any(|following| following.is_of(&room)) {
-            rooms.push(Following::new(room, asked.since.clone()));
+            rooms.push(Following::new(
+                room,
+                asked.since.clone(),
+                asked.durable.clone(),
+            ));
         }
     }
     let has_epoch = asked.since.is_some_and(|since| since.epoch.is_some());
@@ -59,7 +63,7 @@ fn follow(server: &Server, rooms: &mut Vec<Following>) -> Result<Exit, Failure> 
         let ended = match connected {
             Ok(socket) => {
                 let since = clock.now().mono;
-                let Err(ended) = print_events(server, socket, rooms);
+                let Err(ended) = print_events(server, socket, rooms, &clock);
                 let lasted = clock.now().mono.since(since);
                 if lasted >= STEADY && rooms.iter().all(Following::is_live) {
                     backoff.reset();
