@@ -27,6 +27,11 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// growing, lest a server that throws everybody out is stormed.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// The delays before each attempt to come back.
+pub(super) const fn comeback_backoff() -> Backoff {
+    Backoff::new(FIRST_DELAY_MAX, DELAY_MAX)
+}
+
 /// Prints until the server says not to come back or took every room away, which are failures, or
 /// nobody reads.
 pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
@@ -56,7 +61,7 @@ pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
 fn follow(server: &Server, rooms: &mut Vec<Following>) -> Result<Exit, Failure> {
     let clock = Clock::start();
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
-    let mut backoff = Backoff::new(FIRST_DELAY_MAX, DELAY_MAX);
+    let mut backoff = comeback_backoff();
     // A mistyped address should say so at once, so the first attempt is the only one.
     let mut connected = connect(server, rooms).map_err(Failure::from).map(Ok)?;
     loop {
