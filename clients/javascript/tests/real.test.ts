@@ -189,6 +189,34 @@ describe("the client with ws against the real server", { concurrency: true, skip
     await until("connected again", () => client.state === "connected");
   });
 
+  test("tells who is in a room, and who comes and goes", async () => {
+    const { connect } = await start({ ...TOKENS, KINGLET_ROOMS__CHAT__JOIN_LEAVE: "true" });
+    const { client } = connect({ token: sign("ada", 900) });
+    const told: unknown[] = [];
+    const subscription = client.subscribe("chat:1", ({ event, data }) => told.push([event, data]));
+    await until("ada is told of", () => told.length === 1);
+    const other = connect({ token: sign("bob", 900) }).client;
+    other.subscribe("chat:1", () => {});
+    await until("bob is told of", () => told.length === 2);
+    const presence = await client.presence("chat:1");
+    assert.deepEqual(presence.members.map(({ user }) => user), ["ada", "bob"]);
+    assert.equal(presence.members[0]?.session, client.session);
+    assert(presence.members.every(({ since }) => !Number.isNaN(Date.parse(since))));
+    const { users, sessions, truncated, position } = presence;
+    assert.deepEqual({ users, sessions, truncated }, { users: 2, sessions: 2, truncated: false });
+    assert.equal(position?.offset, 2);
+    other.close();
+    await until("bob has gone", () => told.length === 3);
+    assert.deepEqual(told, [
+      ["presence.joined", { user: "ada", sessions: 1 }],
+      ["presence.joined", { user: "bob", sessions: 1 }],
+      ["presence.left", { user: "bob", sessions: 0 }],
+    ]);
+    assert.equal((await client.presence("chat:1")).sessions, 1);
+    subscription.unsubscribe();
+    assert.deepEqual((await client.presence("nobody:here")).members, []);
+  });
+
   test("notices a connection that is dead without saying so", async () => {
     const { relay, connect } = await start({ KINGLET_HEARTBEAT__PING_INTERVAL: "50ms" });
     const { client, states } = connect();
