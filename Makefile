@@ -7,6 +7,7 @@ SHELL := /bin/bash
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 120
 SOAK_KILLS ?= 200
+STORM_CLIENTS ?= 10000
 CLIENTS := tests/clients
 JAVASCRIPT := clients/javascript
 CHROMIUM := /usr/bin/chromium
@@ -116,6 +117,11 @@ soak: cargo ## kill -9 SOAK_KILLS (200) times, then everything hostile for SOAK_
 	    KINGLET_TEST_KILLS=$(SOAK_KILLS) KINGLET_TEST_DURABILITY=$$durability \
 	    cargo test --locked --test durable killed -- --nocapture; done
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --bench soak
+
+.PHONY: storm
+storm: cargo ## kill -9 the server under STORM_CLIENTS (10000) subscribers, who come back.
+	ulimit -n $$(ulimit -Hn); KINGLET_TEST_STORM=$(STORM_CLIENTS) \
+	cargo test --release --locked --test bench a_storm_of -- --nocapture
 
 .PHONY: rivals
 rivals: build ## Measure kinglet and other servers in turns (ROUNDS, SECONDS, MINUTES).

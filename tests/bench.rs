@@ -5,6 +5,8 @@
 
 #[path = "bench/hub.rs"]
 mod hub;
+#[path = "bench/rooms.rs"]
+mod rooms;
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
@@ -177,7 +179,7 @@ fn fanout_says_what_the_server_refused() {
         &url,
         &format!("{SHORT} --connections 2 --rate 500"),
     );
-    let refused = report["refused"]["the answer was 429"].as_u64();
+    let refused = report["refused"]["refused: RATE_LIMITED"].as_u64();
     assert!(refused.is_some_and(|count| count > 0), "{report}");
     assert_eq!(
         number(&report, "lost"),

@@ -103,6 +103,7 @@ fn every_key_reaches_its_own_field() {
         write_timeout = "14ms"
         recovery_max = 14
         idempotency_keys = 15
+        durable_subscriptions = 19
         runs = 16
         [heartbeat]
         ping_interval = "16s"
@@ -163,6 +164,7 @@ fn every_key_reaches_its_own_field() {
             write_timeout: Duration::from_millis(14),
             recovery_max: Some(14),
             idempotency_keys: 15,
+            durable_subscriptions: Some(19),
             runs: Some(16),
         },
         heartbeat: Heartbeat {

@@ -104,6 +104,7 @@ pub fn answer(
             Command::Ping => encode::pong(to, now.wall, &mut json),
             Command::Subscribe { .. }
             | Command::Unsubscribe { .. }
+            | Command::Acknowledge(_)
             | Command::Auth { .. }
             | Command::Pong => {
                 return Err(not_here());
@@ -129,10 +130,7 @@ fn not_here() -> Fault {
 #[must_use]
 pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Context<'_>) -> Reply {
     match outcome {
-        Ok(json) => Reply {
-            json,
-            is_error: false,
-        },
+        Ok(json) => Reply { json, error: None },
         Err(fault) => {
             if fault.code == Code::InternalError {
                 context.counters.increment(Counter::HandlerPanics);
@@ -158,7 +156,7 @@ pub fn fault_reply(to: &Correlation, fault: &Fault, now: Wall) -> Reply {
     encode::error(to, fault, now, &mut json);
     Reply {
         json,
-        is_error: true,
+        error: Some(fault.code),
     }
 }
 

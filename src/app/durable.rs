@@ -19,7 +19,7 @@ pub use clerk::{Clerk, Settled};
 
 use crate::app::durable::answers::{Told, answer};
 use crate::app::publish::options;
-use crate::app::services::Context;
+use crate::app::services::{Context, Live};
 use crate::base::ids::{PeerId, ShardId};
 use crate::bus::execution::Ticket;
 use crate::bus::job::{Answer, ReadPurpose, StreamRead};
@@ -79,7 +79,9 @@ pub fn submit(
     offer(Errand { steps, waiter }, context).map_err(|refused| {
         let (Errand { steps, waiter }, fault) = *refused;
         let told = steps.into_iter().map(|step| match step {
-            Step::Publish(_) | Step::Clear(_) | Step::Record(_) => Err(fault.clone()),
+            Step::Publish(_) | Step::Clear(_) | Step::Keep(_) | Step::Record(_) => {
+                Err(fault.clone())
+            }
             Step::Refused(fault) => Err(fault),
             Step::Answered(json) => Ok(Told::Text(json)),
         });
@@ -139,8 +141,33 @@ fn offer(errand: Errand, context: Context<'_>) -> Result<(), Box<(Errand, Fault)
 fn unavailable(why: &str) -> Fault {
     Fault::new(
         Code::StoreUnavailable,
-        format!("nothing was published: {why}"),
+        format!("nothing was written: {why}"),
     )
+}
+
+/// The fault of whoever wants a position kept in a room that is in memory: its offsets mean nothing
+/// after a restart.
+#[must_use]
+pub fn not_durable(room: &RoomName) -> Fault {
+    let message = "the room is not durable: only in namespaces with durable = true does a position \
+        outlive the server";
+    let details = serde_json::json!({ "room": room.as_str() });
+    Fault::new(Code::ValidationFailed, message).with_details(details)
+}
+
+/// The fault of whoever has as many durable subscriptions as it may.
+#[must_use]
+pub fn too_many(live: &Live) -> Fault {
+    let most = live
+        .config
+        .limits
+        .durable_subscriptions
+        .unwrap_or(usize::MAX);
+    let message = format!(
+        "a user has {most} durable subscriptions, by name and room (limits.durable_subscriptions); \
+         forget one"
+    );
+    Fault::new(Code::ResourceLimit, message)
 }
 
 /// The part of a durable room's stream that is asked for.

@@ -111,6 +111,9 @@ pub const DURABLE_BYTES_IN_MEMORY: usize = 256 * 1024;
 /// Requests that are written to the disk as one transaction.
 pub const STORE_BATCH: usize = 512;
 
+/// How long a durable subscription is kept that nobody subscribes to or acknowledges.
+pub const SUBSCRIPTION_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
 /// How often the store looks for histories that are too old, when nothing else is to do.
 pub const STORE_SWEEP: Duration = Duration::from_secs(1);
 

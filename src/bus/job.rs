@@ -7,11 +7,13 @@
 use std::net::IpAddr;
 
 use crate::base::ids::{PeerId, SessionId, ShardId};
+use crate::bus::order::Sequel;
 use crate::bus::room::Missed;
 use crate::dialect::native::decode::Correlation;
 use crate::domain::access::Identity;
 use crate::domain::command::{Command, Since};
-use crate::domain::fault::Fault;
+use crate::domain::durable::DurableName;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::wire::http::head::Head;
@@ -76,6 +78,26 @@ pub enum ReadPurpose {
     Refill,
 }
 
+/// What the store says of a durable subscription.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// To which room.
+    pub room: RoomName,
+    /// What was acknowledged; `None` if nothing is kept any more.
+    pub position: Option<Position>,
+}
+
+/// A room that a session is to be a member of, and what it is to recover.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Which.
+    pub room: RoomName,
+    /// From where it recovers, if it does.
+    pub since: Option<Since>,
+    /// Under which name its position is kept, and what was acknowledged.
+    pub durable: Option<(DurableName, Position)>,
+}
+
 /// A subscribe that waits for what was missed.
 #[derive(Clone, Debug)]
 pub struct Recovery {
@@ -83,12 +105,12 @@ pub struct Recovery {
     pub name: &'static str,
     /// What its replies repeat.
     pub correlation: Correlation,
-    /// From where it recovers.
-    pub since: Since,
+    /// Under which name its position is kept, and what was acknowledged.
+    pub durable: Option<(DurableName, Position)>,
     /// A publication with a greater sequence is live for the member.
     pub sequence: u64,
     /// The rooms that are to be answered after this one.
-    pub rest: Vec<Result<RoomName, Fault>>,
+    pub rest: Vec<Result<Wish, Fault>>,
 }
 
 /// An HTTP request that has been read whole.
@@ -117,13 +139,15 @@ pub enum Answer {
     Reply(Reply),
     /// Part of a stream; `None` if it is not there as it was asked for.
     Read(Box<StreamRead>, Missed),
+    /// What the store says of the durable subscription to each room.
+    Kept(Box<Sequel>, Vec<Result<Kept, Fault>>),
 }
 
-/// A message for one session, and whether it reports an error.
+/// A message for one session, and which error it reports.
 #[derive(Debug)]
 pub struct Reply {
     /// The JSON text.
     pub json: Vec<u8>,
-    /// Errors in a row close the session.
-    pub is_error: bool,
+    /// The error, if it is one: a client's mistakes in a row close the session.
+    pub error: Option<Code>,
 }

@@ -181,8 +181,7 @@ mod tests {
             generation: 0,
         };
         let json = Vec::new();
-        let is_error = false;
-        let answer = Answer::Reply(Reply { json, is_error });
+        let answer = Answer::Reply(Reply { json, error: None });
         Mail::Answer { peer, answer }
     }
 

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounde
 use crate::base::ids::{PeerId, ShardId};
 use crate::bus::execution::{Record, RunForm, RunOrder, Ticket};
 use crate::dialect::native::decode::Correlation;
-use crate::domain::command::Publish;
+use crate::domain::command::{Publish, Since};
+use crate::domain::durable::DurableName;
 use crate::domain::fault::Fault;
 use crate::domain::idempotency::{Fingerprint, Scope};
 use crate::domain::room::RoomName;
@@ -65,6 +66,8 @@ pub enum Step {
     Publish(Box<Commission>),
     /// Begin a room's stream anew.
     Clear(RoomName),
+    /// Look after the position of a durable subscription.
+    Keep(Box<Keep>),
     /// Keep what there is to say of a project or a run.
     Record(Record),
     /// Nothing, as part of a batch: this is what was wrong with it.
@@ -82,11 +85,69 @@ pub struct Commission {
     pub key: Option<(Scope, Fingerprint)>,
 }
 
+/// A durable subscription, and what is to be done with it.
+#[derive(Debug)]
+pub struct Keep {
+    /// Whose it is, see [`crate::domain::durable::owner`].
+    pub owner: Box<str>,
+    /// What its owner calls it.
+    pub name: DurableName,
+    /// To which room.
+    pub room: RoomName,
+    /// What is asked.
+    pub what: Keeping,
+}
+
+/// What is done with a durable subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// Say what was acknowledged; the first time, that is where the room stands.
+    Begin,
+    /// Everything up to this offset was dealt with.
+    Acknowledge(u64),
+    /// Keep it no longer.
+    Forget,
+}
+
+/// What a session goes on with when the store has answered for each room.
+#[derive(Debug)]
+pub struct Sequel {
+    /// The command's type, for the log.
+    pub name: &'static str,
+    /// What its replies repeat.
+    pub correlation: Correlation,
+    /// What it does then.
+    pub then: Then,
+}
+
+impl Sequel {
+    /// What a command that is answered to this goes on with.
+    #[must_use]
+    pub const fn new(name: &'static str, correlation: Correlation, then: Then) -> Self {
+        Self {
+            name,
+            correlation,
+            then,
+        }
+    }
+}
+
+/// What the command was that waits.
+#[derive(Debug)]
+pub enum Then {
+    /// A subscribe under a name; recovers from here in place of what was kept.
+    Subscribe(DurableName, Option<Since>),
+    /// An unsubscribe that gives up what is kept under a name.
+    Unsubscribe(DurableName),
+}
+
 /// How an order is answered.
 #[derive(Debug)]
 pub enum Form {
     /// By a message of the native dialect.
     Reply(Correlation),
+    /// By the session itself, with a message for each step.
+    Session(Box<Sequel>),
     /// Over HTTP, for the one step.
     Http,
     /// Over HTTP, for each step of a batch.

@@ -15,6 +15,7 @@ use crate::cli::url::{DEFAULT_URL, Url};
 use crate::config::{Flags, parse_duration};
 use crate::domain::access::{Grant, UserId};
 use crate::domain::command::Since;
+use crate::domain::durable::DurableName;
 use crate::domain::project::ProjectId;
 use crate::domain::room::RoomName;
 
@@ -238,6 +239,9 @@ pub(super) struct SubscribeArguments {
     /// everything that is kept
     #[arg(long, value_name = "POSITION", value_parser = parse_since)]
     pub(super) since: Option<Since>,
+    /// Go on from what was printed under this name before; the server keeps it, in durable rooms
+    #[arg(long, value_name = "NAME", value_parser = DurableName::parse)]
+    pub(super) durable: Option<DurableName>,
     #[command(flatten)]
     pub(super) server: ServerArgument,
 }

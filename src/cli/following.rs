@@ -6,6 +6,8 @@
 //!               it is)                               since)       after it)
 //! ```
 //!
+//! With `--durable` the server keeps the position as well, and a room without one asks where it was.
+//!
 //! May not touch: when to connect. Invariants: per room, lines are in the order of offsets and none
 //! comes twice, whatever connection brought it; a position only moves past what was printed or said
 //! to be lost. A publication to several followed rooms is printed once while it is live, and what
@@ -19,6 +21,8 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 use serde::Deserialize;
 
+use crate::base::clock::{Clock, Mono};
+use crate::cli::acknowledging::Acknowledging;
 use crate::cli::comeback::Ended;
 use crate::cli::output::Sink;
 use crate::cli::recovery::{Entry, print_history};
@@ -27,6 +31,7 @@ use crate::cli::socket_client::{Received, Socket};
 use crate::cli::transport::{ANSWER_TIMEOUT, TransportFault};
 use crate::cli::{Failure, output};
 use crate::domain::command::Since;
+use crate::domain::durable::DurableName;
 use crate::domain::position::Epoch;
 use crate::domain::room::RoomName;
 use crate::wire::json::object::Object;
@@ -40,6 +45,8 @@ pub(super) struct Following {
     /// The last publication that was dealt with; unknown until the first hello, or as asked for.
     position: Option<Since>,
     stage: Stage,
+    /// The server keeps the position, too, under a name.
+    durable: Option<Acknowledging>,
 }
 
 /// How far a room has got on the connection at hand.
@@ -54,12 +61,14 @@ enum Stage {
 }
 
 impl Following {
-    /// Follows `room` from `since`, or from the first connection on.
-    pub(super) fn new(room: RoomName, since: Option<Since>) -> Self {
+    /// Follows `room` from `since`, or from what the server keeps under a name, or from the first
+    /// connection on.
+    pub(super) fn new(room: RoomName, since: Option<Since>, durable: Option<DurableName>) -> Self {
         Self {
             room,
             position: since,
             stage: Stage::Live,
+            durable: durable.map(Acknowledging::new),
         }
     }
 
@@ -88,22 +97,52 @@ impl Following {
 
     /// Asks for what came after the position, if there is one.
     fn ask(&mut self, socket: &mut Socket, stage: Stage) -> Result<(), TransportFault> {
-        match &self.position {
-            Some(position) => {
-                self.stage = stage;
-                socket.send(&request(&self.room, position))
-            }
-            None => {
-                self.stage = Stage::Live;
-                Ok(())
-            }
+        let name = self.durable.as_ref().map(|durable| &durable.name);
+        if self.position.is_none() && name.is_none() {
+            self.stage = Stage::Live;
+            return Ok(());
+        }
+        self.stage = stage;
+        socket.send(&request(&self.room, self.position.as_ref(), name))
+    }
+
+    /// Where the room is, as the first hello says; of what the server keeps, its answer tells.
+    fn begin(&mut self, epoch: &str, offset: u64) {
+        if self.durable.is_none() {
+            let epoch = Epoch::parse(epoch);
+            self.position.get_or_insert(Since { epoch, offset });
         }
     }
 
-    /// Where the room is, as the first hello says.
-    fn begin(&mut self, epoch: &str, offset: u64) {
-        let epoch = Epoch::parse(epoch);
-        self.position.get_or_insert(Since { epoch, offset });
+    /// Takes over what the server knows to have been printed.
+    fn take_kept(&mut self, reply: &Message<'_>) {
+        let Some(durable) = &mut self.durable else {
+            return;
+        };
+        durable.begin(reply.acknowledged);
+        if let Some(offset) = reply.acknowledged {
+            let epoch = reply.epoch.as_deref().and_then(Epoch::parse);
+            self.position.get_or_insert(Since { epoch, offset });
+        }
+    }
+
+    /// Tells the server what was printed, if it is time to; if not, how long that is away.
+    fn acknowledge(
+        &mut self,
+        socket: &mut Socket,
+        now: Mono,
+    ) -> Result<Option<Duration>, TransportFault> {
+        let (Stage::Live, Some(durable), Some(position)) =
+            (&self.stage, &mut self.durable, &self.position)
+        else {
+            return Ok(None);
+        };
+        let wait = durable.wait(position.offset, now);
+        if wait == Some(Duration::ZERO) {
+            socket.send(&durable.tell(&self.room, position.offset, now))?;
+            return Ok(None);
+        }
+        Ok(wait)
     }
 
     /// Whether a publication at `offset` is new; if so, it counts as printed.
@@ -126,12 +165,18 @@ impl Following {
         socket: &mut Socket,
         sink: &mut dyn Sink,
     ) -> Result<(), Ended> {
+        self.take_kept(reply);
         if reply.recovered == Some(true) {
             for entry in &reply.publications {
                 if self.advance(entry.offset) {
                     sink.event(&entry.as_live(&self.room))?;
                 }
             }
+        } else if self.position.is_none() {
+            output::warning(&format!(
+                "{}: the room's stream began anew; going on with what comes after offset {offset}",
+                self.room
+            ));
         } else if self.stage == Stage::Asking {
             self.print_missed(server, sink)?;
             return Ok(self.ask(socket, Stage::AskingAgain)?);
@@ -160,11 +205,24 @@ pub(super) fn print_events(
     mut socket: Socket,
     rooms: &mut Vec<Following>,
     sink: &mut dyn Sink,
+    clock: &Clock,
 ) -> Result<Infallible, Ended> {
     loop {
-        match socket.receive()? {
-            Received::Text(text) => take(&text, rooms, server, (&mut socket, &mut *sink))?,
-            Received::Closed { code, reason } => return Err(Ended::Closed { code, reason }),
+        let mut wait: Option<Duration> = None;
+        for following in &mut *rooms {
+            let left = following.acknowledge(&mut socket, clock.now().mono)?;
+            wait = wait.into_iter().chain(left).min();
+        }
+        let received = match wait {
+            Some(wait) => socket.receive_within(wait)?,
+            None => Some(socket.receive()?),
+        };
+        match received {
+            Some(Received::Text(text)) => {
+                take(&text, rooms, server, (&mut socket, &mut *sink))?;
+            }
+            Some(Received::Closed { code, reason }) => return Err(Ended::Closed { code, reason }),
+            None => {}
         }
     }
 }
@@ -177,18 +235,21 @@ fn path(rooms: &[Following]) -> String {
     format!("/ws?{}", query.finish())
 }
 
-fn request(room: &RoomName, since: &Since) -> String {
+fn request(room: &RoomName, since: Option<&Since>, durable: Option<&DurableName>) -> String {
     let mut out = Vec::with_capacity(128);
-    Object::begin(&mut out)
+    let mut object = Object::begin(&mut out)
         .string("type", "subscribe")
         .string("room", room.as_str())
-        .value("since", |out| {
+        .string_if("durable", durable.map(DurableName::as_str));
+    if let Some(since) = since {
+        object = object.value("since", |out| {
             Object::begin(out)
                 .string_if("epoch", since.epoch.as_ref().map(|epoch| epoch.as_str()))
                 .number("offset", since.offset)
                 .end();
-        })
-        .end();
+        });
+    }
+    object.end();
     // Everything put in was text.
     String::from_utf8(out).unwrap_or_default()
 }
@@ -211,6 +272,7 @@ struct Message<'a> {
     #[serde(borrow, default)]
     also: Vec<Place<'a>>,
     recovered: Option<bool>,
+    acknowledged: Option<u64>,
     #[serde(borrow, default)]
     publications: Vec<Entry<'a>>,
 }
@@ -261,6 +323,12 @@ fn take(
         return Ok(());
     };
     match (&*message.kind, &following.stage) {
+        ("acknowledged", _) => {
+            if let Some(durable) = &mut following.durable {
+                durable.answered(offset);
+            }
+            Ok(())
+        }
         ("subscribed", Stage::Asking | Stage::AskingAgain) => {
             following.recover(&message, offset, server, socket, sink)
         }
@@ -281,7 +349,7 @@ fn take(
     }
 }
 
-fn greet(hello: &Message<'_>, rooms: &mut [Following], socket: &Socket) -> Result<(), Ended> {
+fn greet(hello: &Message<'_>, rooms: &mut [Following], socket: &mut Socket) -> Result<(), Ended> {
     for place in &hello.rooms {
         if let Some(following) = find(rooms, &place.room) {
             following.begin(&place.epoch, place.offset);
@@ -351,7 +419,7 @@ mod tests {
 
     #[test]
     fn each_offset_counts_once() {
-        let mut following = Following::new(room("a"), None);
+        let mut following = Following::new(room("a"), None, None);
         following.begin("e", 4);
         following.begin("another", 9);
         let new: Vec<bool> = [4, 5, 5, 7, 6].map(|n| following.advance(n)).into();
@@ -362,8 +430,13 @@ mod tests {
     #[test]
     fn asks_with_what_is_known() {
         let check = |position: Since, expected: &str| {
-            assert_eq!(request(&room("a"), &position), expected);
+            assert_eq!(request(&room("a"), Some(&position), None), expected);
         };
+        let name = DurableName::parse("n").unwrap();
+        assert_eq!(
+            request(&room("a"), None, Some(&name)),
+            r#"{"type":"subscribe","room":"a","durable":"n"}"#
+        );
         check(
             since("e", 7),
             r#"{"type":"subscribe","room":"a","since":{"epoch":"e","offset":7}}"#,
@@ -372,7 +445,7 @@ mod tests {
             since("", 0),
             r#"{"type":"subscribe","room":"a","since":{"offset":0}}"#,
         );
-        let rooms = ["a:1", "b&c"].map(|name| Following::new(room(name), None));
+        let rooms = ["a:1", "b&c"].map(|name| Following::new(room(name), None, None));
         assert_eq!(path(&rooms), "/ws?room=a%3A1&room=b%26c");
     }
 

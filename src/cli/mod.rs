@@ -12,6 +12,7 @@
 //! error (each fault of a configuration is one); results go to standard output, and nobody reading
 //! them is no failure; the exit code is made in one place.
 
+mod acknowledging;
 mod arguments;
 mod bench;
 mod comeback;

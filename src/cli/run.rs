@@ -57,7 +57,7 @@ pub(super) fn run(asked: RunArguments) -> Result<Exit, Failure> {
         output::line(&started.id)?;
         return Ok(Exit::Done);
     }
-    let mut rooms = vec![Following::new(room, None)];
+    let mut rooms = vec![Following::new(room, None, None)];
     let socket = connect(&server, &mut rooms)?;
     let started = start(&server, project, &body)?;
     if let Some(position) = started.position {

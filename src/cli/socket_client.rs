@@ -38,6 +38,8 @@ pub(super) struct Socket {
     buffer: Vec<u8>,
     /// What of `buffer` has arrived and was not looked at.
     unread: Range<usize>,
+    /// How long the server may be silent.
+    silence: Duration,
 }
 
 impl Socket {
@@ -83,12 +85,14 @@ impl Socket {
             rng,
             buffer,
             unread,
+            silence: ANSWER_TIMEOUT,
         })
     }
 
     /// Sets how long [`Socket::receive`] waits for a byte.
-    pub(super) fn set_silence_timeout(&self, timeout: Duration) -> Result<(), TransportFault> {
-        self.stream.set_read_timeout(timeout.max(ANSWER_TIMEOUT))
+    pub(super) fn set_silence_timeout(&mut self, timeout: Duration) -> Result<(), TransportFault> {
+        self.silence = timeout.max(ANSWER_TIMEOUT);
+        self.stream.set_read_timeout(self.silence)
     }
 
     /// Sends one message.
@@ -135,6 +139,23 @@ impl Socket {
                 Some(Event::Binary(_) | Event::Compressed(..) | Event::Pong(_)) | None => {}
             }
         }
+    }
+
+    /// The same, waiting no longer than this for a byte; `None` if there was none.
+    pub(super) fn receive_within(
+        &mut self,
+        wait: Duration,
+    ) -> Result<Option<Received>, TransportFault> {
+        // No time at all would be for ever.
+        let wait = wait.clamp(Duration::from_millis(1), self.silence);
+        self.stream.set_read_timeout(wait)?;
+        let received = match self.receive() {
+            Ok(received) => Some(received),
+            Err(TransportFault::Silent(_)) => None,
+            Err(fault) => return Err(fault),
+        };
+        self.stream.set_read_timeout(self.silence)?;
+        Ok(received)
     }
 
     fn write(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), TransportFault> {

@@ -30,13 +30,22 @@ const DELAY_MAX: Duration = Duration::from_secs(30);
 /// growing, lest a server that throws everybody out is stormed.
 const STEADY: Duration = Duration::from_secs(10);
 
+/// The delays before each attempt to come back.
+pub(super) const fn comeback_backoff() -> Backoff {
+    Backoff::new(FIRST_DELAY_MAX, DELAY_MAX)
+}
+
 /// Prints until the server says not to come back or took every room away, which are failures, or
 /// nobody reads.
 pub(super) fn run(asked: SubscribeArguments) -> Result<Exit, Failure> {
     let mut rooms: Vec<Following> = Vec::with_capacity(asked.rooms.len());
     for room in asked.rooms {
         if !rooms.iter().any(|following| following.is_of(&room)) {
-            rooms.push(Following::new(room, asked.since.clone()));
+            rooms.push(Following::new(
+                room,
+                asked.since.clone(),
+                asked.durable.clone(),
+            ));
         }
     }
     let has_epoch = asked.since.is_some_and(|since| since.epoch.is_some());
@@ -65,13 +74,13 @@ pub(super) fn follow(
 ) -> Result<Infallible, Failure> {
     let clock = Clock::start();
     let mut rng = Rng::from_os().map_err(TransportFault::from)?;
-    let mut backoff = Backoff::new(FIRST_DELAY_MAX, DELAY_MAX);
+    let mut backoff = comeback_backoff();
     let mut connected = Ok(socket);
     loop {
         let ended = match connected {
             Ok(socket) => {
                 let since = clock.now().mono;
-                let Err(ended) = print_events(server, socket, rooms, sink);
+                let Err(ended) = print_events(server, socket, rooms, sink, &clock);
                 let lasted = clock.now().mono.since(since);
                 if lasted >= STEADY && rooms.iter().all(Following::is_live) {
                     backoff.reset();

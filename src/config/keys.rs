@@ -324,6 +324,13 @@ pub(super) static KEYS: &[Key<Config>] = &[
         ),
     ),
     key(
+        "limits.durable_subscriptions",
+        Kind::Limit(|c, v| c.limits.durable_subscriptions = v),
+        "1000",
+        "Positions kept for the durable subscriptions of one user, one for each name and room; in \
+         open mode, of all together.",
+    ),
+    key(
         "limits.runs",
         Kind::Limit(|c, v| c.limits.runs = v),
         "10",

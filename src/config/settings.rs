@@ -145,6 +145,8 @@ pub struct Limits {
     pub recovery_max: Option<usize>,
     /// Idempotency keys remembered; the oldest make room.
     pub idempotency_keys: usize,
+    /// Positions of durable subscriptions that are kept for one user.
+    pub durable_subscriptions: Option<usize>,
     /// Runs executed at a time.
     pub runs: Option<usize>,
 }
@@ -170,6 +172,7 @@ impl Default for Limits {
             write_timeout: Duration::from_secs(10),
             recovery_max: Some(300),
             idempotency_keys: 100_000,
+            durable_subscriptions: Some(1000),
             runs: Some(10),
         }
     }

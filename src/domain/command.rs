@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::base::ids::SessionId;
+use crate::domain::durable::DurableName;
 use crate::domain::fault::Fault;
 use crate::domain::position::{Epoch, OFFSET_MAX};
 use crate::domain::room::RoomName;
@@ -20,12 +21,18 @@ pub enum Command {
         rooms: Vec<Result<RoomName, Fault>>,
         /// From where the client wants what it missed.
         since: Option<Since>,
+        /// The server keeps under this name how far the client got.
+        durable: Option<DurableName>,
     },
     /// Stop being a member of rooms; not being one is no error.
     Unsubscribe {
         /// The rooms in the order asked for.
         rooms: Vec<Result<RoomName, Fault>>,
+        /// The durable subscription to them that is given up for good.
+        forget: Option<DurableName>,
     },
+    /// Say how far a durable subscription got.
+    Acknowledge(Acknowledge),
     /// Show a token: the first message of a session that has shown none, or a newer one in time.
     Auth {
         /// The token; at most 8 KiB of it are looked at.
@@ -121,6 +128,17 @@ impl Since {
         let offset: u64 = offset.parse().ok().filter(|_| is_number)?;
         (offset <= OFFSET_MAX).then_some(Self { epoch, offset })
     }
+}
+
+/// That everything up to an offset was dealt with.
+#[derive(Clone, Debug)]
+pub struct Acknowledge {
+    /// In which room.
+    pub room: RoomName,
+    /// The last offset that is not new any more; 0 if all are.
+    pub offset: u64,
+    /// Which of the session's durable subscriptions to the room; `None` if it has one.
+    pub durable: Option<DurableName>,
 }
 
 /// Which retained publications a client wants to read.

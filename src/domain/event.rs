@@ -18,12 +18,14 @@ pub const RESERVED: &[&str] = &[
     "presence",
     "ping",
     "auth",
+    "ack",
     // Its replies, and the hello.
     "subscribed",
     "unsubscribed",
     "published",
     "pong",
     "authenticated",
+    "acknowledged",
     "connected",
     "error",
     // Commands of P1, which are also the names of their replies.

@@ -169,6 +169,13 @@ impl Code {
         self.spelling().1
     }
 
+    /// Whether whoever asked has to do something else. A limit that was reached, and what the server
+    /// cannot do now, are nobody's mistake.
+    #[must_use]
+    pub const fn is_mistake(self) -> bool {
+        !matches!(self.http_status(), 429 | 500..)
+    }
+
     const fn spelling(self) -> (&'static str, u16) {
         match self {
             Self::InvalidMessage => ("INVALID_MESSAGE", 400),
@@ -284,6 +291,21 @@ mod tests {
         }
         // The last variant's number: a variant that is missing from the list shows here.
         assert_eq!(Code::InternalError as usize + 1, Code::ALL.len());
+    }
+
+    #[test]
+    fn limits_and_a_server_that_cannot_are_nobodys_mistake() {
+        let check = |code: Code, expected: bool| assert_eq!(code.is_mistake(), expected, "{code}");
+        check(Code::ValidationFailed, true);
+        check(Code::PermissionDenied, true);
+        check(Code::NotFound, true);
+        check(Code::MessageSizeLimit, true);
+        check(Code::RateLimited, false);
+        check(Code::ResourceLimit, false);
+        check(Code::ServerBusy, false);
+        check(Code::StoreBusy, false);
+        check(Code::StoreUnavailable, false);
+        check(Code::InternalError, false);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod aged_map;
 pub mod agent;
 pub mod client_address;
 pub mod command;
+pub mod durable;
 pub mod event;
 pub mod fault;
 pub mod idempotency;

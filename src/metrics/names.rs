@@ -233,7 +233,8 @@ pub enum Counter {
     StoreFailures,
     /// Requests refused with 503 STORE_BUSY because the store's queue was full.
     StoreRefusedBusy,
-    /// Publications refused with 503 STORE_UNAVAILABLE because the disk did not take them.
+    /// Publications and acknowledgements refused with 503 STORE_UNAVAILABLE, which the disk did
+    /// not take.
     StoreRefusedUnavailable,
     /// Publications removed from the store because a history need not keep them.
     StoreTrimmed,
@@ -241,6 +242,12 @@ pub enum Counter {
     StoreReads,
     /// Pages that could not be read.
     StoreReadsFailed,
+    /// Acknowledgements of durable subscriptions that were written.
+    Acknowledgements,
+    /// Durable subscriptions refused because their user has too many.
+    DurableSubscriptionsRefused,
+    /// Durable subscriptions forgotten because nobody used them for 90 days.
+    DurableSubscriptionsExpired,
     /// Requests about runs refused with 503 SERVER_BUSY because the executor's queue was full.
     RunRequestsRefusedBusy,
     /// Times a command found a shard's mailbox full.

@@ -141,6 +141,7 @@ impl Waiting {
         };
         let correlation = match form {
             Form::Reply(to) => Some(to.clone()),
+            Form::Session(sequel) => Some(sequel.correlation.clone()),
             Form::Http | Form::Batch => None,
         };
         Self::Peer {

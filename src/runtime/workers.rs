@@ -184,7 +184,7 @@ mod tests {
         };
         let reply_text = String::from_utf8(reply.json).unwrap();
         assert!(
-            reply.is_error && reply_text.contains(r#""request_id":"r-7""#),
+            reply.error.is_some() && reply_text.contains(r#""request_id":"r-7""#),
             "{reply_text}"
         );
         assert!(reply_text.contains("INTERNAL_ERROR"), "{reply_text}");

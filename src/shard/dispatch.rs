@@ -4,7 +4,8 @@
 //! paused, or sent part of something, leaves the rest in its `tail`; nobody's tail is longer than
 //! a turn's read plus a request head.
 
-use crate::app::{durable, runs};
+use crate::app::durable::submit;
+use crate::app::runs;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
@@ -14,7 +15,9 @@ use crate::bus::order::Order;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
-use crate::shard::{AfterWrite, Hub, event_stream, http, membership, refill, tls, websocket};
+use crate::shard::{
+    AfterWrite, Hub, durable, event_stream, http, membership, refill, tls, websocket,
+};
 
 /// What a conversation made of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,12 +153,13 @@ fn give(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
             // It is not waited for; see `answer`.
             ReadPurpose::Refill => {}
         },
+        Answer::Kept(sequel, kept) => durable::take(peer, id, *sequel, kept, hub, now),
     }
 }
 
 /// Has the store do something for a peer, which waits for the answer.
 pub(super) fn order(peer: &mut Peer, id: PeerId, order: Order, hub: &mut Hub, now: Now) {
-    match durable::submit(order, hub.shard, id, hub.context(now)) {
+    match submit(order, hub.shard, id, hub.context(now)) {
         Ok(()) => peer.pause = Some(Pause::Job),
         Err(refusal) => give(peer, id, refusal, hub, now),
     }

@@ -12,7 +12,7 @@ use crate::app::publish::{options, room_fault};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::PeerId;
 use crate::base::limits;
-use crate::bus::job::{self, ReadPurpose, StreamRead};
+use crate::bus::job::{self, ReadPurpose, StreamRead, Wish};
 use crate::bus::room::{Missed, Wanted};
 use crate::bus::rooms::Joined;
 use crate::config::PublishPolicy;
@@ -29,7 +29,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Pause, Peer, Session};
 use crate::shard::rooms::Membership;
-use crate::shard::{Hub, projects, session, slow, websocket};
+use crate::shard::{Hub, durable, projects, session, slow, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
 ///
@@ -53,44 +53,61 @@ pub(super) fn join_first(
 }
 
 /// A command about memberships.
-pub(super) struct Asked<'a> {
+pub(super) struct Asked<'a, Room> {
     /// The type of the message.
     pub(super) name: &'static str,
     /// What its replies repeat.
     pub(super) to: &'a Correlation,
     /// The rooms in the order asked for, each answered by itself.
-    pub(super) rooms: Vec<Result<RoomName, Fault>>,
+    pub(super) rooms: Vec<Result<Room, Fault>>,
+}
+
+/// What a session wants that says itself from where.
+pub(super) fn wishes(
+    rooms: Vec<Result<RoomName, Fault>>,
+    since: Option<&Since>,
+) -> Vec<Result<Wish, Fault>> {
+    let wish = |room| Wish {
+        room,
+        since: since.cloned(),
+        durable: None,
+    };
+    rooms.into_iter().map(|room| room.map(wish)).collect()
 }
 
 pub(super) fn subscribe(
     peer: &mut Peer,
     id: PeerId,
-    asked: Asked<'_>,
-    since: Option<&Since>,
+    asked: Asked<'_, Wish>,
     hub: &mut Hub,
     now: Now,
 ) {
     let Asked { name, to, rooms } = asked;
     let mut rooms = rooms.into_iter();
-    while let Some(room) = rooms.next() {
+    while let Some(wish) = rooms.next() {
         let space = peer.outbox.space(&hub.outbox_limits);
         let mut waits = None;
         let Some(session) = peer.open_session() else {
             return;
         };
         let outcome = chain::guard(name, session.id, || {
-            let room = room?;
-            let joined = join(&room, since, session, id, hub, now.mono)?;
+            let Wish {
+                room,
+                since,
+                durable,
+            } = wish?;
+            let joined = join(&room, since.as_ref(), session, id, hub, now.mono)?;
+            durable::note(session, &room, durable.as_ref());
             let (position, missed) = (joined.position, joined.missed);
-            let recovery = match (since, missed) {
+            let recovery = match (&since, missed) {
                 (None, _) => Recovery::NotAsked,
                 (Some(_), Some(missed)) if size(&missed) <= space => Recovery::Complete(missed),
                 // Whoever recovers many rooms at once pages through the rest of their histories.
-                (Some(since), _) => match joined.stored_after {
+                (Some(_), _) => match joined.stored_after {
                     Some(after) => {
                         // Nothing is live for it until it has what it missed.
                         hub.rooms.wait(joined.membership);
-                        waits = Some((room, position, after, since.clone(), joined.sequence));
+                        waits = Some((room, position, after, durable, joined.sequence));
                         return Ok(Vec::new());
                     }
                     None => {
@@ -99,14 +116,15 @@ pub(super) fn subscribe(
                     }
                 },
             };
+            let kept = durable::acknowledged(durable.as_ref(), &position);
             let pending = projects::pending(&room, hub);
             let mut json = Vec::new();
             encode::subscribed(
-                to, &room, &position, &recovery, &pending, now.wall, &mut json,
+                to, &room, &position, &recovery, kept, &pending, now.wall, &mut json,
             );
             Ok(json)
         });
-        if let Some((room, position, after, since, sequence)) = waits {
+        if let Some((room, position, after, durable, sequence)) = waits {
             let read = StreamRead {
                 room,
                 position,
@@ -114,7 +132,7 @@ pub(super) fn subscribe(
                 purpose: ReadPurpose::Recovery(job::Recovery {
                     name,
                     correlation: to.clone(),
-                    since,
+                    durable,
                     sequence,
                     rest: rooms.collect(),
                 }),
@@ -144,7 +162,7 @@ pub(super) fn recovered(
     let job::Recovery {
         name,
         correlation,
-        since,
+        durable,
         sequence,
         rest,
     } = waiting;
@@ -179,10 +197,11 @@ pub(super) fn recovered(
     if matches!(recovery, Recovery::Lost) {
         hub.counters.increment(Counter::RecoveriesRefused);
     }
+    let kept = durable::acknowledged(durable.as_ref(), &position);
     let pending = projects::pending(room, hub);
     let mut json = Vec::new();
     encode::subscribed(
-        to, room, &position, &recovery, &pending, now.wall, &mut json,
+        to, room, &position, &recovery, kept, &pending, now.wall, &mut json,
     );
     let reply = finish(to, Ok(json), hub.context(now));
     websocket::reply(peer, id, &reply, hub, now);
@@ -190,7 +209,7 @@ pub(super) fn recovered(
         hub.send_live(peer, id, &publication, room);
     }
     let rooms = rest;
-    subscribe(peer, id, Asked { name, to, rooms }, Some(&since), hub, now);
+    subscribe(peer, id, Asked { name, to, rooms }, hub, now);
 }
 
 /// What the members here have been offered after a position; `None` if it is not all in memory.
@@ -216,7 +235,13 @@ pub(super) fn size(missed: &[(u64, Arc<Publication>)]) -> usize {
     sizes.sum()
 }
 
-pub(super) fn unsubscribe(peer: &mut Peer, id: PeerId, asked: Asked<'_>, hub: &mut Hub, now: Now) {
+pub(super) fn unsubscribe(
+    peer: &mut Peer,
+    id: PeerId,
+    asked: Asked<'_, RoomName>,
+    hub: &mut Hub,
+    now: Now,
+) {
     let Asked { name, to, rooms } = asked;
     for room in rooms {
         let Some(session) = peer.open_session() else {
@@ -245,6 +270,7 @@ pub(super) fn leave(room: &RoomName, session: &mut Session, hub: &mut Hub) -> bo
     hub.end_membership(session, membership);
     if let Some(asides) = &mut session.asides {
         asides.placed.retain(|placed| placed != room);
+        asides.durable.retain(|(durable, _)| durable != room);
     }
     projects::note_left(session, room);
     true
@@ -296,7 +322,9 @@ pub(super) fn put_in(
     let pending = projects::pending(room, hub);
     tell(peer, id, "subscribed", hub, now, |out| {
         let (to, recovery) = (Correlation::default(), Recovery::NotAsked);
-        encode::subscribed(&to, room, &position, &recovery, &pending, now.wall, out);
+        encode::subscribed(
+            &to, room, &position, &recovery, None, &pending, now.wall, out,
+        );
     });
     true
 }

@@ -21,6 +21,7 @@ mod deadlines;
 mod deliver;
 mod dispatch;
 mod drain;
+mod durable;
 mod event_stream;
 mod http;
 mod hub;

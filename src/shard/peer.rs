@@ -11,6 +11,7 @@ use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
 use crate::dialect::events::Track;
 use crate::domain::access::Identity;
+use crate::domain::durable::DurableName;
 use crate::domain::project::ProjectId;
 use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
@@ -143,7 +144,7 @@ pub(super) struct EventsPeer {
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) dialect: Dialect,
-    /// Commands in a row that ended in an error.
+    /// Commands in a row that were mistakes.
     pub(super) errors: u8,
     /// A message was carried out without a token.
     pub(super) owes_token: bool,
@@ -185,6 +186,8 @@ pub(super) struct Asides {
     pub(super) waiting: Vec<RoomName>,
     /// Those an operator put it in, whatever its own rights.
     pub(super) placed: Vec<RoomName>,
+    /// Its durable subscriptions, to rooms that it is in.
+    pub(super) durable: Vec<(RoomName, DurableName)>,
     /// The project that it joined last and has not left.
     pub(super) project: Option<ProjectId>,
 }

@@ -93,8 +93,7 @@ fn join(
     match outcome {
         Ok((state, joined)) => {
             for json in [state, joined] {
-                let is_error = false;
-                websocket::reply(peer, id, &Reply { json, is_error }, hub, now);
+                websocket::reply(peer, id, &Reply { json, error: None }, hub, now);
             }
         }
         Err(fault) => {

@@ -8,10 +8,10 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits::{ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
 use crate::bus::job::{Job, Reply, Work};
-use crate::bus::order::Outcome;
+use crate::bus::order::{Outcome, Sequel, Then};
 use crate::config::Limits;
 use crate::dialect::Dialect;
-use crate::dialect::native::decode::{Correlation, Decoded, Place};
+use crate::dialect::native::decode::{CommandType, Correlation, Decoded, Place};
 use crate::dialect::native::encode;
 use crate::domain::access::Identity;
 use crate::domain::command::Command;
@@ -28,7 +28,7 @@ use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
 use crate::shard::rate::{pay_owed_token, spend_token};
-use crate::shard::{Hub, credentials, http, membership, projects, timeouts};
+use crate::shard::{Hub, credentials, durable, http, membership, projects, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
 use crate::wire::websocket::close::{self as code, close_payload};
@@ -277,25 +277,40 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         Ok((kind, command)) if kind.place == Place::Worker => {
             offer_job(peer, id, kind.name, correlation, command, hub);
         }
-        Ok((kind, Command::Subscribe { rooms, since })) => {
-            let (name, to) = (kind.name, &correlation);
-            membership::subscribe(
-                peer,
-                id,
-                Asked { name, to, rooms },
-                since.as_ref(),
-                hub,
-                now,
-            );
-        }
+        Ok((
+            CommandType { name, .. },
+            Command::Subscribe {
+                rooms,
+                since,
+                durable,
+            },
+        )) => match durable {
+            Some(durable) => {
+                let sequel = Sequel::new(name, correlation, Then::Subscribe(durable, since));
+                durable::ask(peer, id, sequel, rooms, hub, now);
+            }
+            None => {
+                let (to, rooms) = (&correlation, membership::wishes(rooms, since.as_ref()));
+                membership::subscribe(peer, id, Asked { name, to, rooms }, hub, now);
+            }
+        },
+        Ok((CommandType { name, .. }, Command::Unsubscribe { rooms, forget })) => match forget {
+            Some(durable) => {
+                let sequel = Sequel::new(name, correlation, Then::Unsubscribe(durable));
+                durable::ask(peer, id, sequel, rooms, hub, now);
+            }
+            None => {
+                let to = &correlation;
+                membership::unsubscribe(peer, id, Asked { name, to, rooms }, hub, now);
+            }
+        },
         Ok((_, Command::Auth { token })) => {
             credentials::authenticate(peer, id, &correlation, &token, hub, now);
         }
         // Whoever answers pings in JSON has been heard by its arrival.
         Ok((_, Command::Pong)) => {}
-        Ok((kind, Command::Unsubscribe { rooms })) => {
-            let (name, to) = (kind.name, &correlation);
-            membership::unsubscribe(peer, id, Asked { name, to, rooms }, hub, now);
+        Ok((_, Command::Acknowledge(acknowledge))) => {
+            durable::acknowledge(peer, id, correlation, acknowledge, hub, now);
         }
         Ok((kind, command)) => {
             answer(peer, id, kind.name, &correlation, command, hub, now);
@@ -369,19 +384,19 @@ fn answer(
     }
 }
 
-/// Queues a reply and counts errors in a row.
+/// Queues a reply and counts mistakes in a row.
 pub(super) fn reply(peer: &mut Peer, id: PeerId, reply: &Reply, hub: &mut Hub, now: Now) {
     let Some(session) = peer.open_session() else {
         return;
     };
-    session.errors = if reply.is_error {
-        session.errors.saturating_add(1)
-    } else {
-        0
+    session.errors = match reply.error {
+        Some(code) if code.is_mistake() => session.errors.saturating_add(1),
+        Some(_) => session.errors,
+        None => 0,
     };
     let errors = session.errors;
     push_text(peer, id, &reply.json, hub);
-    if reply.is_error {
+    if reply.error.is_some() {
         hub.counters.increment(Counter::CommandErrors);
         if errors >= ERRORS_IN_A_ROW {
             hub.counters.increment(Counter::SessionsClosedForErrors);

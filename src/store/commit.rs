@@ -19,6 +19,7 @@ use crate::domain::stream::Retention;
 use crate::store::database::{EPOCH, Store, set};
 use crate::store::fault::StoreFault;
 use crate::store::row::{epoch, left_out, payload, to_i64, to_u64};
+use crate::store::subscriptions::{Keep, Outcome, Subscriptions};
 use crate::store::trim;
 
 /// One thing to be written.
@@ -41,6 +42,8 @@ pub enum Work<'a> {
         /// The epoch of rooms without a row from now on.
         fresh: Epoch,
     },
+    /// A durable subscription is begun, acknowledged or given up.
+    Keep(Keep<'a>),
     /// A project or a run as it stands now.
     Record {
         /// What.
@@ -102,6 +105,8 @@ pub enum Done {
     Cleared(Position),
     /// The rooms are forgotten.
     Forgotten,
+    /// What became of the durable subscription.
+    Kept(Outcome),
     /// The project or run is on disk, and remembers this offset if it was to remember one.
     Recorded(Option<u64>),
 }
@@ -133,6 +138,7 @@ impl Store {
         let mut batch = Batch {
             transaction,
             heads: HashMap::new(),
+            subscriptions: Subscriptions::default(),
             trimmed: 0,
             now,
         };
@@ -141,6 +147,7 @@ impl Store {
             done.push(batch.perform(work)?);
         }
         batch.write_heads()?;
+        batch.subscriptions.write(&batch.transaction)?;
         batch.forget_keys(keys_max)?;
         let trimmed = batch.trimmed;
         batch.transaction.commit()?;
@@ -149,10 +156,11 @@ impl Store {
 }
 
 /// A transaction in progress, which is rolled back if it is dropped.
-pub(super) struct Batch<'a> {
+pub(super) struct Batch<'a, 'w> {
     pub(super) transaction: Transaction<'a>,
     /// The rooms that were touched.
     pub(super) heads: HashMap<RoomName, Head>,
+    subscriptions: Subscriptions<'w>,
     trimmed: u64,
     now: Wall,
 }
@@ -171,8 +179,8 @@ pub(super) struct Head {
     pub(super) floor: u64,
 }
 
-impl Batch<'_> {
-    fn perform(&mut self, work: &Work<'_>) -> Result<Done, StoreFault> {
+impl<'w> Batch<'_, 'w> {
+    fn perform(&mut self, work: &Work<'w>) -> Result<Done, StoreFault> {
         match work {
             Work::Publish(entry) => self.publish(entry),
             Work::Clear { target, epoch } => {
@@ -194,6 +202,12 @@ impl Batch<'_> {
                 }
                 set(&self.transaction, EPOCH, fresh.as_str())?;
                 Ok(Done::Forgotten)
+            }
+            Work::Keep(keep) => {
+                let kept = self
+                    .subscriptions
+                    .perform(&self.transaction, keep, self.now)?;
+                Ok(Done::Kept(kept))
             }
             Work::Record {
                 record,

@@ -28,7 +28,7 @@ pub(super) const RUN_COLUMNS: &str = "id, project, agent, state, prompt, options
     created_at, started_at, ended_at, exit_code, signal, reason, session_id, has_result, cost_usd, \
     turns, usage, first_offset, last_offset, truncated";
 
-impl Batch<'_> {
+impl Batch<'_, '_> {
     /// Writes what is to be kept of a project or a run; the offset that a run remembers of its room,
     /// if it was to remember one.
     pub(super) fn record(

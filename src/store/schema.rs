@@ -8,7 +8,7 @@ use rusqlite::{Connection, Error};
 pub(super) const APPLICATION_ID: i64 = 0x6b69_6e67;
 
 /// Step n makes a file of version n into one of version n + 1.
-const STEPS: [&str; 2] = [
+pub(super) const STEPS: [&str; 3] = [
     // Rooms without a row have the epoch of `meta`, so a room need not be written to be known.
     // `first` is the oldest retained offset, and `bytes` what is retained. A row of `publications`
     // is found by room and offset alone, so both are its place in the file. `keys` are numbered in
@@ -25,6 +25,13 @@ const STEPS: [&str; 2] = [
      CREATE TABLE keys (
          id INTEGER PRIMARY KEY, owner TEXT NOT NULL, key TEXT NOT NULL, print BLOB NOT NULL,
          at INTEGER NOT NULL, uid BLOB NOT NULL, placements TEXT NOT NULL, UNIQUE (owner, key));",
+    // Rooms go by their names, because a room may be forgotten while somebody stays away. `at` is
+    // when the subscription was used last, to the day.
+    "CREATE TABLE subscriptions (
+         owner TEXT NOT NULL, name TEXT NOT NULL, room TEXT NOT NULL, epoch TEXT NOT NULL,
+         offset INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (owner, name, room))
+         WITHOUT ROWID;
+     CREATE INDEX subscriptions_by_age ON subscriptions (at);",
     // Projects and runs. What lies before a room's `floor` is not kept, whatever else is said.
     // `doomed` are the rooms that are gone but for their publications, which go a few at a time.
     // Runs are numbered in the order in which they came. What was said in a project is counted and

@@ -14,6 +14,7 @@ use crate::store::commit::Head;
 use crate::store::database::Store;
 use crate::store::fault::StoreFault;
 use crate::store::row::{epoch, to_i64, to_u64};
+use crate::store::subscriptions;
 
 /// Rows that one call removes of one room: some 300 µs.
 const SLICE: u32 = 256;
@@ -35,6 +36,8 @@ pub struct Swept {
     pub trimmed: u64,
     /// Rooms of which nothing has been retained for as long as they would keep it.
     pub empty: Vec<RoomName>,
+    /// Durable subscriptions that were removed.
+    pub subscriptions: u64,
     /// There was more to do in one of them than one sweep may.
     pub more: bool,
 }
@@ -54,7 +57,10 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         let rooms = next_rooms(&transaction, self.swept)?;
-        let mut swept = Swept::default();
+        let mut swept = Swept {
+            subscriptions: subscriptions::sweep(&transaction, now)?,
+            ..Swept::default()
+        };
         let mut last = 0;
         for Resting {
             name,

@@ -4,6 +4,7 @@
 mod crash;
 mod faults;
 mod rooms;
+mod subscriptions;
 
 use std::path::Path;
 

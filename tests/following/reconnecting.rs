@@ -5,6 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use kinglet::testkit::client::post;
+use kinglet::testkit::server::{Server, until};
 
 use crate::process::Running;
 use crate::relay::Relay;
@@ -160,4 +161,43 @@ fn a_publication_to_two_rooms_is_not_repeated_for_the_second() {
     wait_for_error(&reader, "connected again");
     publish(at, "b", 2, 1);
     prints(&reader, "b", 2, 1);
+}
+
+#[test]
+fn under_a_name_it_goes_on_from_what_it_printed_without_being_told_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = [
+        (
+            "KINGLET_SERVER__DATA_DIR",
+            directory.path().to_str().unwrap(),
+        ),
+        ("KINGLET_ROOMS__A__DURABLE", "true"),
+        ("KINGLET_ROOMS__A__HISTORY_COUNT", "1000"),
+    ];
+    let server = serve(&settings);
+    let address = server.address();
+    let arguments = ["a", "--durable", "phone"];
+    publish(address, "a", 1, 2);
+    let url = |server: &Server| format!("http://{}", server.address());
+    let first = subscribe(&url(&server), &arguments);
+    wait_for_members(address, "a", 1);
+    until("it is under its name", || {
+        server.counter("kinglet_store_commits_total") >= 2
+    });
+    publish(address, "a", 3, 3);
+    prints(&first, "a", 3, 3);
+    // The first is acknowledged at once, the others together.
+    until("all is acknowledged", || {
+        server.counter("kinglet_acknowledgements_total") >= 2
+    });
+    drop(first);
+    publish(address, "a", 6, 400);
+    drop(server);
+    let server = serve(&settings);
+    // More than one recovery has is paged through.
+    let second = subscribe(&url(&server), &arguments);
+    prints(&second, "a", 6, 400);
+    let mut third = subscribe(&url(&server), &["memory", "--durable", "phone"]);
+    wait_for_error(&third, "durable = true");
+    assert_eq!(third.exit_code(), Some(1));
 }

@@ -24,6 +24,7 @@ mod rate;
 mod recovery;
 mod rooms;
 mod slow;
+mod subscriptions;
 mod tls;
 mod tokens;
 

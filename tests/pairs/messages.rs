@@ -126,6 +126,27 @@ fn ten_errors_in_a_row_close_with_4503() {
 }
 
 #[test]
+fn refusals_that_are_no_mistake_of_the_client_are_not_counted() {
+    let mut world = world("[limits]\nrooms_per_session = 1\n");
+    let id = world.connect("/ws");
+    let full = json!({"type": "subscribe", "room": "another"});
+    for _ in 0..12 {
+        let replies = ask(&mut world, id, full.clone());
+        assert_eq!(replies[0]["data"]["code"], "RESOURCE_LIMIT");
+    }
+    assert_eq!(world.client(id).close_code(), None);
+    assert_eq!(world.total(Counter::CommandErrors), 12);
+    // Nor do they make up for mistakes.
+    for _ in 0..9 {
+        ask(&mut world, id, json!({"type": "nonsense"}));
+    }
+    ask(&mut world, id, full);
+    assert_eq!(world.client(id).close_code(), None);
+    ask(&mut world, id, json!({"type": "nonsense"}));
+    assert_eq!(world.client(id).close_code(), Some(4503));
+}
+
+#[test]
 fn errors_of_jobs_count_too() {
     let mut world = world("");
     let id = world.connect("/ws");

@@ -109,11 +109,10 @@ fn a_full_mailbox_refuses_and_loses_nothing_it_has_accepted() {
     let refused = &replies[15]["data"];
     assert_eq!(refused["code"], "SERVER_BUSY");
     assert_eq!(said(&world.client(member).take_json()), accepted);
-    // Ten errors in a row are too many, whoever is at fault; the others go on.
-    assert_eq!(world.total(Counter::PublicationsRefusedBusy), 10);
-    let other = world.connect("/ws?room=b");
+    // That is nobody's mistake, however often it happens.
+    assert_eq!(world.total(Counter::PublicationsRefusedBusy), 20);
     assert_eq!(
-        types(&ask(&mut world, other, publish("a", 99))),
+        types(&ask(&mut world, talker, publish("a", 99))),
         ["published"]
     );
     assert_eq!(said(&world.client(member).take_json()), [99]);

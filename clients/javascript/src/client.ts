@@ -129,6 +129,7 @@ export class Client {
   close(): void {
     if (this.#state === "disconnected") return;
     const connection = this.#connection;
+    for (const following of this.#rooms.values()) following.flush();
     this.#interrupted(false, "closed by the client");
     connection?.close();
     this.#disconnect({ state: "disconnected" }, "the client was closed");

@@ -34,7 +34,14 @@ export class KingletError extends Error {
 }
 
 /** Codes of refusals that may pass by themselves, as the same status over HTTP says. */
-const PASSING = ["SERVER_BUSY", "RATE_LIMITED", "INTERNAL_ERROR", "TIMEOUT"];
+const PASSING = [
+  "SERVER_BUSY",
+  "STORE_BUSY",
+  "STORE_UNAVAILABLE",
+  "RATE_LIMITED",
+  "INTERNAL_ERROR",
+  "TIMEOUT",
+];
 
 /** Whether asking the same later makes sense. */
 export function isPassing(error: KingletError): boolean {

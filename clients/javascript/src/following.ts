@@ -9,6 +9,7 @@
 // session is a member before the answer is put together. A stale answer, of an earlier connection,
 // changes nothing: each connection is a new turn.
 
+import { Acknowledger } from "./acknowledger.js";
 import type { Backoff } from "./backoff.js";
 import type { Outcome } from "./commands.js";
 import { call } from "./emitter.js";
@@ -44,6 +45,9 @@ export class Following implements Subscription {
   #turn = 0;
   #round = 0;
   #cancelRetry: Cancel = () => {};
+  readonly #acknowledger: Acknowledger | undefined;
+  /** What the server says was acknowledged of the room's stream. */
+  #acknowledged: number | undefined;
 
   constructor(
     readonly room: string,
@@ -52,7 +56,8 @@ export class Following implements Subscription {
     private readonly backoff: Backoff,
     private readonly keeper: PositionKeeper | undefined,
   ) {
-    const { since } = options;
+    const { since, durable } = options;
+    this.#acknowledger = durable === undefined ? undefined : new Acknowledger(room, durable, host);
     const asked = typeof since === "number" ? { offset: since } : since;
     this.#position = keeper?.load() ?? asked;
   }
@@ -66,8 +71,13 @@ export class Following implements Subscription {
     return this.#position;
   }
 
+  acknowledge(offset: number): void {
+    this.#acknowledger?.acknowledge(offset);
+  }
+
   unsubscribe(): void {
     if (this.#stage === "over") return;
+    this.flush();
     this.#finish();
     this.host.forget(this.room, false);
   }
@@ -84,12 +94,19 @@ export class Following implements Subscription {
   disconnected(): void {
     this.#turn += 1;
     this.#cancelRetry();
+    this.#acknowledger?.end();
     this.#stage = "idle";
+  }
+
+  /** The connection will be ended. */
+  flush(): void {
+    this.#acknowledger?.flush();
   }
 
   /** A publication came. */
   published(publication: Publication): void {
     if (this.#stage === "live" && this.#hand(publication)) this.#keep();
+    if (this.#stage === "live") this.#acknowledger?.acknowledge(this.#dealtWith);
   }
 
   /** The server took the room away. */
@@ -97,11 +114,16 @@ export class Following implements Subscription {
     this.#refused(new KingletError("REMOVED", `${this.room}: the server took this room away`));
   }
 
-  #ask(since: Position | undefined): void {
-    const body = { type: "subscribe", room: this.room, ...(since === undefined ? {} : { since }) };
+  #ask(asked: Position | undefined): void {
+    const { durable } = this.options;
+    const body = { type: "subscribe", room: this.room, since: asked, durable };
     this.#command(body, (answer) => {
       const position = parsePosition(answer);
       if (position === undefined) return this.#retry();
+      const acknowledged = answer["acknowledged"];
+      this.#acknowledged = typeof acknowledged === "number" ? acknowledged : undefined;
+      if (asked === undefined && durable !== undefined) this.#position = this.#kept(position);
+      const since = asked ?? this.#position;
       if (since === undefined) return this.#live(position, undefined);
       if (answer["recovered"] === true) {
         if (this.#handAll(parsePublications(answer, this.room))) this.#live(position, true);
@@ -112,6 +134,12 @@ export class Following implements Subscription {
       this.#round += 1;
       this.#page(since, since.offset);
     });
+  }
+
+  /** From where the server recovers; an empty epoch if that was of a stream that is gone. */
+  #kept({ epoch }: Position): Position {
+    const offset = this.#acknowledged;
+    return offset === undefined ? { epoch: "", offset: 0 } : { ...(epoch && { epoch }), offset };
   }
 
   /** Hands over what the history has after `since`, of which nothing was read before `begin`. */
@@ -189,6 +217,13 @@ export class Following implements Subscription {
       position,
       ...(recovered === undefined ? {} : { recovered }),
     });
+    if (turn !== this.#turn) return;
+    this.#acknowledger?.begin(position, this.#acknowledged, this.#dealtWith);
+  }
+
+  /** What may be acknowledged; nothing if the application says so itself. */
+  get #dealtWith(): number {
+    return this.options.manual === true ? 0 : (this.#position?.offset ?? 0);
   }
 
   /** Whether all were handed over, and nobody ended it meanwhile. */

@@ -76,7 +76,9 @@ export interface Subscription {
   readonly state: "subscribing" | "subscribed" | "unsubscribed";
   /** The last publication that was handed over; unknown until first subscribed. */
   readonly position: Position | undefined;
-  /** Ends it for good. Nothing is handed over afterwards, and a kept position is forgotten. */
+  /** Says that everything up to `offset` was dealt with; for `durable` with `manual`. */
+  acknowledge(offset: number): void;
+  /** Ends it for good. Nothing is handed over afterwards, and what `persist` kept is forgotten. */
   unsubscribe(): void;
 }
 
@@ -111,6 +113,14 @@ export interface SubscribeOptions<Data = unknown> {
   readonly since?: Position | number;
   /** Keep the position in the storage under this name, so that a reload goes on from it. */
   readonly persist?: string;
+  /**
+   * Have the server keep under this name what was dealt with, in a durable room: a client that
+   * comes back without a position goes on from there. A publication counts as dealt with when
+   * `onPublication` has returned; what is lost, when `onLost` has.
+   */
+  readonly durable?: string;
+  /** With `durable`: only what `acknowledge` is called with counts. */
+  readonly manual?: boolean;
 }
 
 /** How to publish. */

@@ -2,6 +2,9 @@
 // KINGLET_TEST_BINARY says which; without it, the tests are skipped.
 
 import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, describe, test } from "node:test";
 
 import { WebSocket } from "ws";
@@ -60,6 +63,42 @@ describe("the client with ws against the real server", { concurrency: true, skip
     assert.equal(heard.length, 2);
     await assert.rejects(client.publish("no spaces", "x"), { code: "VALIDATION_FAILED" });
     await assert.rejects(client.history("nobody:here"), { code: "NOT_FOUND" });
+  });
+
+  test("lets the server keep what was dealt with", async (context) => {
+    const data = await mkdtemp(join(tmpdir(), "kinglet-"));
+    context.after(() => rm(data, { recursive: true }));
+    const durable = { KINGLET_ROOMS__A__DURABLE: "true", KINGLET_SERVER__DATA_DIR: data };
+    const { server, relay, connect } = await start(durable);
+    const { client } = connect();
+    const first: unknown[] = [];
+    const subscription = client.subscribe("a", {
+      durable: "phone",
+      manual: true,
+      onPublication: ({ offset }) => first.push(offset),
+    });
+    await until("subscribed", () => subscription.state === "subscribed");
+    for (const n of range(1, 5)) await server.publish("a", "tick", n);
+    await until("all are there", () => first.length === 5);
+    subscription.acknowledge(2);
+    await client.ping();
+    client.close();
+    await server.stop();
+    const next = await RealServer.start(durable);
+    endings.push(() => next.stop());
+    relay.aim(next);
+    const { client: later } = connect();
+    const second: unknown[] = [];
+    later.subscribe("a", { durable: "phone", onPublication: ({ offset }) => second.push(offset) });
+    await until("what is new is there", () => second.length === 3);
+    assert.deepEqual(second, [3, 4, 5]);
+    await later.ping();
+    const third = connect().client;
+    const heard: unknown[] = [];
+    third.subscribe("a", { durable: "phone", onPublication: ({ offset }) => heard.push(offset) });
+    await next.publish("a", "tick", 6);
+    await until("the last is there", () => heard.length === 1);
+    assert.deepEqual(heard, [6]);
   });
 
   test("misses nothing and repeats nothing over many cuts", async () => {
@@ -148,6 +187,34 @@ describe("the client with ws against the real server", { concurrency: true, skip
     endings.push(() => next.stop());
     relay.aim(next);
     await until("connected again", () => client.state === "connected");
+  });
+
+  test("tells who is in a room, and who comes and goes", async () => {
+    const { connect } = await start({ ...TOKENS, KINGLET_ROOMS__CHAT__JOIN_LEAVE: "true" });
+    const { client } = connect({ token: sign("ada", 900) });
+    const told: unknown[] = [];
+    const subscription = client.subscribe("chat:1", ({ event, data }) => told.push([event, data]));
+    await until("ada is told of", () => told.length === 1);
+    const other = connect({ token: sign("bob", 900) }).client;
+    other.subscribe("chat:1", () => {});
+    await until("bob is told of", () => told.length === 2);
+    const presence = await client.presence("chat:1");
+    assert.deepEqual(presence.members.map(({ user }) => user), ["ada", "bob"]);
+    assert.equal(presence.members[0]?.session, client.session);
+    assert(presence.members.every(({ since }) => !Number.isNaN(Date.parse(since))));
+    const { users, sessions, truncated, position } = presence;
+    assert.deepEqual({ users, sessions, truncated }, { users: 2, sessions: 2, truncated: false });
+    assert.equal(position?.offset, 2);
+    other.close();
+    await until("bob has gone", () => told.length === 3);
+    assert.deepEqual(told, [
+      ["presence.joined", { user: "ada", sessions: 1 }],
+      ["presence.joined", { user: "bob", sessions: 1 }],
+      ["presence.left", { user: "bob", sessions: 0 }],
+    ]);
+    assert.equal((await client.presence("chat:1")).sessions, 1);
+    subscription.unsubscribe();
+    assert.deepEqual((await client.presence("nobody:here")).members, []);
   });
 
   test("notices a connection that is dead without saying so", async () => {

@@ -108,7 +108,7 @@ pub fn batch(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
             out
         }
         // Without a publication that waits there are none of these.
-        Step::Publish(_) | Step::Clear(_) | Step::Record(_) => Vec::new(),
+        Step::Publish(_) | Step::Clear(_) | Step::Keep(_) | Step::Record(_) => Vec::new(),
     });
     Ok(Outcome::Done(results(&told.collect::<Vec<_>>())))
 }

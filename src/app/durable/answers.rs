@@ -7,9 +7,10 @@ use crate::app::commands;
 use crate::app::http;
 use crate::app::publish::Receipt;
 use crate::app::services::Context;
-use crate::bus::job::Answer;
+use crate::bus::job::{Answer, Kept};
 use crate::bus::order::Form;
 use crate::dialect::native::encode;
+use crate::domain::durable::DurableName;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
@@ -22,6 +23,8 @@ pub(super) enum Told {
     Published(Arc<Receipt>, Option<Box<str>>),
     /// Where the stream begins anew.
     Cleared(RoomName, Position),
+    /// What is kept of a durable subscription of this name.
+    Kept(DurableName, Kept),
     /// A project or run is kept.
     Recorded,
     /// The JSON text of an answer that was known before.
@@ -46,6 +49,10 @@ pub(super) fn answer(
                     Told::Published(receipt, _) => {
                         encode::published(&to, &receipt.placements, now, &mut json);
                     }
+                    Told::Kept(name, Kept { room, position }) => {
+                        let offset = position.map_or(0, |position| position.offset);
+                        encode::acknowledged(&to, &room, &name, offset, now, &mut json);
+                    }
                     // These are asked for over HTTP, or by the executor.
                     Told::Cleared(..) | Told::Recorded => {}
                     Told::Text(text) => json = text,
@@ -53,6 +60,16 @@ pub(super) fn answer(
                 json
             });
             Answer::Reply(commands::finish(&to, outcome, context))
+        }
+        Form::Session(sequel) => {
+            let lost = || Fault::new(Code::InternalError, "the step was lost");
+            let kept = told.into_iter().map(|told| match told? {
+                Told::Kept(_, kept) => Ok(kept),
+                Told::Published(..) | Told::Cleared(..) | Told::Recorded | Told::Text(_) => {
+                    Err(lost())
+                }
+            });
+            Answer::Kept(sequel, kept.collect())
         }
         Form::Http => Answer::Http(match one(&mut told) {
             Ok(told) => {
@@ -84,7 +101,7 @@ fn object(told: Told, out: &mut Vec<u8>) {
         }
         Told::Cleared(room, position) => api::history::cleared(&room, &position, out),
         Told::Text(text) => *out = text,
-        // Nobody but the executor asks for it.
-        Told::Recorded => {}
+        // These are asked for by sessions, or by the executor.
+        Told::Kept(..) | Told::Recorded => {}
     }
 }

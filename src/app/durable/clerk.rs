@@ -9,15 +9,16 @@ use std::sync::atomic::Ordering;
 
 use crate::app::durable::answers::{Told, answer};
 use crate::app::durable::reserved::{Reserved, reserve_all};
-use crate::app::durable::{StoreAccess, records, unavailable};
+use crate::app::durable::{StoreAccess, records, too_many, unavailable};
 use crate::app::presence;
 use crate::app::publish::{Receipt, mismatch, publish_once};
 use crate::app::services::Context;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::bus::execution::{Record, Settlement};
+use crate::bus::job::Kept;
 use crate::bus::mail::Mail;
-use crate::bus::order::{Asker, Commission, Errand, Step, Waiter};
+use crate::bus::order::{Asker, Commission, Errand, Keep, Keeping, Step, Waiter};
 use crate::bus::room::Room;
 use crate::config::SlowConsumer;
 use crate::dialect::publication::Placement;
@@ -29,6 +30,7 @@ use crate::metrics::names::Counter;
 use crate::store::commit::{Committed, Done, Work};
 use crate::store::database::Store;
 use crate::store::fault::StoreFault;
+use crate::store::subscriptions::Outcome;
 
 /// Whoever writes durable rooms down.
 #[derive(Debug)]
@@ -88,14 +90,18 @@ impl Clerk {
         let reserved: Vec<_> = reserved
             .map(|errand| reserve_all(errand, &mut gone, context))
             .collect();
+        let most = context.live.config.limits.durable_subscriptions;
+        let most = most.unwrap_or(usize::MAX);
         let mut work = Vec::new();
         for (errand, reserved) in errands.iter().zip(&reserved) {
             for (step, reserved) in errand.steps.iter().zip(reserved) {
-                work.extend(reserved.work(step, context.now.wall));
+                work.extend(reserved.work(step, most, context.now.wall));
             }
         }
-        let publications = work.iter().filter(|work| matches!(work, Work::Publish(_)));
-        let publications = publications.count() as u64;
+        let asked = work
+            .iter()
+            .filter(|work| matches!(work, Work::Publish(_) | Work::Keep(_)));
+        let asked = asked.count() as u64;
         let outcome = if work.is_empty() {
             Ok(Vec::new())
         } else {
@@ -113,7 +119,7 @@ impl Clerk {
         if outcome.is_err() {
             context
                 .counters
-                .add(Counter::StoreRefusedUnavailable, publications);
+                .add(Counter::StoreRefusedUnavailable, asked);
         }
         let mut done = outcome
             .map(Vec::into_iter)
@@ -123,15 +129,16 @@ impl Clerk {
             let steps = reserved.into_iter().map(|reserved| match reserved {
                 Reserved::Nothing => Ruling::Elsewhere,
                 Reserved::Refused(fault) => Ruling::Refused(fault),
-                Reserved::Publish { .. } | Reserved::Clear { .. } | Reserved::Record { .. } => {
-                    match &mut done {
-                        Ok(done) => match done.next() {
-                            Some(done) => Ruling::Done(done, reserved),
-                            None => Ruling::Refused(unavailable("the store lost count")),
-                        },
-                        Err(fault) => Ruling::Refused(fault.clone()),
-                    }
-                }
+                Reserved::Publish { .. }
+                | Reserved::Clear { .. }
+                | Reserved::Keep(_)
+                | Reserved::Record { .. } => match &mut done {
+                    Ok(done) => match done.next() {
+                        Some(done) => Ruling::Done(done, reserved),
+                        None => Ruling::Refused(unavailable("the store lost count")),
+                    },
+                    Err(fault) => Ruling::Refused(fault.clone()),
+                },
             });
             let steps = steps.collect();
             settled.push(Settled {
@@ -163,6 +170,9 @@ impl Clerk {
             return false;
         };
         context.counters.add(Counter::StoreTrimmed, swept.trimmed);
+        context
+            .counters
+            .add(Counter::DurableSubscriptionsExpired, swept.subscriptions);
         let rooms = services.rooms.unused(swept.empty);
         if !rooms.is_empty() {
             let fresh = services.rooms.random_epoch();
@@ -264,7 +274,9 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
                 }
                 Step::Refused(fault) => Err(fault),
                 Step::Answered(json) => Ok(Told::Text(json)),
-                Step::Clear(_) | Step::Record(_) => Err(unavailable("the step was lost")),
+                Step::Clear(_) | Step::Keep(_) | Step::Record(_) => {
+                    Err(unavailable("the step was lost"))
+                }
             };
         }
     };
@@ -278,6 +290,7 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
             context.services.rooms.begin_anew(&room, position);
             Ok(Told::Cleared(room.name.clone(), position))
         }
+        (Step::Keep(keep), Done::Kept(outcome), _) => kept(*keep, outcome, context),
         (Step::Record(record), Done::Recorded(_), Reserved::Record { base, fresh }) => {
             if let Record::ProjectDeleted(id) = record {
                 context.services.projects.remove(id);
@@ -287,6 +300,24 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
         }
         _ => Err(unavailable("the step was lost")),
     }
+}
+
+fn kept(keep: Keep, outcome: Outcome, context: Context<'_>) -> Result<Told, Fault> {
+    if matches!(keep.what, Keeping::Acknowledge(_)) {
+        context.counters.increment(Counter::Acknowledgements);
+    }
+    let position = match outcome {
+        Outcome::Kept(position) => Some(position),
+        Outcome::Forgotten => None,
+        Outcome::TooMany => {
+            context
+                .counters
+                .increment(Counter::DurableSubscriptionsRefused);
+            return Err(too_many(context.live));
+        }
+    };
+    let Keep { name, room, .. } = keep;
+    Ok(Told::Kept(name, Kept { room, position }))
 }
 
 fn published(
@@ -342,7 +373,7 @@ fn published(
             }))
         }
         Done::Mismatch => Err(mismatch()),
-        Done::Cleared(_) | Done::Forgotten | Done::Recorded(_) => {
+        Done::Cleared(_) | Done::Forgotten | Done::Kept(_) | Done::Recorded(_) => {
             Err(unavailable("the step was lost"))
         }
     }

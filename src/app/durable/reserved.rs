@@ -1,21 +1,24 @@
 //! What a step needs before it can be written: its rooms and where they stand.
 
 use std::collections::HashSet;
+use std::slice;
 use std::sync::Arc;
 
 use crate::app::commands::no_room;
+use crate::app::durable::not_durable;
 use crate::app::projects::no_project;
 use crate::app::publish::room_fault;
 use crate::app::services::Context;
 use crate::base::clock::Wall;
 use crate::bus::execution::Record;
-use crate::bus::order::{Errand, Step, Waiter};
+use crate::bus::order::{Errand, Keep, Keeping, Step, Waiter};
 use crate::bus::room::Room;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
 use crate::domain::stream::Retention;
 use crate::store::commit::{Entry, Key, Target, Work};
+use crate::store::subscriptions::{self, Action};
 
 /// What a step needs before it can be written.
 #[derive(Debug)]
@@ -43,6 +46,8 @@ pub(super) enum Reserved {
         /// The epoch of rooms made from now on, if the project is deleted.
         fresh: Epoch,
     },
+    /// A durable subscription.
+    Keep(Action),
     /// Nothing: the store has no part in it.
     Nothing,
     /// It cannot be done.
@@ -70,6 +75,7 @@ pub(super) fn reserve_all(
             .iter()
             .any(|room| gone.contains(room)),
         Step::Clear(room) => gone.contains(room),
+        Step::Keep(keep) => gone.contains(&keep.room),
         Step::Record(_) | Step::Refused(_) | Step::Answered(_) => false,
     };
     let steps = errand.steps.iter();
@@ -142,8 +148,37 @@ fn reserve(step: &Step, context: Context<'_>) -> Reserved {
                 None => Reserved::Refused(no_project()),
             }
         }
+        Step::Keep(keep) => keeping(keep, context).map_or_else(Reserved::Refused, Reserved::Keep),
         Step::Refused(_) | Step::Answered(_) => Reserved::Nothing,
     }
+}
+
+/// What is to be done with a durable subscription, now that the room's position is known.
+fn keeping(keep: &Keep, context: Context<'_>) -> Result<Action, Fault> {
+    match keep.what {
+        Keeping::Forget => Ok(Action::Forget),
+        Keeping::Begin => position(&keep.room, context).map(Action::Begin),
+        Keeping::Acknowledge(offset) => {
+            let position = position(&keep.room, context)?;
+            if offset > position.offset {
+                let message = format!(
+                    "offset must be at most {}, where the room is",
+                    position.offset
+                );
+                return Err(Fault::new(Code::ValidationFailed, message));
+            }
+            Ok(Action::Acknowledge(Position { offset, ..position }))
+        }
+    }
+}
+
+/// Where a durable room stands, which is made if need be.
+fn position(room: &RoomName, context: Context<'_>) -> Result<Position, Fault> {
+    let reserved = context.services.rooms.reserve(slice::from_ref(room));
+    let reserved = reserved.map_err(|fault| room_fault(&fault, context.counters))?;
+    let durable = reserved.first().filter(|room| room.is_durable());
+    let durable = durable.ok_or_else(|| not_durable(room))?;
+    Ok(durable.position())
 }
 
 fn base(room: &Arc<Room>) -> (RoomName, Position, Retention) {
@@ -160,8 +195,8 @@ fn target((room, base, retention): &(RoomName, Position, Retention)) -> Target<'
 }
 
 impl Reserved {
-    /// What is to be written.
-    pub(super) fn work<'a>(&'a self, step: &'a Step, at: Wall) -> Option<Work<'a>> {
+    /// What is to be written; of durable subscriptions an owner has `most`.
+    pub(super) fn work<'a>(&'a self, step: &'a Step, most: usize, at: Wall) -> Option<Work<'a>> {
         match (self, step) {
             (
                 Self::Publish {
@@ -182,6 +217,13 @@ impl Reserved {
                 target: target(base),
                 epoch: *epoch,
             }),
+            (Self::Keep(action), Step::Keep(keep)) => Some(Work::Keep(subscriptions::Keep {
+                owner: &keep.owner,
+                name: keep.name.as_str(),
+                room: &keep.room,
+                action: *action,
+                most,
+            })),
             (Self::Record { base, fresh }, Step::Record(record)) => Some(Work::Record {
                 record,
                 target: target(base),

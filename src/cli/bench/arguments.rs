@@ -19,6 +19,7 @@ const CONNECTIONS_MAX: u64 = 1_000_000;
 const SIZE_MAX: u64 = 16 * 1024 * 1024;
 const IN_FLIGHT_MAX: u64 = 10_000;
 const RATE_MAX: u64 = 100_000;
+const MISSED_MAX: u64 = 1_000_000;
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The loopback addresses 127.0.0.1 to this one may be used at once.
@@ -51,9 +52,23 @@ pub(super) enum Scenario {
     Echo(EchoArguments),
     /// Publish to many: latency, losses and order of what arrives
     Fanout(FanoutArguments),
+    /// Publish into rooms of kinglet's, as fast as it acknowledges
+    Publish(PublishArguments),
+    /// Get what was missed from kinglet, by subscribing or as pages of the history
+    Recover(RecoverArguments),
+    /// Lose kinglet while it is restarted, come back, and get what was missed
+    Storm(StormArguments),
 }
 
 impl Scenario {
+    /// Whether it is for kinglet alone.
+    pub(super) fn is_kinglets(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Idle(_) | Self::Echo(_) | Self::Fanout(_) => false,
+            Self::Publish(_) | Self::Recover(_) | Self::Storm(_) => true,
+        }
+    }
+
     /// What all of them take.
     pub(super) fn common_mut(&mut self) -> &mut CommonArguments {
         match self {
@@ -61,6 +76,9 @@ impl Scenario {
             Self::Idle(asked) => &mut asked.common,
             Self::Echo(asked) => &mut asked.common,
             Self::Fanout(asked) => &mut asked.common,
+            Self::Publish(asked) => &mut asked.common,
+            Self::Recover(asked) => &mut asked.common,
+            Self::Storm(asked) => &mut asked.common,
         }
     }
 }
@@ -189,6 +207,74 @@ pub(super) struct FanoutArguments {
     #[arg(long, value_name = "PATH", conflicts_with_all = ["plain", "room", "socketio"])]
     #[arg(value_parser = parse_path)]
     pub(super) post: Option<String>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PublishArguments {
+    /// Connections that publish
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Publications on their way on each connection
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_in_flight)]
+    pub(super) in_flight: usize,
+    /// Bytes of data in each publication
+    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = parse_size)]
+    pub(super) size: usize,
+    /// The room
+    #[arg(long, default_value = "bench", value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
+    /// Publish into ROOM:1, ROOM:2 and on in turns
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_connections)]
+    pub(super) rooms: usize,
+    /// Publish by commands on WebSockets; limits.messages_per_second holds for them
+    #[arg(long)]
+    pub(super) socket: bool,
+    /// End when so many are published, those of the warm-up among them
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub(super) publications: Option<u64>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecoverArguments {
+    /// Connections, each with one request on its way
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Publications that were missed; they are published first
+    #[arg(long, value_name = "N", default_value = "300")]
+    #[arg(value_parser = value_parser!(u64).range(1..=MISSED_MAX))]
+    pub(super) missed: u64,
+    /// Bytes of data in each publication
+    #[arg(long, value_name = "BYTES", default_value = "100", value_parser = parse_size)]
+    pub(super) size: usize,
+    /// The room; it must keep what was missed
+    #[arg(long, default_value = "bench", value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
+    /// Get the first page of what was missed over HTTP, in place of subscribing
+    #[arg(long)]
+    pub(super) pages: bool,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StormArguments {
+    /// Subscribers
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Publications a second, whenever the server is there
+    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(value_parser = value_parser!(u32).range(1..=RATE_MAX as i64))]
+    pub(super) rate: u32,
+    /// Bytes of data in each publication
+    #[arg(long, value_name = "BYTES", default_value = "128", value_parser = parse_size)]
+    pub(super) size: usize,
+    /// The room; it must be durable to lose nothing
+    #[arg(long, default_value = "bench", value_parser = RoomName::parse)]
+    pub(super) room: RoomName,
     #[command(flatten)]
     pub(super) common: CommonArguments,
 }

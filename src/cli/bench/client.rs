@@ -181,12 +181,21 @@ impl Client {
         readiness: Readiness,
         scratch: &mut [u8],
         rng: &mut Rng,
-        handle: impl FnMut(&mut Outgoing<'_>, Event<'_>, Instant),
+        mut handle: impl FnMut(&mut Outgoing<'_>, Event<'_>, Instant),
     ) -> Served {
+        let was_opened = self.is_opened();
         if readiness.may_write
             && let Err(end) = self.write()
         {
             return Served::Over(end);
+        }
+        // A WebSocket tells that it is open; for requests it is enough to be connected.
+        if self.is_http() && self.is_opened() && !was_opened {
+            let now = Instant::now();
+            let act = |outgoing: &mut Outgoing<'_>| handle(outgoing, Event::Opened, now);
+            if let Some(end) = self.send(rng, act) {
+                return Served::Over(end);
+            }
         }
         if !readiness.may_read || self.progress == Progress::Connecting {
             return Served::Waiting;

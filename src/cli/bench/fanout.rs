@@ -10,8 +10,9 @@ use form_urlencoded::Serializer;
 use crate::cli::Failure;
 use crate::cli::bench::arguments::FanoutArguments;
 use crate::cli::bench::latency::Latencies;
+use crate::cli::bench::outlet::Outlet;
 use crate::cli::bench::peer::Event;
-use crate::cli::bench::publisher::{Outlet, Publisher};
+use crate::cli::bench::publisher::Publisher;
 use crate::cli::bench::report::Report;
 use crate::cli::bench::stamp::Stamps;
 use crate::cli::bench::swarm::{Swarm, Told};
@@ -205,7 +206,7 @@ impl Fanout {
             && swarm.live() > 0
         {
             self.turn(swarm, TURN)?;
-            self.publisher.give_up_unanswered(swarm);
+            self.publisher.note_ended(swarm);
             if self.arrivals.delivered_ever > last.0 {
                 last = (self.arrivals.delivered_ever, Instant::now());
             }

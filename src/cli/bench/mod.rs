@@ -1,9 +1,9 @@
 //! `bench`: a load generator against any WebSocket server.
 //!
 //! ```text
-//! arguments ─▶ prepare ─▶ connect | idle | echo | fanout ─▶ report
-//!              (target,    └─ swarm ─ client (socket) ─ peer (bytes)
-//!               probe)     └─ meter, latency, stamp
+//! arguments ─▶ prepare ─▶ connect | idle | echo | fanout | publish | recover | storm ─▶ report
+//!              (target,    └─ rounds, publisher ─ swarm ─ client (socket) ─ peer (bytes)
+//!               probe)     └─ meter, latency, stamp, outlet
 //! ```
 //!
 //! May not touch: anything of the server's own. Invariants: every run ends by itself, whatever the
@@ -19,11 +19,16 @@ mod fanout;
 mod idle;
 mod latency;
 mod meter;
+mod outlet;
 mod peer;
+mod publish;
 mod publisher;
 mod reason;
+mod recover;
 mod report;
+mod rounds;
 mod stamp;
+mod storm;
 mod swarm;
 mod target;
 
@@ -57,7 +62,12 @@ const TURN: Duration = Duration::from_millis(20);
 
 /// Runs one scenario and prints what it found.
 pub(super) fn run(mut asked: BenchArguments) -> Result<Exit, Failure> {
+    let is_kinglets = asked.scenario.is_kinglets();
     let common = asked.scenario.common_mut();
+    if common.socketio && is_kinglets {
+        let reason = "--socketio: its rooms are measured by connect, idle, echo and fanout only";
+        return Err(Failure::Misuse(reason.to_owned()));
+    }
     if let Some(value) = Token::authorization(common.token.take())? {
         common.headers.push(("Authorization".to_owned(), value));
     }
@@ -66,6 +76,9 @@ pub(super) fn run(mut asked: BenchArguments) -> Result<Exit, Failure> {
         Scenario::Idle(asked) => (&asked.common, idle::run(asked)?),
         Scenario::Echo(asked) => (&asked.common, echo::run(asked)?),
         Scenario::Fanout(asked) => (&asked.common, fanout::run(asked)?),
+        Scenario::Publish(asked) => (&asked.common, publish::run(asked)?),
+        Scenario::Recover(asked) => (&asked.common, recover::run(asked)?),
+        Scenario::Storm(asked) => (&asked.common, storm::run(asked)?),
     };
     let report = &outcome.report;
     output::line(&if common.json {

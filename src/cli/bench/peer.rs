@@ -32,19 +32,19 @@ const ANSWER_LIMITS: ResponseLimits = ResponseLimits {
         bytes: 64 * 1024,
         headers: 200,
     },
-    // Answers to publications are short, and those to upgrades are not read at all.
-    body: 1024 * 1024,
+    // A page of a history may be this large, and answers to upgrades are not read at all.
+    body: 16 * 1024 * 1024,
 };
 
 /// What happened on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event<'a> {
-    /// The server accepted the upgrade.
+    /// The server accepted the upgrade, or the connection if it is for requests.
     Opened,
     /// A whole message, text or bytes.
     Message(&'a [u8]),
-    /// A request was answered with this status.
-    Answered(u16),
+    /// A request was answered with this status and body.
+    Answered(u16, &'a [u8]),
 }
 
 /// One end of a connection.
@@ -222,8 +222,8 @@ impl Peer {
                 Stage::Answering(reader) => {
                     let count = reader.feed(rest).map_err(|_| Reason::NotHttp)?;
                     if let (true, Some(status)) = (reader.is_done(), reader.status()) {
+                        handle(&mut outgoing, Event::Answered(status, reader.body()));
                         **reader = ResponseReader::new(false, ANSWER_LIMITS);
-                        handle(&mut outgoing, Event::Answered(status));
                     }
                     count
                 }
@@ -334,7 +334,10 @@ mod tests {
             let fed = peer.receive(piece, &mut rng, |outgoing, event| {
                 seen.push(match event {
                     Event::Message(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-                    Event::Opened | Event::Answered(_) => format!("{event:?}"),
+                    Event::Opened => "Opened".to_owned(),
+                    Event::Answered(status, body) => {
+                        format!("{status} {}", String::from_utf8_lossy(body))
+                    }
                 });
                 if event == Event::Message(b"bye") {
                     outgoing.close();
@@ -466,7 +469,7 @@ mod tests {
         for step in [1, 7, input.len()] {
             let mut peer = Peer::http();
             assert!(peer.is_http());
-            let expected = ["Answered(200)", "Answered(429)"].map(str::to_owned);
+            let expected = ["200 {}", "429 "].map(str::to_owned);
             assert_eq!(feed(&mut peer, input, step), (expected.to_vec(), Ok(())));
         }
     }

@@ -22,6 +22,10 @@ pub(super) enum Reason {
     Silent,
     #[error("answered with an error")]
     Error,
+    #[error("refused: {0}")]
+    Refused(&'static str),
+    #[error("not all that was missed came")]
+    Incomplete,
     #[error("closed with {0}")]
     Closed(u16),
     #[error("closed without a code")]

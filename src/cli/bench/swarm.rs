@@ -127,6 +127,11 @@ impl<'a> Swarm<'a> {
         self.requests
     }
 
+    /// Whether fewer are being opened than a server takes at once.
+    pub(super) fn may_open(&self) -> bool {
+        self.opening < OPENING_MAX
+    }
+
     /// Whether connections are being opened.
     pub(super) fn is_opening(&self) -> bool {
         self.opening > 0
@@ -190,7 +195,7 @@ impl<'a> Swarm<'a> {
                 progress = (self.counts.opened, Instant::now());
             }
             let is_stalled = progress.1.elapsed() >= OPEN_TIMEOUT;
-            while attempts < count && self.opening < OPENING_MAX && !is_stalled {
+            while attempts < count && self.may_open() && !is_stalled {
                 self.open(Dial::WebSocket(path));
                 attempts += 1;
             }

@@ -110,6 +110,13 @@ impl Requests<'_> {
         encode_request("POST", path, &authority, &self.extra(&ours), body)
     }
 
+    /// A GET of JSON.
+    pub(super) fn get(&self, path: &str) -> Vec<u8> {
+        let ours = [("Accept", "application/json")];
+        let authority = self.target.url.authority();
+        encode_request("GET", path, &authority, &self.extra(&ours), b"")
+    }
+
     fn extra<'a>(&'a self, ours: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         let asked = self.headers.iter();
         let asked = asked.map(|(name, value)| (name.as_str(), value.as_str()));

@@ -15,7 +15,8 @@ use crate::dialect::native::members::{
     epoch, except, invalid, page_limit, payload, publish_event, publish_key, publish_rooms,
     publish_source, room, shorten, since,
 };
-use crate::domain::command::{Command, HistoryQuery, Publish};
+use crate::domain::command::{Acknowledge, Command, HistoryQuery, Publish};
+use crate::domain::durable::DurableName;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::domain::run_command::RunCommand;
@@ -43,6 +44,7 @@ pub struct CommandType {
 pub static COMMANDS: &[CommandType] = &[
     row("subscribe", Place::Shard, subscribe),
     row("unsubscribe", Place::Shard, unsubscribe),
+    row("ack", Place::Shard, acknowledge),
     row("publish", Place::Shard, publish),
     row("history", Place::Worker, history),
     row("presence", Place::Worker, |envelope| {
@@ -221,6 +223,12 @@ struct Envelope<'a> {
     limit: Option<&'a RawValue>,
     #[serde(borrow, default)]
     reverse: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    durable: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    offset: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    forget: Option<&'a RawValue>,
 }
 
 fn envelope(text: &str) -> Result<Envelope<'_>, Fault> {
@@ -286,13 +294,41 @@ fn subscribe(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     Ok(Command::Subscribe {
         rooms: named_rooms(envelope)?,
         since,
+        durable: durable(envelope)?,
     })
 }
 
 fn unsubscribe(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    let durable = durable(envelope)?;
+    let is_forgotten = flag(envelope.forget, "forget")?;
+    if is_forgotten && durable.is_none() {
+        return Err(invalid(
+            "forget needs durable: name the subscription to forget",
+        ));
+    }
     Ok(Command::Unsubscribe {
         rooms: named_rooms(envelope)?,
+        forget: durable.filter(|_| is_forgotten),
     })
+}
+
+fn acknowledge(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+    let room = one_room(envelope)?;
+    let Some(offset) = number(envelope.offset, "offset")? else {
+        return Err(invalid("offset is missing: give the last one dealt with"));
+    };
+    Ok(Command::Acknowledge(Acknowledge {
+        room,
+        offset,
+        durable: durable(envelope)?,
+    }))
+}
+
+/// Reads the name of a durable subscription, if there is one.
+fn durable(envelope: &Envelope<'_>) -> Result<Option<DurableName>, Fault> {
+    let name = text(envelope.durable, "durable")?;
+    let name = name.map(|name| DurableName::parse(&name)).transpose();
+    name.map_err(|fault| invalid(format!("durable: {fault}")))
 }
 
 /// Reads the rooms from any of the spellings that the clients of the replaced systems use.
@@ -371,10 +407,6 @@ fn one_room(envelope: &Envelope<'_>) -> Result<RoomName, Fault> {
 
 fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     let room = one_room(envelope)?;
-    let number = |raw: Option<&RawValue>, member| match raw {
-        Some(raw) => typed::<u64>(raw, member, "a number from 0").map(Some),
-        None => Ok(None),
-    };
     let Some(limit) = page_limit(number(envelope.limit, "limit")?) else {
         return Err(invalid(format!("limit must be from 1 to {}", limits::PAGE)));
     };
@@ -386,11 +418,18 @@ fn history(envelope: &Envelope<'_>) -> Result<Command, Fault> {
         },
         since: number(envelope.since, "since")?,
         limit,
-        reverse: match envelope.reverse {
-            Some(raw) => typed(raw, "reverse", "true or false")?,
-            None => false,
-        },
+        reverse: flag(envelope.reverse, "reverse")?,
     }))
+}
+
+fn number(raw: Option<&RawValue>, member: &str) -> Result<Option<u64>, Fault> {
+    raw.map(|raw| typed(raw, member, "a number from 0"))
+        .transpose()
+}
+
+/// False if it is not there.
+fn flag(raw: Option<&RawValue>, member: &str) -> Result<bool, Fault> {
+    raw.map_or(Ok(false), |raw| typed(raw, member, "true or false"))
 }
 
 fn text(raw: Option<&RawValue>, member: &str) -> Result<Option<String>, Fault> {

@@ -20,14 +20,33 @@ fn command_of(command: &Command) -> String {
         rooms.iter().map(spell).collect::<Vec<_>>().join(",")
     };
     match command {
-        Command::Subscribe { rooms: to, since } => match since {
-            Some(since) => {
+        Command::Subscribe {
+            rooms: to,
+            since,
+            durable,
+        } => {
+            let mut spelt = rooms(to);
+            if let Some(since) = since {
                 let epoch = since.epoch.map(|epoch| epoch.as_str().to_owned());
-                format!("{} since {epoch:?} {}", rooms(to), since.offset)
+                spelt += &format!(" since {epoch:?} {}", since.offset);
             }
-            None => rooms(to),
+            if let Some(name) = durable {
+                spelt += &format!(" durable {name}");
+            }
+            spelt
+        }
+        Command::Unsubscribe {
+            rooms: from,
+            forget,
+        } => match forget {
+            Some(name) => format!("{} forget {name}", rooms(from)),
+            None => rooms(from),
         },
-        Command::Unsubscribe { rooms: from } => rooms(from),
+        Command::Acknowledge(acknowledge) => {
+            let name = acknowledge.durable.as_ref().map(|name| name.as_str());
+            let (room, offset) = (acknowledge.room.as_str(), acknowledge.offset);
+            format!("{room} {offset} {name:?}")
+        }
         Command::Auth { token } => token.to_string(),
         Command::Publish(publish) => {
             let rooms: Vec<&str> = publish.rooms.iter().map(|room| room.as_str()).collect();
@@ -288,4 +307,50 @@ fn an_unknown_type_is_told_which_are_known() {
         let expected = format!("VALIDATION_FAILED unknown type \"{kind}\"; known are subscribe, ");
         assert!(told.starts_with(&expected), "{told}");
     }
+}
+
+#[test]
+fn durable_subscriptions_have_a_name() {
+    check(
+        r#"{"type":"subscribe","rooms":["a","b"],"durable":"phone"}"#,
+        "subscribe a,b durable phone",
+    );
+    check(
+        r#"{"type":"subscribe","room":"a","durable":"p.1_-","since":3}"#,
+        "subscribe a since None 3 durable p.1_-",
+    );
+    for name in [r#""""#, r#""a b""#, "7", r#""é""#] {
+        let text = format!(r#"{{"type":"subscribe","room":"a","durable":{name}}}"#);
+        check(&text, "VALIDATION_FAILED durable");
+    }
+    check(r#"{"type":"ack","room":"a","offset":7}"#, "ack a 7 None");
+    check(
+        r#"{"type":"ack","room":"a","offset":0,"durable":"phone"}"#,
+        r#"ack a 0 Some("phone")"#,
+    );
+    check(
+        r#"{"type":"ack","room":"a"}"#,
+        "VALIDATION_FAILED offset is missing",
+    );
+    check(
+        r#"{"type":"ack","room":"a","offset":-1}"#,
+        "VALIDATION_FAILED offset must be a number from 0",
+    );
+    check(r#"{"type":"ack","offset":1}"#, "VALIDATION_FAILED no room");
+    check(
+        r#"{"type":"unsubscribe","room":"a","durable":"phone"}"#,
+        "unsubscribe a",
+    );
+    check(
+        r#"{"type":"unsubscribe","room":"a","durable":"phone","forget":true}"#,
+        "unsubscribe a forget phone",
+    );
+    check(
+        r#"{"type":"unsubscribe","room":"a","forget":true}"#,
+        "VALIDATION_FAILED forget needs durable",
+    );
+    check(
+        r#"{"type":"unsubscribe","room":"a","durable":"phone","forget":1}"#,
+        "VALIDATION_FAILED forget must be true or false",
+    );
 }

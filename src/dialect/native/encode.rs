@@ -15,6 +15,7 @@ use crate::dialect::native::projects;
 use crate::dialect::publication::{Placement, Publication, RoomSet};
 use crate::domain::access::{Identity, UserId};
 use crate::domain::command::Payload;
+use crate::domain::durable::DurableName;
 use crate::domain::fault::Fault;
 use crate::domain::position::Position;
 use crate::domain::presence::{Presence, Present};
@@ -143,18 +144,25 @@ pub enum Recovery {
     Complete(Vec<(u64, Arc<Publication>)>),
 }
 
-/// The reply to `subscribe`, one per room; `pending` is what agents ask permission for there.
+/// The reply to `subscribe`, one per room; `acknowledged` is how far a durable one had got, `pending`
+/// what agents ask permission for there.
+#[allow(clippy::too_many_arguments)]
 pub fn subscribed(
     to: &Correlation,
     room: &RoomName,
     position: &Position,
     recovery: &Recovery,
+    acknowledged: Option<u64>,
     pending: &[Arc<PendingPermission>],
     now: Wall,
     out: &mut Vec<u8>,
 ) {
     let object = reply("subscribed", to, out).string("room", room.as_str());
     let object = place(position, object);
+    let object = match acknowledged {
+        Some(offset) => object.number("acknowledged", offset),
+        None => object,
+    };
     let object = match recovery {
         Recovery::NotAsked => object,
         Recovery::Lost => object.boolean("recovered", false).raw("publications", "[]"),
@@ -203,6 +211,22 @@ pub fn unsubscribed(to: &Correlation, room: &RoomName, now: Wall, out: &mut Vec<
         reply("unsubscribed", to, out).string("room", room.as_str()),
         now,
     );
+}
+
+/// The reply to `ack`: how far the durable subscription has got.
+pub fn acknowledged(
+    to: &Correlation,
+    room: &RoomName,
+    durable: &DurableName,
+    offset: u64,
+    now: Wall,
+    out: &mut Vec<u8>,
+) {
+    let object = reply("acknowledged", to, out)
+        .string("room", room.as_str())
+        .string("durable", durable.as_str())
+        .number("offset", offset);
+    finish(object, now);
 }
 
 /// The reply to `publish`.

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::{
-    HistoryPage, Recovery, error, hello, history, pong, presence, publication, published,
-    subscribed, subscribed_without, unsubscribed,
+    HistoryPage, Recovery, acknowledged, error, hello, history, pong, presence, publication,
+    published, subscribed, subscribed_without, unsubscribed,
 };
 use crate::base::clock::Wall;
 use crate::base::ids::SessionId;
@@ -16,6 +16,7 @@ use crate::dialect::native::decode::{Correlation, CorrelationKey};
 use crate::dialect::publication::{Placement, Publication, RoomSet};
 use crate::domain::access::{DEFAULT_ROLE, Identity, Info, Role, User, UserId};
 use crate::domain::command::Payload;
+use crate::domain::durable::DurableName;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::{Epoch, Position};
 use crate::domain::presence::{Presence, Present};
@@ -92,7 +93,7 @@ fn who_subscribes_to_a_project_is_told_what_its_agents_ask_permission_for() {
         assert!(!without.unwrap().contains("pending"));
     };
     let (room, position, asked) = (room("a"), position(2), Recovery::NotAsked);
-    check(&|pending, out| subscribed(&none, &room, &position, &asked, pending, NOW, out));
+    check(&|pending, out| subscribed(&none, &room, &position, &asked, None, pending, NOW, out));
     check(&|pending, out| subscribed_without(&room, &position, Some(true), pending, NOW, out));
 }
 
@@ -156,8 +157,9 @@ fn a_subscription_tells_of_recovery_only_if_it_was_asked_for() {
     let reply = |recovery: Recovery, rest: &str| {
         let expected =
             format!(r#"{{"type":"subscribed","room":"a","epoch":"e1","offset":2{rest},TIME}}"#);
+        let (room, position) = (room("a"), position(2));
         check(
-            |out| subscribed(&none, &room("a"), &position(2), &recovery, &[], NOW, out),
+            |out| subscribed(&none, &room, &position, &recovery, None, &[], NOW, out),
             &expected,
         );
     };
@@ -283,5 +285,20 @@ fn presence_tells_users_and_what_their_tokens_say() {
     check(
         told(None, many.collect()),
         r#"{"type":"presence","room":"a","users":0,"sessions":1001,"members":[],"truncated":true,TIME}"#,
+    );
+}
+
+#[test]
+fn a_durable_subscription_tells_how_far_it_had_got() {
+    let none = Correlation::default();
+    let (a, recovery) = (room("a"), Recovery::Complete(Vec::new()));
+    check(
+        |out| subscribed(&none, &a, &position(2), &recovery, Some(2), &[], NOW, out),
+        r#"{"type":"subscribed","room":"a","epoch":"e1","offset":2,"acknowledged":2,"recovered":true,"publications":[],TIME}"#,
+    );
+    let name = DurableName::parse("phone").unwrap();
+    check(
+        |out| acknowledged(&none, &a, &name, 7, NOW, out),
+        r#"{"type":"acknowledged","room":"a","durable":"phone","offset":7,TIME}"#,
     );
 }

@@ -29,7 +29,8 @@ pub(super) const ROWS: &[Row] = &[
     (
         Counter::StoreRefusedUnavailable,
         "kinglet_store_refused_unavailable_total",
-        "Publications refused with 503 STORE_UNAVAILABLE because the disk did not take them.",
+        "Publications and acknowledgements refused with 503 STORE_UNAVAILABLE because the disk did \
+         not take them.",
     ),
     (
         Counter::StoreTrimmed,
@@ -45,6 +46,21 @@ pub(super) const ROWS: &[Row] = &[
         Counter::StoreReadsFailed,
         "kinglet_store_reads_failed_total",
         "Pages that could not be read.",
+    ),
+    (
+        Counter::Acknowledgements,
+        "kinglet_acknowledgements_total",
+        "Acknowledgements of durable subscriptions that were written.",
+    ),
+    (
+        Counter::DurableSubscriptionsRefused,
+        "kinglet_durable_subscriptions_refused_total",
+        "Durable subscriptions refused because their user has too many.",
+    ),
+    (
+        Counter::DurableSubscriptionsExpired,
+        "kinglet_durable_subscriptions_expired_total",
+        "Durable subscriptions forgotten because nobody used them for 90 days.",
     ),
     (
         Counter::RunRequestsRefusedBusy,

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::dialect::native::decode::{CommandType, Correlation};
 use crate::domain::command::{Command, HistoryQuery, Payload, Publish, Since};
+use crate::domain::durable::DurableName;
 use crate::domain::fault::Fault;
 use crate::domain::room::RoomName;
 use crate::testkit::choices::Choices;
@@ -166,14 +167,34 @@ pub(super) fn spell(kind: &CommandType, to: &Correlation, command: &Command) -> 
     }
     object = object.string_if("project_id", to.project_id.as_deref());
     object = match command {
-        Command::Subscribe { rooms, since } => {
-            let object = spell_rooms(object, rooms)?;
+        Command::Subscribe {
+            rooms,
+            since,
+            durable,
+        } => {
+            let durable = durable.as_ref().map(DurableName::as_str);
+            let object = spell_rooms(object, rooms)?.string_if("durable", durable);
             match since {
                 Some(since) => object.value("since", |out| spell_since(since, out)),
                 None => object,
             }
         }
-        Command::Unsubscribe { rooms } => spell_rooms(object, rooms)?,
+        Command::Unsubscribe { rooms, forget } => {
+            let object = spell_rooms(object, rooms)?;
+            match forget {
+                Some(name) => object
+                    .string("durable", name.as_str())
+                    .boolean("forget", true),
+                None => object,
+            }
+        }
+        Command::Acknowledge(acknowledge) => object
+            .string("room", acknowledge.room.as_str())
+            .number("offset", acknowledge.offset)
+            .string_if(
+                "durable",
+                acknowledge.durable.as_ref().map(DurableName::as_str),
+            ),
         Command::Publish(publish) => spell_publish(object, publish),
         Command::History(query) => spell_history(object, query),
         Command::Presence(room) => object.string("room", room.as_str()),

@@ -142,7 +142,7 @@ fn assert_error(correlation: &Correlation, fault: &Fault) {
 /// Expects that the command keeps to its bounds and takes no more than the message did.
 fn assert_bounded(command: &Command, bytes: usize, correlation: &Correlation) {
     match command {
-        Command::Subscribe { rooms, .. } | Command::Unsubscribe { rooms } => {
+        Command::Subscribe { rooms, .. } | Command::Unsubscribe { rooms, .. } => {
             assert!((1..=limits::ROOMS_PER_SUBSCRIBE).contains(&rooms.len()));
             for fault in rooms.iter().filter_map(|room| room.as_ref().err()) {
                 assert_eq!(fault.code, Code::ValidationFailed);
@@ -168,6 +168,7 @@ fn assert_bounded(command: &Command, bytes: usize, correlation: &Correlation) {
             assert!((1..=limits::PAGE).contains(limit));
         }
         Command::Run(_)
+        | Command::Acknowledge(_)
         | Command::Presence(_)
         | Command::Health
         | Command::Ping
