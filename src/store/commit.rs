@@ -18,7 +18,7 @@ use crate::domain::room::RoomName;
 use crate::domain::stream::Retention;
 use crate::store::database::{EPOCH, Store, set};
 use crate::store::fault::StoreFault;
-use crate::store::row::{epoch, left_out, payload, to_i64, to_u64};
+use crate::store::row::{Summed, epoch, left_out, payload, to_i64, to_u64};
 use crate::store::subscriptions::{Keep, Outcome, Subscriptions};
 use crate::store::trim;
 
@@ -239,19 +239,31 @@ impl<'w> Batch<'_, 'w> {
             head.offset += 1;
             head.bytes += size;
             let (id, position) = (head.id, head.position());
+            let at = entry.at.as_millis();
+            let summed = Summed {
+                room: id,
+                offset: position.offset,
+                at,
+                event,
+                payload: data,
+                source: source.as_deref(),
+                uid: uid.as_ref().map(<[u8; 16]>::as_slice),
+                left_out: left_out.as_deref().unwrap_or_default(),
+            };
             let sql = "INSERT INTO publications
-                (room, offset, at, size, event, payload, source, uid, left_out)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+                (room, offset, at, size, event, payload, source, uid, left_out, sum)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
             self.transaction.prepare_cached(sql)?.execute(params![
                 id,
                 to_i64(position.offset),
-                to_i64(entry.at.as_millis()),
+                to_i64(at),
                 to_i64(size),
                 event,
                 payload(data),
                 source,
                 uid,
                 left_out,
+                summed.sum(),
             ])?;
             if let Some(head) = self.heads.get_mut(target.room) {
                 let retention = &target.retention;

@@ -77,7 +77,7 @@ fn a_file_that_cannot_be_used_says_why() {
             make(directory);
             sql(directory, "PRAGMA user_version = 99");
         },
-        "newer kinglet (schema 99; this one knows up to 3)",
+        "newer kinglet (schema 99; this one knows up to 4)",
     );
     check(
         &|directory| {

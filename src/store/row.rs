@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crc32fast::Hasher;
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 
@@ -18,7 +19,47 @@ use crate::domain::room::RoomName;
 use crate::store::fault::StoreFault;
 
 /// The columns that [`publication`] reads, in its order.
-pub(super) const COLUMNS: &str = "p.offset, p.at, p.event, p.payload, p.source, p.uid, p.left_out";
+pub(super) const COLUMNS: &str =
+    "p.offset, p.at, p.event, p.payload, p.source, p.uid, p.left_out, p.sum, p.room";
+
+/// What a row's sum covers, which is all of it.
+pub(super) struct Summed<'a> {
+    pub(super) room: i64,
+    pub(super) offset: u64,
+    pub(super) at: u64,
+    pub(super) event: &'a str,
+    pub(super) payload: &'a Payload,
+    pub(super) source: Option<&'a str>,
+    pub(super) uid: Option<&'a [u8]>,
+    pub(super) left_out: &'a [u8],
+}
+
+impl Summed<'_> {
+    /// The CRC-32 of the row. Each part stands behind its length, so that no byte can move from one
+    /// to another unseen.
+    pub(super) fn sum(&self) -> i64 {
+        let (kind, payload): (u8, &[u8]) = match self.payload {
+            Payload::Json(text) => (0, text.as_bytes()),
+            Payload::Bytes(bytes) => (1, bytes),
+        };
+        let mut hasher = Hasher::new();
+        hasher.update(&self.room.to_le_bytes());
+        hasher.update(&self.offset.to_le_bytes());
+        hasher.update(&self.at.to_le_bytes());
+        hasher.update(&[
+            kind,
+            u8::from(self.source.is_some()),
+            u8::from(self.uid.is_some()),
+        ]);
+        let source = self.source.unwrap_or_default().as_bytes();
+        let uid = self.uid.unwrap_or_default();
+        for part in [self.event.as_bytes(), payload, source, uid, self.left_out] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        i64::from(hasher.finalize())
+    }
+}
 
 /// JSON as text, bytes as a blob.
 pub(super) fn payload(payload: &Payload) -> ToSqlOutput<'_> {
@@ -73,6 +114,20 @@ pub(super) fn publication(
     let uid: Option<[u8; 16]> = row.get(5)?;
     let left_out: Option<Vec<u8>> = row.get(6)?;
     let left_out = left_out.unwrap_or_default();
+    let sum: Option<i64> = row.get(7)?;
+    let summed = Summed {
+        room: row.get(8)?,
+        offset,
+        at: at.as_millis(),
+        event: &event,
+        payload: &payload,
+        source: source.as_deref(),
+        uid: uid.as_ref().map(<[u8; 16]>::as_slice),
+        left_out: &left_out,
+    };
+    if sum.is_some_and(|sum| sum != summed.sum()) {
+        return Err(StoreFault::Value("checksum"));
+    }
     let except = left_out.chunks_exact(16).filter_map(|chunk| {
         let bytes = <[u8; 16]>::try_from(chunk).ok()?;
         Some(SessionId(u128::from_be_bytes(bytes)))

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Error};
 pub(super) const APPLICATION_ID: i64 = 0x6b69_6e67;
 
 /// Step n makes a file of version n into one of version n + 1.
-pub(super) const STEPS: [&str; 3] = [
+pub(super) const STEPS: [&str; 4] = [
     // Rooms without a row have the epoch of `meta`, so a room need not be written to be known.
     // `first` is the oldest retained offset, and `bytes` what is retained. A row of `publications`
     // is found by room and offset alone, so both are its place in the file. `keys` are numbered in
@@ -52,6 +52,9 @@ pub(super) const STEPS: [&str; 3] = [
      ALTER TABLE rooms ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
      CREATE INDEX messages ON publications (room, offset, event, at)
          WHERE event IN ('run.started', 'run.output');",
+    // A bit that fell over on the disk makes a page unreadable, and never another publication. Rows
+    // of earlier versions have no sum.
+    "ALTER TABLE publications ADD COLUMN sum INTEGER;",
 ];
 
 /// The version that this program writes.

@@ -437,3 +437,32 @@ fn a_transaction_that_fails_leaves_nothing_and_no_hole() {
         [1, 2, 3]
     );
 }
+
+#[test]
+fn a_bit_that_fell_over_makes_a_page_unreadable_and_no_other() {
+    let place = Place::new();
+    let (room, now) = (room("a"), at(0));
+    let wanted = wanted(&room, 5, KEEP);
+    for damage in [
+        "payload = '7'",
+        "payload = CAST('2' AS BLOB)",
+        "event = 'sald'",
+        "at = at + 1",
+        "source = 'x'",
+        "uid = zeroblob(16)",
+        "left_out = zeroblob(16)",
+        "sum = sum + 1",
+    ] {
+        let mut store = place.open("e").store;
+        fill(&mut store, &room, 5, KEEP, now);
+        assert_eq!(after(&store, &wanted, 0, 10, now).0, [1, 2, 3, 4, 5]);
+        let sql = format!("UPDATE publications SET {damage} WHERE offset = 3");
+        assert_eq!(store.connection.execute(&sql, []).unwrap(), 1);
+        let page = |since| store.readers().after(&wanted, since, 10, now);
+        let fault = page(0).unwrap_err().to_string();
+        assert!(fault.contains("checksum"), "{damage}: {fault}");
+        assert_eq!(page(3).unwrap().items.len(), 2, "{damage}");
+        let sql = "DELETE FROM publications; DELETE FROM rooms";
+        store.connection.execute_batch(sql).unwrap();
+    }
+}

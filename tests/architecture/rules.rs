@@ -27,6 +27,7 @@ const fn confined(path: &'static str, to: &'static [&'static str]) -> Confined {
 const CONFINED: &[Confined] = &[
     confined("libc", &["src/os/"]),
     confined("rusqlite", &["src/store/"]),
+    confined("crc32fast", &["src/store/"]),
     // The load generator holds as many connections as the server, and so needs the same means.
     confined("mio", &["src/runtime/", "src/cli/bench/"]),
     confined("socket2", &["src/cli/bench/"]),
