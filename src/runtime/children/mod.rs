@@ -162,6 +162,8 @@ impl Children {
 impl Shell {
     fn work(mut self) {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
+        // What the store had left unfinished is waiting already.
+        self.perform(self.clock.now());
         loop {
             let timeout = self.timeout(self.clock.now().mono);
             match self.poll.poll(&mut events, timeout) {
