@@ -151,18 +151,18 @@ impl Executor {
             RunOrder::Start(start) => self.start(asker, start, now),
             RunOrder::Cancel(target, answer) => self.cancel(asker, target, answer, now),
             RunOrder::Input { run, input } => {
-                let answer = self.with_run(run, now, |active, context| active.say(&input, context));
-                self.answer(asker, answer.unwrap_or_else(|| Err(not_active())));
+                self.answer_by(run, asker, now, |active, context| {
+                    active.say(&input, context)
+                });
             }
             RunOrder::Decide {
                 run,
                 request,
                 decision,
             } => {
-                let answer = self.with_run(run, now, |active, context| {
+                self.answer_by(run, asker, now, |active, context| {
                     active.decide(&request, &decision, context)
                 });
-                self.answer(asker, answer.unwrap_or_else(|| Err(not_active())));
             }
         }
     }
@@ -348,6 +348,26 @@ impl Executor {
 
     fn answer(&mut self, asker: RunAsker, answer: Result<RunAnswer, Fault>) {
         self.out.answer(asker, answer);
+    }
+
+    /// Has an active run answer. The answer stands before what is told because of it.
+    fn answer_by(
+        &mut self,
+        run: RunId,
+        asker: RunAsker,
+        now: Now,
+        step: impl FnOnce(&mut Active, &mut Context<'_>) -> Result<RunAnswer, Fault>,
+    ) {
+        let mut asker = Some(asker);
+        self.with_run(run, now, |active, context| {
+            let answer = step(active, context);
+            if let Some(asker) = asker.take() {
+                context.out.answer(asker, answer);
+            }
+        });
+        if let Some(asker) = asker {
+            self.answer(asker, Err(not_active()));
+        }
     }
 
     fn with_run<T>(

@@ -56,6 +56,11 @@ fn the_first_answer_wins_and_everybody_is_told() {
     let first = decide(&mut world, run, "q1", true);
     assert_eq!(*world.answer(first), Ok(RunAnswer::Told(run)));
     assert_eq!(world.names()[2..], ["permission.resolved"]);
+    assert!(
+        world
+            .trace
+            .ends_with(&["answer", "permission.resolved"].map(String::from))
+    );
     assert_eq!(world.last()["decision"], "allow");
     assert_eq!(world.last()["by"], "eve");
     assert!(world.pending[&project].is_empty());
