@@ -139,13 +139,8 @@ impl State {
         let is_queued = |known: &&Unfinished| known.run.state == RunState::Queued;
         let Unfinished { number, run } = self.unfinished.get(&id).filter(is_queued)?;
         let queued = self.unfinished.values().filter(is_queued);
-        let mut queued = queued.filter(|known| known.run.project == run.project);
-        Some(
-            queued
-                .by_ref()
-                .filter(|known| known.number <= *number)
-                .count(),
-        )
+        let before = queued.filter(|known| known.run.project == run.project);
+        Some(before.filter(|known| known.number <= *number).count())
     }
 }
 
@@ -171,8 +166,8 @@ mod tests {
     #[test]
     fn runs_that_wait_have_places_in_the_order_they_came() {
         let projects = Projects::default();
-        let (mut first, mut second) = (run(1, 1), run(2, 2));
-        for (run, place) in [(&first, 1), (&second, 2)] {
+        let (mut first, mut second, elsewhere) = (run(1, 1), run(1, 2), run(2, 3));
+        for (run, place) in [(&first, 1), (&second, 2), (&elsewhere, 1)] {
             keep(&projects, run, Mark::None, None);
             assert_eq!(projects.run(run.id).unwrap().1, Some(place));
         }
@@ -185,7 +180,7 @@ mod tests {
         keep(&projects, &first, Mark::None, None);
         assert_eq!(projects.run(first.id).unwrap().0.first_offset, Some(7));
         let ids: Vec<_> = projects.unfinished().iter().map(|run| run.id).collect();
-        assert_eq!(ids, [first.id, second.id]);
+        assert_eq!(ids, [first.id, second.id, elsewhere.id]);
         second.state = RunState::Cancelled;
         keep(&projects, &second, Mark::Last, Some(9));
         assert!(projects.run(second.id).is_none(), "it is in the store");
