@@ -6,7 +6,7 @@ use kinglet::testkit::client::{Arrival, Connection, get, post};
 use kinglet::testkit::server::until;
 use kinglet::testkit::socket::{Received, Socket};
 use kinglet::wire::websocket::frame::Opcode;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::start;
 
@@ -258,4 +258,21 @@ fn lines_that_the_log_cannot_write_are_counted_with_everything_else() {
         assert_eq!(get(server.address(), "/health").status(), 200);
         server.counter("kinglet_log_lines_dropped_total") > 0
     });
+}
+
+#[test]
+fn agents_whose_programs_are_not_found_are_named_at_the_start_and_by_readiness() {
+    let check = |program: &str, missing: Value| {
+        let server = start(&[("KINGLET_AGENTS__CLAUDE__COMMAND", program)]);
+        let ready = get(server.address(), "/health/ready");
+        assert_eq!(ready.status(), 200);
+        let details = &ready.json()["details"];
+        assert_eq!(details["runs"], "ok");
+        assert_eq!(details["missing_agents"], missing);
+        until("the log names it, if it is missing", || {
+            server.stderr().contains("agent_missing agent=claude ") == missing.is_string()
+        });
+    };
+    check("/nowhere/claude", json!("claude"));
+    check(env!("CARGO_BIN_EXE_claude-stand-in"), Value::Null);
 }
