@@ -26,15 +26,13 @@ use document::{Step, Transcript, transcripts};
 use peer::{Received, Server, Socket};
 use placeholder::Placeholders;
 
-/// The program that takes the place of the Claude CLI. `None` as long as the server executes nothing:
-/// transcripts that need it are read, but not replayed.
-const STAND_IN: Option<&str> = None;
+/// The program that takes the place of the Claude CLI.
+const STAND_IN: &str = env!("CARGO_BIN_EXE_claude-stand-in");
 
 #[test]
 fn the_server_does_what_the_documents_show() {
     let mut faults = Vec::new();
-    let is_playable = |it: &Transcript| STAND_IN.is_some() || !it.needs_agent;
-    for transcript in documented().into_iter().filter(is_playable) {
+    for transcript in documented() {
         if let Err(fault) = replay(&transcript) {
             faults.push(fault);
         }

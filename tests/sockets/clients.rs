@@ -55,19 +55,15 @@ fn the_ws_library_of_node_works_with_rooms() {
     run(format!("wss://{}", server.address()), &trusted);
 }
 
-/// The program that takes the place of the Claude CLI; `None` as long as the server executes nothing.
-const STAND_IN: Option<&str> = None;
-
 #[test]
 fn the_ws_library_of_node_works_with_projects() {
-    let (folder, program) = match (javascript(), STAND_IN) {
-        (Ok(folder), Some(program)) => (folder, program),
-        (Err(reason), _) => {
+    let folder = match javascript() {
+        Ok(folder) => folder,
+        Err(reason) => {
             return note(&format!(
                 "skipped: the clients in JavaScript, because {reason}"
             ));
         }
-        (Ok(_), None) => return note("skipped: projects, because nothing is executed"),
     };
     let data = tempfile::tempdir().unwrap();
     let root = data.path().canonicalize().unwrap().join("projects");
@@ -75,7 +71,10 @@ fn the_ws_library_of_node_works_with_projects() {
     let root = root.to_str().unwrap();
     let kept = data.path().join("data");
     let server = start(&[
-        ("KINGLET_AGENTS__CLAUDE__COMMAND", program),
+        (
+            "KINGLET_AGENTS__CLAUDE__COMMAND",
+            env!("CARGO_BIN_EXE_claude-stand-in"),
+        ),
         ("KINGLET_PROJECTS__ROOTS", root),
         ("KINGLET_SERVER__DATA_DIR", kept.to_str().unwrap()),
         ("KINGLET_LIMITS__MESSAGES_PER_SECOND", "0"),

@@ -60,12 +60,10 @@ impl Server {
         let settings = &transcript.settings;
         let token_mode = transcript.asks_for_tokens.then_some(tokens::VARIABLES);
         let folder = tempfile::tempdir().unwrap();
-        let agent = STAND_IN.filter(|_| transcript.needs_agent);
-        let directory = directory(&folder);
-        let agent = agent.map(|program| {
+        let agent = transcript.needs_agent.then(|| {
             [
-                (variable("agents.claude.command"), program.to_owned()),
-                (variable("projects.roots"), directory),
+                (variable("agents.claude.command"), STAND_IN.to_owned()),
+                (variable("projects.roots"), directory(&folder)),
             ]
         });
         let role = transcript.role.as_ref();
