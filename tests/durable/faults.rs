@@ -76,7 +76,9 @@ fn a_server_that_can_write_nothing_serves_memory_rooms_and_refuses_runs() {
     let ready = get(server.address(), "/health/ready");
     assert_eq!(ready.status(), 200);
     assert_eq!(ready.json()["details"]["runs"], "no data directory");
-    assert!(server.stderr().contains("store_absent"));
+    until("the log says it", || {
+        server.stderr().contains("store_absent")
+    });
 }
 
 /// A small file system of its own, if whoever runs this may make one.
