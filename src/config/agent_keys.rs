@@ -108,7 +108,7 @@ pub(super) static AGENT_KEYS: &[Key<AgentOptions>] = &[
     ),
     key(
         "limits.memory",
-        Kind::SizeLimit(MIB, 1024 * GIB, |o, v| o.limits.memory = v),
+        Kind::SizeLimit(MIB, GIB.saturating_mul(1024), |o, v| o.limits.memory = v),
         "0",
         "Address space of each of its processes (`RLIMIT_AS`). Node and its like reserve far more \
          than they use.",
