@@ -107,10 +107,14 @@ fn request(url: &str, method: &str, path: &str, kind: &str, body: &str) -> (u16,
 #[test]
 fn serve_says_where_it_listens_and_lines_that_work() {
     let served = serve();
-    let [_, mode, watch, curl] = served.greeting.as_slice() else {
+    let [_, mode, warning, watch, curl] = served.greeting.as_slice() else {
         panic!("{:?}", served.greeting);
     };
     assert!(mode.starts_with("mode: open, anyone on this machine"));
+    assert_eq!(
+        warning,
+        "warning: every local user can run agents as kinglet's user"
+    );
     let arguments: Vec<&str> = watch.split(' ').skip(2).collect();
     assert_eq!(arguments, ["subscribe", "global", "--url", &served.url]);
     let reader = Running::start(&arguments);

@@ -53,6 +53,7 @@ fn serve(
     logging: &Logging,
 ) -> Result<Exit, Failure> {
     let access = Access::of(&config);
+    let runs = access.runs(config.insecure_runs);
     let keys = config.auth.api_keys.iter();
     let admin_keys: Vec<String> = keys
         .filter(|key| key.grants.is_none())
@@ -76,10 +77,11 @@ fn serve(
     for name in admin_keys {
         log::warn!("admin_key name={name:?} meaning=\"it has no grants and may do everything\"");
     }
-    if let Some(danger) = access.danger() {
+    for danger in access.danger().into_iter().chain(runs) {
         log::warn!("insecure meaning=\"{danger}\"");
     }
     // Nobody may be listening to us; the server serves all the same.
+    let access = (access, runs);
     let _ = greeting(server.addresses(), access, signing, secure.as_ref())
         .iter()
         .try_for_each(|line| output::line(line));
@@ -149,6 +151,17 @@ impl Access {
             }
         }
     }
+
+    /// Who can run agents without having been allowed to.
+    const fn runs(self, insecure_runs: bool) -> Option<&'static str> {
+        match (self, insecure_runs) {
+            (Self::Token, _) | (Self::Network | Self::NetworkWithoutHost, false) => None,
+            (Self::Machine, _) => Some("every local user can run agents as kinglet's user"),
+            (Self::Network | Self::NetworkWithoutHost, true) => {
+                Some("anyone who can reach this server can run agents as kinglet's user")
+            }
+        }
+    }
 }
 
 /// The command that signs tokens for this server, if it has a secret to sign with.
@@ -159,10 +172,11 @@ fn signing(auth: &Auth, config: Option<&Path>) -> Option<String> {
     Some(format!("kinglet token{}", option.unwrap_or_default()))
 }
 
-/// What is said when the server listens at `addresses`; `signing` is a command that makes tokens.
+/// What is said when the server listens at `addresses`; `runs` is who can run agents though nobody
+/// allowed it, `signing` a command that makes tokens.
 fn greeting(
     addresses: &[SocketAddr],
-    access: Access,
+    (access, runs): (Access, Option<&str>),
     signing: Option<&str>,
     secure: Option<&Secure>,
 ) -> Vec<String> {
@@ -173,6 +187,7 @@ fn greeting(
         .map(|address| format!("kinglet {version} listens on {scheme}://{address}"))
         .collect();
     lines.push(access.mode().to_owned());
+    lines.extend(runs.map(|who| format!("warning: {who}")));
     lines.extend(secure.map(Secure::line));
     if access == Access::NetworkWithoutHost {
         let hint = "hosts: other machines are answered once server.allowed_hosts (or \
@@ -267,7 +282,7 @@ impl Secure {
 }
 
 /// An address that this machine can connect to; a wildcard is none.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -298,7 +313,12 @@ mod tests {
     #[test]
     fn greets_with_lines_that_work_as_they_stand() {
         let check = |address: &str, expected: &[&str]| {
-            let lines = greeting(&[address.parse().unwrap()], Access::Machine, None, None);
+            let lines = greeting(
+                &[address.parse().unwrap()],
+                (Access::Machine, None),
+                None,
+                None,
+            );
             let starts: Vec<&str> = lines.iter().map(String::as_str).collect();
             assert_eq!(starts.len(), expected.len() + 1);
             assert!(starts[1].starts_with("mode: open, "));
@@ -338,7 +358,7 @@ mod tests {
     fn without_a_secret_the_token_is_left_to_whoever_signs() {
         let lines = greeting(
             &["127.0.0.1:8080".parse().unwrap()],
-            Access::Token,
+            (Access::Token, None),
             None,
             None,
         );
@@ -363,5 +383,29 @@ mod tests {
         check(&["127.0.0.1:1", "192.0.2.1:1"], &[], Access::Network);
         check(&["0.0.0.0:1"], &[], Access::NetworkWithoutHost);
         check(&["[::]:1"], &["pi.local"], Access::Network);
+    }
+
+    #[test]
+    fn warns_of_who_can_run_agents() {
+        let check = |access: Access, insecure_runs, expected: Option<&str>| {
+            let found = access.runs(insecure_runs);
+            assert_eq!(found.and_then(|who| who.split(" can run").next()), expected);
+            let lines = greeting(&[], (access, found), None, None);
+            let warning = lines.iter().find_map(|line| line.strip_prefix("warning: "));
+            assert_eq!(warning, found);
+        };
+        check(Access::Token, false, None);
+        check(Access::Machine, false, Some("every local user"));
+        check(Access::Network, false, None);
+        check(
+            Access::Network,
+            true,
+            Some("anyone who can reach this server"),
+        );
+        check(
+            Access::NetworkWithoutHost,
+            true,
+            Some("anyone who can reach this server"),
+        );
     }
 }
