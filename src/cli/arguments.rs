@@ -45,6 +45,12 @@ pub(super) enum Command {
     Serve(ServeArguments),
     /// Check the configuration that `serve` would use, and say every fault in it
     CheckConfig(ServeArguments),
+    /// Check that a server would do well here, and say what to do where it would not
+    ///
+    /// Takes the flags of `serve` and looks at what these lead to: the configuration, its
+    /// directories, addresses, limits, agents and certificates. Nothing is left behind, and a server
+    /// that runs is not disturbed. The exit code is 1 if a check failed; warnings are none.
+    Doctor(DoctorArguments),
     /// Write a configuration with auth and a secret, and print a first token
     Init(InitArguments),
     /// Print a token for a user, signed with the configuration's first secret
@@ -130,6 +136,15 @@ impl ServeArguments {
             insecure_runs: self.insecure_runs,
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArguments {
+    #[command(flatten)]
+    pub(super) serve: ServeArguments,
+    /// Print one JSON object a line: check, verdict, message
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

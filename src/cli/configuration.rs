@@ -34,7 +34,7 @@ pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) warnings: Vec<Warning>,
     /// What had a say in it, for the operator.
-    origin: String,
+    pub(super) origin: String,
     /// How it is read again.
     pub(super) again: Again,
 }

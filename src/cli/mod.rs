@@ -1,7 +1,7 @@
 //! The command line: what the operator typed, carried out, and said back in lines.
 //!
 //! ```text
-//! arguments ─┬─ serve, check-config ── configuration ── runtime::server
+//! arguments ─┬─ serve, check-config, doctor ── configuration ── runtime::server
 //!            ├─ init, token ────────── configuration
 //!            ├─ publish, subscribe, export, import, run, runs
 //!            │        └─ http_client, socket_client ── transport ── tls
@@ -17,6 +17,7 @@ mod arguments;
 mod bench;
 mod comeback;
 mod configuration;
+mod doctor;
 mod export;
 mod following;
 mod http_client;
@@ -114,6 +115,7 @@ fn carry_out(arguments: Arguments) -> Exit {
     let ended = match command {
         Command::Serve(asked) => serve::run(asked),
         Command::CheckConfig(asked) => configuration::check(asked),
+        Command::Doctor(asked) => doctor::run(asked),
         Command::Init(asked) => init::run(&asked),
         Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),

@@ -1,5 +1,5 @@
 //! L0: what only the operating system can do, behind safe functions: signals, limits, sockets,
-//! processes and what they use, locks on files, the boot.
+//! processes and what they use, locks on files, room on disks, the boot.
 //!
 //! The only folder with `unsafe` and `libc`. Each block states why it is sound, each file has a
 //! test, and where macOS differs from Linux the two cases stand side by side.
@@ -8,6 +8,7 @@
 pub mod boot;
 pub mod descriptor_limit;
 pub mod descriptors;
+pub mod disk;
 pub mod file_lock;
 pub mod process;
 pub mod process_tree;

@@ -330,6 +330,12 @@ fn spawn(
         })
 }
 
+/// For how many connections `descriptors` are enough, beside what the server itself needs.
+#[must_use]
+pub fn connections_within(config: &Config, descriptors: u64) -> usize {
+    Places::of_descriptors(descriptors, reactor_count(config)).connections
+}
+
 /// The reactors wanted, or one on up to four cores and half of more.
 fn reactor_count(config: &Config) -> usize {
     config.server.reactors.unwrap_or_else(|| {

@@ -7,7 +7,7 @@
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -83,18 +83,24 @@ pub(super) fn of(asked: &Start, project: &Project, config: &Config) -> Result<La
     })
 }
 
+/// Each agent with the absolute path of its program, or why there is none.
+pub fn programs(config: &Config) -> impl Iterator<Item = (String, Result<PathBuf, Fault>)> {
+    config.agents.iter().map(|(name, _)| {
+        let program = Agent::find(config, name).and_then(|agent| {
+            let environment = agent.environment(env::vars_os(), Path::new("/"));
+            let search = environment.get(std::ffi::OsStr::new("PATH"));
+            agent.program(search.map(|path| &**path), is_executable)
+        });
+        (name.to_owned(), program)
+    })
+}
+
 /// The agents whose programs are not installed.
 #[must_use]
 pub fn missing(config: &Config) -> Vec<String> {
-    let agents = config.agents.iter();
-    let missing = agents.filter_map(|(name, _)| {
-        let agent = Agent::find(config, name).ok()?;
-        let environment = agent.environment(env::vars_os(), Path::new("/"));
-        let search = environment.get(std::ffi::OsStr::new("PATH"));
-        let found = agent.program(search.map(|path| &**path), is_executable);
-        found.err().map(|_| name.to_owned())
-    });
-    missing.collect()
+    programs(config)
+        .filter_map(|(name, program)| program.err().map(|_| name))
+        .collect()
 }
 
 /// The agent of this name.

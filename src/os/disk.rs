@@ -1,0 +1,42 @@
+//! How much room is left on a disk: statvfs(3).
+
+use std::ffi::CString;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Bytes that a program without privileges can still write on the disk that `path` is on.
+///
+/// # Errors
+/// What `statvfs` answered, such as for a path that is not there; `InvalidInput` for one with a NUL.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut answer = MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the path ends with NUL, and the pointer is to room for the struct that is filled.
+    if unsafe { libc::statvfs(path.as_ptr(), answer.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded, so it has filled the struct, which is plain integers anyway.
+    let disk = unsafe { answer.assume_init() };
+    // The widths of both differ between systems.
+    #[allow(clippy::useless_conversion)]
+    let (blocks, size) = (u64::from(disk.f_bavail), u64::from(disk.f_frsize));
+    Ok(blocks.saturating_mul(size))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_room_and_a_missing_path_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_bytes(folder.path()).unwrap() > 0);
+        let missing = free_bytes(&folder.path().join("missing")).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let nul = free_bytes(Path::new("a\0b")).unwrap_err();
+        assert_eq!(nul.kind(), io::ErrorKind::InvalidInput);
+    }
+}
