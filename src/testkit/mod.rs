@@ -13,6 +13,7 @@ pub mod inflate;
 pub mod link;
 pub mod operations;
 pub mod oracles;
+pub mod processes;
 pub mod records;
 pub mod server;
 pub mod simulation;

@@ -11,9 +11,10 @@ use std::time::Duration;
 use kinglet::os::process::become_subreaper;
 use kinglet::runtime::keeper::status::Record;
 use kinglet::runtime::keeper::{kill_strays, sweep};
+use kinglet::testkit::processes::{lives, living, parent_of, within_two_seconds};
 use kinglet::testkit::server::until;
 
-use crate::run::{Run, lives, living, mark_of, parent_of, sh, within_two_seconds};
+use crate::run::{Run, mark_of, sh};
 
 /// Tells the stand-in the script of its run.
 const SCRIPT: &str = "KEEPER_TEST_SCRIPT";

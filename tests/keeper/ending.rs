@@ -4,9 +4,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use kinglet::runtime::keeper::status::Record;
+use kinglet::testkit::processes::{living, within_two_seconds};
 use kinglet::testkit::server::until;
 
-use crate::run::{Run, living, sh, within_two_seconds};
+use crate::run::{Run, sh};
 
 const GRACE: Duration = Duration::from_millis(300);
 

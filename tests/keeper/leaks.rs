@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::run::{Run, exists, sh};
+use kinglet::testkit::processes::exists;
+
+use crate::run::{Run, sh};
 
 #[test]
 fn five_hundred_short_runs_leave_no_zombie_and_no_descriptor() {

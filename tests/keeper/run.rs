@@ -1,18 +1,18 @@
-//! A run as the tests hold it, and looking for what is left of it.
+//! A run as the tests hold it.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kinglet::os::process::{Pid, Used};
 use kinglet::os::resource_limits::ResourceLimits;
 use kinglet::runtime::keeper::orders::Orders;
 use kinglet::runtime::keeper::status::{Record, StatusReader};
 use kinglet::runtime::keeper::{Lifeline, MARK, reap, spawn};
+use kinglet::testkit::processes::living;
 use kinglet::testkit::server::until;
 use mio::unix::pipe::{Receiver, Sender};
 
@@ -159,48 +159,5 @@ fn read(from: &mut Receiver, into: &mut Vec<u8>) -> bool {
         Ok(_) => true,
         Err(error) if error.kind() == ErrorKind::WouldBlock => false,
         Err(error) => panic!("{error}"),
-    }
-}
-
-/// The processes, zombies excepted, that have this mark in their environment.
-pub fn living(mark: &std::ffi::OsStr) -> Vec<i32> {
-    let entry = format!("{MARK}={}", mark.to_str().unwrap());
-    let has_mark = |pid: &i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let mut entries = environment.split(|byte| *byte == 0);
-        entries.any(|found| found == entry.as_bytes())
-    };
-    let entries = fs::read_dir("/proc").unwrap();
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let pids = names.filter_map(|name| name.parse().ok());
-    pids.filter(has_mark).collect()
-}
-
-/// Whether a process is there; a zombie is.
-pub fn exists(pid: i32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// Whether a process is there and has not ended.
-pub fn lives(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .any(|line| line.starts_with("State:") && !line.contains('Z'))
-}
-
-/// The parent of a process, from /proc.
-pub fn parent_of(pid: i32) -> i32 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-    line.expect("a parent").trim().parse().unwrap()
-}
-
-/// Polls for two seconds, the time within which nothing of a run may be left.
-pub fn within_two_seconds(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while !condition() {
-        assert!(Instant::now() < deadline, "not within two seconds: {what}");
-        std::thread::sleep(Duration::from_millis(2));
     }
 }

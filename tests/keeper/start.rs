@@ -9,8 +9,9 @@ use std::time::Duration;
 use kinglet::os::resource_limits::ResourceLimits;
 use kinglet::runtime::keeper::orders::Orders;
 use kinglet::runtime::keeper::status::{Record, Stage};
+use kinglet::testkit::processes::parent_of;
 
-use crate::run::{Run, parent_of, sh};
+use crate::run::{Run, sh};
 
 /// Runs to the end and returns standard output.
 fn output(orders: &Orders) -> String {
