@@ -200,9 +200,10 @@ impl Child {
             || self.input.as_ref().is_some_and(writes)
     }
 
-    /// Whether the keeper has ended, and with it this child.
+    /// Whether the keeper has ended and nothing more is to be read: what the agent printed last may
+    /// wait in a pipe for longer than anything of the run lives.
     pub(super) const fn is_over(&self) -> bool {
-        self.status.is_none()
+        self.status.is_none() && self.stdout.is_none() && self.stderr.is_none()
     }
 
     /// Reads each pipe that has something and is wanted, once, and writes what is to be written.

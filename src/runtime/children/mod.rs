@@ -207,6 +207,7 @@ impl Shell {
         self.kill_strays(now);
         self.core.tick(now);
         self.perform(now);
+        self.reap_all();
         let Some(until) = self.drains_until else {
             return true;
         };
@@ -250,13 +251,22 @@ impl Shell {
                 Some(Told::Orphaned) => self.orphaned.push(child.run),
                 Some(Told::Ended) | None => {}
             }
-            if child.is_over() {
-                let child = self.children.slots.remove(slot);
-                if self.children.by_run.get(&child.run) == Some(&slot) {
-                    self.children.by_run.remove(&child.run);
-                }
-                child.reap();
+        }
+    }
+
+    /// Takes leave of those of which there is nothing more to come.
+    fn reap_all(&mut self) {
+        let over = self.children.slots.iter();
+        let over: Vec<usize> = over
+            .filter(|(_, child)| child.is_over())
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in over {
+            let child = self.children.slots.remove(slot);
+            if self.children.by_run.get(&child.run) == Some(&slot) {
+                self.children.by_run.remove(&child.run);
             }
+            child.reap();
         }
     }
 
