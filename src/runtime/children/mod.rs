@@ -162,9 +162,8 @@ impl Children {
 impl Shell {
     fn work(mut self) {
         let mut events = Events::with_capacity(limits::EVENTS_PER_TURN);
-        // What the store had left unfinished is waiting already.
-        self.perform(self.clock.now());
-        loop {
+        // What the store told of runs that were lost is to be passed on before anything happens.
+        while self.turn(self.clock.now()) {
             let timeout = self.timeout(self.clock.now().mono);
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
@@ -180,9 +179,6 @@ impl Shell {
                     child.note_ready(source, event.is_readable() || event.is_read_closed());
                     child.note_writable(source, event.is_writable() || event.is_write_closed());
                 }
-            }
-            if !self.turn(self.clock.now()) {
-                return;
             }
         }
     }
