@@ -424,6 +424,13 @@ fn exit(status: std::process::ExitStatus) -> Exit {
 /// What members of the project are told of an agent that did not start; no path of the system.
 fn start_fault(stage: Stage, errno: i32) -> StartFault {
     let (code, what) = match stage {
+        Stage::Elsewhere => {
+            let text = "the project's directory is another one now: its path leads through a link";
+            return StartFault {
+                code: Code::InvalidPath,
+                text: text.into(),
+            };
+        }
         Stage::Process => (Code::ExecutionFailed, "no process could be prepared"),
         Stage::Limits => (Code::ExecutionFailed, "its limits could not be set"),
         Stage::Directory => (

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::io::{self, PipeReader, Write};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::os::process::{self, Fork, Pid};
@@ -33,6 +34,18 @@ pub(super) fn start(orders: &Orders) -> io::Result<(Pid, PipeReader)> {
     }
 }
 
+/// Makes `directory` the place where the program runs. Its path was real when it was checked, so one
+/// that leads elsewhere has a link in it now. Where this process is cannot be swapped any more.
+fn enter(directory: &Path) -> Result<(), (Stage, io::Error)> {
+    let at = |stage| move |error| (stage, error);
+    std::env::set_current_dir(directory).map_err(at(Stage::Directory))?;
+    let entered = std::env::current_dir().map_err(at(Stage::Directory))?;
+    match entered == directory {
+        true => Ok(()),
+        false => Err((Stage::Elsewhere, io::ErrorKind::InvalidInput.into())),
+    }
+}
+
 /// EINVAL, which is 22 on every system.
 pub(super) const INVALID: i32 = 22;
 
@@ -46,7 +59,7 @@ fn become_agent(orders: &Orders, keeper: Pid) -> Result<Infallible, (Stage, io::
         .envs(orders.environment.iter().map(|(name, value)| (name, value)));
     process::lead_group().map_err(at(Stage::Process))?;
     process::end_with(keeper).map_err(at(Stage::Process))?;
-    std::env::set_current_dir(&orders.directory).map_err(at(Stage::Directory))?;
+    enter(&orders.directory)?;
     resource_limits::set(&orders.limits).map_err(at(Stage::Limits))?;
     // It resets SIGPIPE, the only signal ignored here; exec itself resets the caught ones.
     Err((Stage::Program, command.exec()))

@@ -28,7 +28,7 @@ pub struct Orders {
     pub arguments: Vec<OsString>,
     /// Its whole environment; nothing is inherited.
     pub environment: Vec<(OsString, OsString)>,
-    /// Where it runs, an absolute path.
+    /// Where it runs: a real path, without links and `.`; nothing is started if it leads elsewhere.
     pub directory: PathBuf,
     /// What it may use, and each process that descends from it.
     pub limits: ResourceLimits,

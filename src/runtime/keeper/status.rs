@@ -41,12 +41,20 @@ pub enum Stage {
     Limits,
     /// The directory.
     Directory,
+    /// The directory's path leads to another one, because a part of it is a link now.
+    Elsewhere,
     /// The program.
     Program,
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::Process, Self::Limits, Self::Directory, Self::Program];
+    const ALL: [Self; 5] = [
+        Self::Process,
+        Self::Limits,
+        Self::Directory,
+        Self::Program,
+        Self::Elsewhere,
+    ];
 
     pub(super) fn code(self) -> u8 {
         match self {
@@ -54,6 +62,7 @@ impl Stage {
             Self::Limits => 1,
             Self::Directory => 2,
             Self::Program => 3,
+            Self::Elsewhere => 4,
         }
     }
 
@@ -239,7 +248,7 @@ mod tests {
         check(b"?");
         check(b"S\0\0\0\0");
         check(b"S\xff\xff\xff\xff");
-        check(b"F\x04\0\0\0\0");
+        check(b"F\x05\0\0\0\0");
     }
 
     #[test]
@@ -247,6 +256,6 @@ mod tests {
         for stage in Stage::ALL {
             assert_eq!(Stage::from_code(stage.code()), Some(stage));
         }
-        assert_eq!(Stage::from_code(4), None);
+        assert_eq!(Stage::from_code(5), None);
     }
 }
