@@ -7,14 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How an agent's output is read and its input written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentKind {
-    /// The Claude CLI: one JSON object a line.
-    Claude,
-    /// Any command: lines of text.
-    Lines,
-}
+use crate::config::AgentKind;
 
 /// A command with all that its process gets.
 #[derive(Clone, Debug, PartialEq, Eq)]

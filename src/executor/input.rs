@@ -4,9 +4,9 @@
 //! to be written is bounded, whoever it comes from.
 
 use crate::bus::execution::RunAnswer;
+use crate::config::AgentKind;
 use crate::domain::agent::speech;
 use crate::domain::fault::{Code, Fault};
-use crate::domain::launch::AgentKind;
 use crate::domain::run_command::RunInput;
 use crate::executor::effects::Effect;
 use crate::executor::running::{Active, Context, Phase};

@@ -15,7 +15,7 @@ use crate::app::runs::paths;
 use crate::config::{AgentKind, Config, StallAction};
 use crate::domain::agent::{Agent, Request};
 use crate::domain::fault::{Code, Fault};
-use crate::domain::launch::{self, Launch, ProcessLimits};
+use crate::domain::launch::{Launch, ProcessLimits};
 use crate::domain::project::Project;
 use crate::domain::run_command::Start;
 
@@ -50,21 +50,21 @@ pub(super) fn of(asked: &Start, project: &Project, config: &Config) -> Result<La
     let search = environment.get(std::ffi::OsStr::new("PATH"));
     let program = agent.program(search.map(|path| &**path), is_executable)?;
     let settings = agent.options();
-    let (kind, resume_at) = match settings.kind {
+    let resume_at = match settings.kind {
         AgentKind::Claude => {
             let session = Some(NO_SESSION);
             let resumed = agent.command_line(&Request { session, ..request })?;
             let pairs = line.arguments.iter().zip(&resumed.arguments);
             let same = pairs.take_while(|(one, other)| one == other).count();
-            (launch::AgentKind::Claude, Some(same))
+            Some(same)
         }
-        AgentKind::Lines => (launch::AgentKind::Lines, None),
+        AgentKind::Lines => None,
     };
     let arguments = line.arguments.into_iter().skip(1).map(Into::into);
     let number = |limit: Option<usize>| limit.map(|limit| limit as u64);
     let limits = &settings.limits;
     Ok(Launch {
-        kind,
+        kind: settings.kind,
         argv: std::iter::once(program.into()).chain(arguments).collect(),
         resume_at,
         directory: directory.to_owned(),

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::world::{StoreMode, World, claude};
 use crate::bus::execution::{CancelAnswer, RunAnswer, RunOrder, RunTarget};
+use crate::config::AgentKind;
 use crate::domain::fault::Code;
-use crate::domain::launch::{AgentKind, Launch};
+use crate::domain::launch::Launch;
 use crate::domain::project::ProjectState;
 use crate::domain::run::{OutputStream, RunState};
 use crate::executor::effects::{Exit, StartFault};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::world::{StoreMode, World, claude};
-use crate::domain::launch::AgentKind;
+use crate::config::AgentKind;
 use crate::domain::run::OutputStream;
 use crate::executor::effects::Exit;
 use crate::metrics::names::Counter;

@@ -14,8 +14,9 @@ use crate::bus::execution::{
     CancelAnswer, Mark, Record, Request, RunAnswer, RunAsker, RunForm, RunOrder, RunTarget,
     Settlement, StartOrder, Ticket,
 };
+use crate::config::AgentKind;
 use crate::domain::fault::{Code, Fault};
-use crate::domain::launch::{AgentKind, Launch, ProcessLimits};
+use crate::domain::launch::{Launch, ProcessLimits};
 use crate::domain::project::{Project, ProjectId, ProjectState};
 use crate::domain::run::{OutputStream, PendingPermission, Run, RunId};
 use crate::executor::Executor;
