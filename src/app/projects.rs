@@ -95,8 +95,11 @@ impl Projects {
                     .projects
                     .insert(project.id, Arc::new((**project).clone()));
             }
-            // Its room is told first, see [`Projects::remove`].
-            Record::ProjectDeleted(_) => {}
+            Record::ProjectDeleted(id) => {
+                state.projects.remove(id);
+                state.pending.remove(id);
+                state.unfinished.retain(|_, known| known.run.project != *id);
+            }
             Record::Run(run, _) if run.state.is_over() => {
                 state.unfinished.remove(&run.id);
                 state.pending.remove(&run.project);
@@ -123,14 +126,6 @@ impl Projects {
             }
         }
     }
-
-    /// Forgets a project and its runs.
-    pub(super) fn remove(&self, id: ProjectId) {
-        let mut state = write(&self.0);
-        state.projects.remove(&id);
-        state.pending.remove(&id);
-        state.unfinished.retain(|_, known| known.run.project != id);
-    }
 }
 
 impl State {
@@ -139,8 +134,8 @@ impl State {
         let is_queued = |known: &&Unfinished| known.run.state == RunState::Queued;
         let Unfinished { number, run } = self.unfinished.get(&id).filter(is_queued)?;
         let queued = self.unfinished.values().filter(is_queued);
-        let before = queued.filter(|known| known.run.project == run.project);
-        Some(before.filter(|known| known.number <= *number).count())
+        let here = queued.filter(|known| known.run.project == run.project);
+        Some(here.filter(|known| known.number <= *number).count())
     }
 }
 
@@ -166,8 +161,10 @@ mod tests {
     #[test]
     fn runs_that_wait_have_places_in_the_order_they_came() {
         let projects = Projects::default();
-        let (mut first, mut second, elsewhere) = (run(1, 1), run(1, 2), run(2, 3));
-        for (run, place) in [(&first, 1), (&second, 2), (&elsewhere, 1)] {
+        let (mut first, mut second) = (run(1, 1), run(1, 2));
+        let elsewhere = run(2, 3);
+        keep(&projects, &elsewhere, Mark::None, None);
+        for (run, place) in [(&first, 1), (&second, 2)] {
             keep(&projects, run, Mark::None, None);
             assert_eq!(projects.run(run.id).unwrap().1, Some(place));
         }
@@ -180,10 +177,11 @@ mod tests {
         keep(&projects, &first, Mark::None, None);
         assert_eq!(projects.run(first.id).unwrap().0.first_offset, Some(7));
         let ids: Vec<_> = projects.unfinished().iter().map(|run| run.id).collect();
-        assert_eq!(ids, [first.id, second.id, elsewhere.id]);
+        assert_eq!(ids, [elsewhere.id, first.id, second.id]);
         second.state = RunState::Cancelled;
         keep(&projects, &second, Mark::Last, Some(9));
         assert!(projects.run(second.id).is_none(), "it is in the store");
+        assert_eq!(projects.run(elsewhere.id).unwrap().1, Some(1));
     }
 
     #[test]
@@ -222,7 +220,7 @@ mod tests {
             vec![run(1, 1), run(2, 2)],
         );
         assert_eq!(projects.list().len(), 2);
-        projects.remove(known.id);
+        projects.apply(&Record::ProjectDeleted(known.id), None);
         assert_eq!(*projects.list(), [Arc::new(other)]);
         assert_eq!(projects.unfinished().len(), 1);
         assert!(projects.project(known.id).is_none());

@@ -231,7 +231,8 @@ impl Settled {
             steps: asked,
             waiter,
         } = errand;
-        // Whoever hears of a run's end and asks then is told of the end.
+        // Whoever hears of a run's end and asks then is told of the end, and whoever joins a project
+        // hears of its end or finds it gone.
         for (step, ruling) in asked.iter().zip(&steps) {
             records::note(step, ruling, context);
         }
@@ -292,8 +293,7 @@ fn conclude(step: Step, ruling: Ruling, context: Context<'_>) -> Result<Told, Fa
         }
         (Step::Keep(keep), Done::Kept(outcome), _) => kept(*keep, outcome, context),
         (Step::Record(record), Done::Recorded(_), Reserved::Record { base, fresh }) => {
-            if let Record::ProjectDeleted(id) = record {
-                context.services.projects.remove(id);
+            if let Record::ProjectDeleted(_) = record {
                 context.services.rooms.unregister(&base.0, fresh);
             }
             Ok(Told::Recorded)

@@ -7,8 +7,7 @@ use crate::bus::execution::Record;
 use crate::bus::order::Step;
 use crate::store::commit::Done;
 
-/// Notes what is on disk now of projects, runs and pending permissions. Deleting comes later, behind
-/// the publication that tells of it.
+/// Notes what is on disk now of projects, runs and pending permissions.
 pub(super) fn note(step: &Step, ruling: &Ruling, context: Context<'_>) {
     let services = context.services;
     match (step, ruling) {
