@@ -1,4 +1,5 @@
 //! `kinglet doctor` as it is typed: what it says of this machine, its exit code, and what is left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "cli/process.rs"]
 mod process;
