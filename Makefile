@@ -99,6 +99,17 @@ fi; \
 [ -z "$$skip" ] || echo "SKIPPED: the tests with Python clients, because $$skip"
 endef
 
+# The CLI is 380 MB, and so not for every run of the tests. Its package for this machine has the
+# program in it, whether npm runs install scripts or not.
+.PHONY: claude
+claude: cargo ## Run the tests with the Claude CLI itself (installs it, 380 MB; needs no account).
+	@$(npm_install); npm_install $(CLIENTS)/claude; \
+	if [ -n "$$skip" ]; then echo "SKIPPED: the Claude CLI, because $$skip"; exit; fi; \
+	for program in $(CLIENTS)/claude/node_modules/@anthropic-ai/claude-code-*/claude; do \
+	    if "$$program" --version >/dev/null 2>&1; \
+	    then export KINGLET_TEST_CLAUDE=$$(realpath "$$program"); fi; done; \
+	cargo test --locked --test claude_cli
+
 .PHONY: lint
 lint: cargo ## Check format, lints, the documentation and the types of the JavaScript client.
 	cargo fmt --check
