@@ -183,10 +183,11 @@ impl Executor {
         }
     }
 
-    /// Why a run would have to wait.
+    /// Why a run would have to wait. Behind the last word of the run before, it waits for the store
+    /// alone, and is looked at again when that has answered.
     fn why_not_now(&self, id: ProjectId) -> Option<(Counter, Fault)> {
         let entry = self.projects.get(&id)?;
-        if entry.active.is_some() {
+        if entry.active.is_some() && !entry.is_ending() {
             return Some((Counter::RunsRefusedBusy, busy()));
         }
         if self.queue.count(id) > 0 {

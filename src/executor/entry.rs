@@ -108,6 +108,13 @@ impl Entry {
         self.active.is_none() && self.errand.is_none()
     }
 
+    /// Whether its run is over, and the store is being told. Who has heard of that end asks for the
+    /// next run at once, and may do so before the store has said that it is kept.
+    pub(super) fn is_ending(&self) -> bool {
+        let errand = self.errand.as_ref();
+        errand.is_some_and(|errand| matches!(errand.purpose, Purpose::Last(..)))
+    }
+
     /// Whether nothing happens in it.
     pub(super) fn is_idle(&self) -> bool {
         self.is_free() && self.requests.is_empty() && self.lost.is_empty()

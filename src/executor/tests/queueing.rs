@@ -1,5 +1,7 @@
 //! Who starts, who waits, and starts that come again.
 
+use std::time::Duration;
+
 use super::world::{StoreMode, World, order};
 use crate::bus::execution::{CancelAnswer, RunAnswer, RunOrder, StartOrder};
 use crate::domain::fault::Code;
@@ -42,6 +44,24 @@ fn a_second_run_is_refused_to_whoever_asked_and_nothing_else_changes() {
         Code::ProcessActive,
         "at once, whatever the store does"
     );
+}
+
+#[test]
+fn who_asks_on_hearing_of_the_end_is_not_too_early() {
+    let mut world = World::new();
+    let project = world.project("/srv/a");
+    let run = world.active(project, |_| {});
+    world.store = StoreMode::Waits;
+    world.finish(run, Exit::Code(0));
+    let asked = world.start(project);
+    assert!(world.find_answer(asked).is_none(), "the end is being kept");
+    // It could not be, and is told again: until then there is an active run.
+    assert!(world.settle(false));
+    assert_eq!(world.code(asked), Code::ProcessActive);
+    world.pass(Duration::from_secs(1));
+    let asked = world.start(project);
+    while world.settle(true) {}
+    assert!(world.answer(asked).is_ok());
 }
 
 #[test]
