@@ -17,6 +17,7 @@ pub mod processes;
 pub mod records;
 pub mod server;
 pub mod simulation;
+pub mod small_disk;
 pub mod socket;
 pub mod tls;
 pub mod tokens;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use kinglet::testkit::client::{get, note, post};
 use kinglet::testkit::server::{Server, until};
+use kinglet::testkit::small_disk::SmallDisk;
 use serde_json::json;
 
 use crate::{history, start};
@@ -81,44 +82,21 @@ fn a_server_that_can_write_nothing_serves_memory_rooms_and_refuses_runs() {
     });
 }
 
-/// A small file system of its own, if whoever runs this may make one.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let directory = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"])
-            .arg(directory.path())
-            .output();
-        let is_mounted = mounted.is_ok_and(|output| output.status.success());
-        is_mounted.then(|| Self(directory))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).output();
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_durable_rooms_alone_until_there_is_space_again() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount(2) else {
         note("SKIPPED: the test with a full disk, because no file system can be mounted here");
         return;
     };
     let settings = [("KINGLET_ROOMS__MEMORY__DURABLE", "false")];
-    let server = start(disk.0.path(), &settings);
-    let filler = disk.0.path().join("filler");
+    let server = start(disk.path(), &settings);
     let publish = |room: &str, data: &str| {
         let body = json!({"room": room, "event": "e", "data": data});
         post(server.address(), "/api/v1/publish", &body)
     };
     assert_eq!(publish("a", "before").status(), 200);
     // What is left of the disk is taken by somebody else.
-    let taken = fs::write(&filler, vec![0; 4 << 20]);
-    assert!(taken.is_err(), "the disk is small");
+    let filler = disk.fill();
     let large = "x".repeat(100_000);
     let mut acknowledged = 1;
     until("the disk is full", || {
