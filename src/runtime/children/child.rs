@@ -83,7 +83,8 @@ struct Outlet {
 /// A run's keeper.
 pub(super) struct Child {
     pub(super) run: RunId,
-    pub(super) keeper: Pid,
+    /// `None` once it was waited for.
+    pub(super) keeper: Option<Pid>,
     pub(super) lifeline: Lifeline,
     input: Option<Outlet>,
     stdout: Option<Inlet>,
@@ -127,7 +128,7 @@ impl Child {
         } = keeper::spawn(program, &orders)?;
         let mut child = Self {
             run,
-            keeper,
+            keeper: Some(keeper),
             lifeline,
             input: None,
             stdout: None,
@@ -267,6 +268,8 @@ impl Child {
                 if let Some(mut inlet) = self.status.take() {
                     let _ = registry.deregister(&mut inlet.pipe);
                 }
+                // Before strays are looked for: they come to us when it is gone, not earlier.
+                self.reap();
                 Some(match self.is_gone {
                     true => Told::Ended,
                     false => Told::Orphaned,
@@ -362,12 +365,11 @@ impl Child {
     }
 
     /// Waits for the keeper, which is ending.
-    pub(super) fn reap(self) {
-        let Self {
-            keeper, lifeline, ..
-        } = self;
-        drop(lifeline);
-        if let Err(error) = keeper::reap(keeper) {
+    fn reap(&mut self) {
+        self.lifeline.kill();
+        if let Some(keeper) = self.keeper.take()
+            && let Err(error) = keeper::reap(keeper)
+        {
             log::error!("keeper_not_reaped pid={keeper} error=\"{error}\"");
         }
     }

@@ -203,7 +203,7 @@ impl Shell {
         self.kill_strays(now);
         self.core.tick(now);
         self.perform(now);
-        self.reap_all();
+        self.forget_ended();
         let Some(until) = self.drains_until else {
             return true;
         };
@@ -251,7 +251,7 @@ impl Shell {
     }
 
     /// Takes leave of those of which there is nothing more to come.
-    fn reap_all(&mut self) {
+    fn forget_ended(&mut self) {
         let over = self.children.slots.iter();
         let over: Vec<usize> = over
             .filter(|(_, child)| child.is_over())
@@ -262,7 +262,6 @@ impl Shell {
             if self.children.by_run.get(&child.run) == Some(&slot) {
                 self.children.by_run.remove(&child.run);
             }
-            child.reap();
         }
     }
 
@@ -271,7 +270,11 @@ impl Shell {
         if self.orphaned.is_empty() {
             return;
         }
-        let known = self.children.slots.iter().map(|(_, child)| child.keeper);
+        let known = self
+            .children
+            .slots
+            .iter()
+            .filter_map(|(_, child)| child.keeper);
         let known: Vec<_> = known.collect();
         match keeper::kill_strays(&known) {
             Ok(0) => {}
