@@ -12,7 +12,7 @@ use crate::domain::run::{Run, RunId, RunState};
 use crate::executor::entry::Purpose;
 use crate::executor::keys::Known;
 use crate::executor::projects::{busy, ended, over_limit};
-use crate::executor::queue::{QUEUED, QUEUED_BYTES, QUEUED_PER_PROJECT, Queued, QueuedState};
+use crate::executor::queue::{QUEUED, QUEUED_BYTES, QUEUED_PER_PROJECT, Queued, QueuedState, held};
 use crate::executor::running::{Active, Starter};
 use crate::executor::{Executor, SHUT_DOWN, events, no_project, not_active};
 use crate::metrics::names::Counter;
@@ -203,7 +203,8 @@ impl Executor {
     }
 
     fn check_queue(&self, start: &StartOrder) -> Result<(), Fault> {
-        let bytes = start.prompt.len() + start.launch.input.len();
+        let asked = [&start.options, &start.params];
+        let bytes = held(&start.prompt, asked, &start.launch);
         let here = self.queue.count(start.project);
         let bounds = [
             ("queued_runs", QUEUED_PER_PROJECT, here, 1),

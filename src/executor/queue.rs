@@ -16,8 +16,15 @@ pub(super) const QUEUED_PER_PROJECT: usize = 100;
 /// Runs that may wait in all.
 pub(super) const QUEUED: usize = 1000;
 
-/// Bytes of their prompts, and of what is written to their agents first.
+/// Bytes of what was asked of them, as it was asked and as it is executed.
 pub(super) const QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of what was asked of one run. Its environment is the server's doing, and small.
+pub(super) fn held(prompt: &str, asked: [&Option<Box<str>>; 2], launch: &Launch) -> usize {
+    let asked = asked.into_iter().flatten().map(|asked| asked.len());
+    let arguments = launch.argv.iter().map(|argument| argument.len());
+    prompt.len() + launch.input.len() + asked.chain(arguments).sum::<usize>()
+}
 
 /// A run that waits.
 #[derive(Debug)]
@@ -45,7 +52,15 @@ impl Queue {
 
     /// Bytes that those who wait hold.
     pub(super) fn bytes(&self) -> usize {
-        let bytes = |queued: &Queued| queued.run.prompt.len() + queued.launch.input.len();
+        let bytes = |queued: &Queued| {
+            let Run {
+                prompt,
+                options,
+                params,
+                ..
+            } = &*queued.run;
+            held(prompt, [options, params], &queued.launch)
+        };
         self.0.iter().map(bytes).sum()
     }
 

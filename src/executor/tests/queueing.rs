@@ -9,7 +9,7 @@ use crate::domain::idempotency::{Owner, Scope, fingerprint};
 use crate::domain::project::ProjectId;
 use crate::domain::run::{RunId, RunState};
 use crate::executor::effects::Exit;
-use crate::executor::queue::QUEUED_PER_PROJECT;
+use crate::executor::queue::{QUEUED_BYTES, QUEUED_PER_PROJECT};
 
 fn waiting(project: ProjectId, runs_max: usize) -> RunOrder {
     let order = StartOrder {
@@ -206,6 +206,27 @@ fn the_queue_of_a_project_is_bounded() {
         assert!(world.answer(asked).is_ok());
     }
     let asked = world.ask(waiting(a, 10));
+    assert_eq!(world.code(asked), Code::ResourceLimit);
+}
+
+#[test]
+fn what_waits_is_bounded_in_bytes_wherever_they_are() {
+    let mut world = World::new();
+    let a = world.project("/srv/a");
+    world.active(a, |_| {});
+    let large = || "x".repeat(QUEUED_BYTES / 4);
+    let wide = |world: &mut World| {
+        let mut order = order(a);
+        order.waits = true;
+        let object = format!("{{\"a\":\"{}\"}}", large());
+        order.options = Some(object.as_str().into());
+        order.params = Some(object.into());
+        order.launch.argv.push(large().into());
+        world.ask(RunOrder::Start(order))
+    };
+    let asked = wide(&mut world);
+    assert!(world.answer(asked).is_ok());
+    let asked = wide(&mut world);
     assert_eq!(world.code(asked), Code::ResourceLimit);
 }
 
