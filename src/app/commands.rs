@@ -174,6 +174,8 @@ pub fn history(
     let room = &query.room;
     let policy = PublishPolicy::Grant;
     access::check(identity, caller, Action::History, room, policy)?;
+    let projects = &context.services.projects;
+    projects.check_room(room, identity, &context.live.config)?;
     let found = context
         .services
         .rooms

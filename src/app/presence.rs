@@ -30,6 +30,8 @@ pub fn read(
 ) -> Result<Presence, Fault> {
     let policy = PublishPolicy::Grant;
     access::check(identity, caller, Action::Presence, room, policy)?;
+    let projects = &context.services.projects;
+    projects.check_room(room, identity, &context.live.config)?;
     if !options(room, context.services, context.live, context.counters)?.presence {
         let namespace = room.as_str().split(':').next().unwrap_or_default();
         return Err(Fault::new(

@@ -10,8 +10,11 @@ use std::sync::{Arc, RwLock};
 
 use crate::base::locks::{read, write};
 use crate::bus::execution::{Mark, Record};
+use crate::config::Config;
+use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::project::{Project, ProjectId};
+use crate::domain::room::RoomName;
 use crate::domain::run::{PendingPermission, Run, RunId, RunState};
 
 /// What is on disk of projects, as far as it is asked for often.
@@ -50,6 +53,22 @@ impl Projects {
     #[must_use]
     pub fn project(&self, id: ProjectId) -> Option<Arc<Project>> {
         read(&self.0).projects.get(&id).cloned()
+    }
+
+    /// Checks that a room is not one of a project while projects are closed to whoever asks.
+    ///
+    /// # Errors
+    /// PERMISSION_DENIED.
+    pub fn check_room(
+        &self,
+        room: &RoomName,
+        identity: &Identity,
+        config: &Config,
+    ) -> Result<(), Fault> {
+        is_open_to(identity, config).or_else(|fault| match ProjectId::of_room(room) {
+            Some(id) if self.project(id).is_some() => Err(fault),
+            Some(_) | None => Ok(()),
+        })
     }
 
     /// All projects, in the order in which they were made.
@@ -137,6 +156,19 @@ impl State {
         let here = queued.filter(|known| known.run.project == run.project);
         Some(here.filter(|known| known.number <= *number).count())
     }
+}
+
+/// Where anybody who reaches the server is anonymous, nobody runs anything, nor reads what was said
+/// in runs before.
+pub(super) fn is_open_to(identity: &Identity, config: &Config) -> Result<(), Fault> {
+    if *identity == Identity::Anonymous && config.insecure && !config.insecure_runs {
+        return Err(Fault::new(
+            Code::PermissionDenied,
+            "projects and runs are closed while anybody who reaches the server could use them; use \
+             auth.mode = \"token\", or the flag --insecure-runs",
+        ));
+    }
+    Ok(())
 }
 
 /// The fault of whoever means a project that is not there.

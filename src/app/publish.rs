@@ -53,6 +53,8 @@ pub fn check(
         let options = options(room, context.services, context.live, context.counters)?;
         let caller = caller_in(room);
         access::check(identity, caller, Action::Publish, room, options.publish)?;
+        let projects = &context.services.projects;
+        projects.check_room(room, identity, &context.live.config)?;
         is_durable |= options.durable;
     }
     let key = match &publish.key {

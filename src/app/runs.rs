@@ -19,7 +19,7 @@ use std::sync::Arc;
 use crate::app::api;
 use crate::app::commands;
 use crate::app::http;
-use crate::app::projects::no_project;
+use crate::app::projects::{is_open_to, no_project};
 use crate::app::publish::owner;
 use crate::app::services::Context;
 use crate::base::ids::{PeerId, ShardId};
@@ -29,7 +29,7 @@ use crate::bus::execution::{
 };
 use crate::bus::job::Answer;
 use crate::bus::order::Outcome;
-use crate::config::{Busy, Config, PublishPolicy};
+use crate::config::{Busy, PublishPolicy};
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::idempotency::{Fingerprint, Scope, fingerprint};
@@ -197,18 +197,6 @@ pub(in crate::app) fn with_subscribers(
         project.clone(),
         usize::try_from(members).unwrap_or(usize::MAX),
     )
-}
-
-/// Where anybody who reaches the server is anonymous, nobody runs anything.
-fn is_open_to(identity: &Identity, config: &Config) -> Result<(), Fault> {
-    if *identity == Identity::Anonymous && config.insecure && !config.insecure_runs {
-        return Err(Fault::new(
-            Code::PermissionDenied,
-            "projects and runs are closed while anybody who reaches the server could use them; use \
-             auth.mode = \"token\", or the flag --insecure-runs",
-        ));
-    }
-    Ok(())
 }
 
 /// The fault where there is nothing to keep projects and runs in.

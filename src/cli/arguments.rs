@@ -106,7 +106,7 @@ pub(super) struct ServeArguments {
     /// Listen where other machines can connect, though nobody is asked who they are
     #[arg(long)]
     insecure: bool,
-    /// With --insecure: let other machines administer connections and users, too
+    /// With --insecure: let other machines run agents, and administer connections and users, too
     #[arg(long, requires = "insecure")]
     insecure_runs: bool,
 }

@@ -69,6 +69,8 @@ fn check(session: &Session, room: &RoomName, name: &DurableName, hub: &Hub) -> R
     let caller = Caller::Session { is_member: false };
     let policy = PublishPolicy::Grant;
     access::check(&session.identity, caller, Action::Subscribe, room, policy)?;
+    let projects = &hub.services.projects;
+    projects.check_room(room, &session.identity, &hub.live.config)?;
     if !options(room, &hub.services, &hub.live, &hub.counters)?.durable {
         return Err(not_durable(room));
     }

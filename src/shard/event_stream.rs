@@ -176,6 +176,9 @@ fn on_disk(
         let (caller, policy) = (Caller::Session { is_member: false }, PublishPolicy::Grant);
         access::check(&asked.identity, caller, action, name, policy).ok()?;
     }
+    let projects = &hub.services.projects;
+    let closed = projects.check_room(name, &asked.identity, &hub.live.config);
+    closed.ok()?;
     let rooms = &hub.services.rooms;
     let room = rooms.existing(name)?;
     let looked = rooms.look(&room, Some(membership::wanted(since, hub)), now.mono);

@@ -360,6 +360,8 @@ pub(super) fn join(
     let caller = Caller::Session { is_member: false };
     let policy = PublishPolicy::Grant;
     access::check(&session.identity, caller, Action::Subscribe, name, policy)?;
+    let projects = &hub.services.projects;
+    projects.check_room(name, &session.identity, &hub.live.config)?;
     let mut entered = enter(name, since, session, id, hub, now)?;
     // What was missed is history: who may only listen recovers nothing.
     if entered.missed.is_some() || entered.stored_after.is_some() {

@@ -3,12 +3,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod closed;
 mod hostile;
 mod output;
 mod places;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kinglet::testkit::client::{get, post};
 use kinglet::testkit::server::{Server, until};
@@ -20,7 +21,26 @@ struct Host {
     server: Server,
     /// What projects may be in, as the server spells it.
     root: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
+}
+
+/// The server on this configuration.
+fn serve(config: &Path, arguments: &[&str]) -> Server {
+    let config = ["--config", config.to_str().unwrap()];
+    Server::start_with(
+        env!("CARGO_BIN_EXE_kinglet"),
+        &[&config[..], arguments].concat(),
+        &[
+            ("KINGLET_SERVER__LISTEN", "127.0.0.1:0"),
+            ("KINGLET_LIMITS__MESSAGES_PER_SECOND", "0"),
+            (
+                "JWT_SECRET_KEY",
+                "a secret of the server that no run may see",
+            ),
+            ("HOME", "/"),
+            ("PATH", "/usr/bin:/bin"),
+        ],
+    )
 }
 
 impl Host {
@@ -36,25 +56,19 @@ impl Host {
             base.join("data")
         );
         fs::write(&config, text).unwrap();
-        let server = Server::start_with(
-            env!("CARGO_BIN_EXE_kinglet"),
-            &["--config", config.to_str().unwrap()],
-            &[
-                ("KINGLET_SERVER__LISTEN", "127.0.0.1:0"),
-                ("KINGLET_LIMITS__MESSAGES_PER_SECOND", "0"),
-                (
-                    "JWT_SECRET_KEY",
-                    "a secret of the server that no run may see",
-                ),
-                ("HOME", "/"),
-                ("PATH", "/usr/bin:/bin"),
-            ],
-        );
+        let server = serve(&config, &[]);
         Self {
             server,
             root,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Ends the server, and starts it with these further arguments.
+    fn restart(&mut self, arguments: &[&str]) {
+        self.server.signal("TERM");
+        assert_eq!(self.server.wait(), 0);
+        self.server = serve(&self.folder.path().join("kinglet.toml"), arguments);
     }
 
     /// Registers a new directory; the project's id.

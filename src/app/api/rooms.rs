@@ -6,7 +6,7 @@ use crate::app::http::Call;
 use crate::bus::room::RoomSummary;
 use crate::config::PublishPolicy;
 use crate::dialect::native::members;
-use crate::domain::access::{self, Action, Caller, Denied};
+use crate::domain::access::{self, Action, Caller};
 use crate::domain::fault::Fault;
 use crate::domain::room::RoomName;
 use crate::wire::http::response::{Response, Status};
@@ -61,10 +61,12 @@ fn may_see(room: &RoomName, call: &Call<'_>) -> bool {
 }
 
 /// Who is in a room, and how much happens there, is for those who may know who is present.
-fn check(room: &RoomName, call: &Call<'_>) -> Result<(), Denied> {
+fn check(room: &RoomName, call: &Call<'_>) -> Result<(), Fault> {
     let policy = PublishPolicy::Grant;
     let identity = &call.http.identity;
-    access::check(identity, Caller::Api, Action::Presence, room, policy)
+    access::check(identity, Caller::Api, Action::Presence, room, policy)?;
+    let projects = &call.context.services.projects;
+    projects.check_room(room, identity, &call.context.live.config)
 }
 
 fn summary(room: &RoomSummary, out: &mut Vec<u8>) {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -422,20 +424,31 @@ fn a_projects_room_is_durable_and_goes_on_after_a_restart() {
 #[test]
 fn nobody_runs_anything_where_anybody_could() {
     let mut place = Place::new();
-    place.known();
-    let services = &place.api.0.services;
+    let known = place.known();
+    let services = Arc::clone(&place.api.0.services);
     let set = |insecure_runs| {
         let mut live = crate::app::services::Live::of(services.live().config.clone()).unwrap();
         live.config.insecure = true;
         live.config.insecure_runs = insecure_runs;
         services.replace(live);
     };
-    set(false);
-    let (status, told) = place.ask("GET", "/api/v1/projects", &Value::Null);
-    assert_eq!(
-        (status, &told["error"]["code"]),
-        (403, &json!("PERMISSION_DENIED"))
-    );
-    set(true);
-    assert_eq!(place.ask("GET", "/api/v1/projects", &Value::Null).0, 200);
+    let id = known.id;
+    let room = format!("/api/v1/rooms/project:{id}");
+    let all = [
+        "/api/v1/projects".to_owned(),
+        room.clone(),
+        format!("{room}/history"),
+    ];
+    for (insecure_runs, expected) in [(false, 403), (true, 200)] {
+        set(insecure_runs);
+        for target in &all {
+            let (status, told) = place.ask("GET", target, &Value::Null);
+            assert_eq!(status, expected, "{target} {told}");
+        }
+        let (_, rooms) = place.ask("GET", "/api/v1/rooms", &Value::Null);
+        assert_eq!(rooms.to_string().contains("project:"), insecure_runs);
+        // Other rooms are open, those of this namespace, too.
+        let others = "/api/v1/rooms/project:1/history";
+        assert_eq!(place.ask("GET", others, &Value::Null).0, 404);
+    }
 }
