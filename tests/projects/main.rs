@@ -5,6 +5,7 @@
 
 mod closed;
 mod hostile;
+mod joining;
 mod output;
 mod places;
 
