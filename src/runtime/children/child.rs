@@ -449,3 +449,7 @@ fn start_fault(stage: Stage, errno: i32) -> StartFault {
         text: format!("{what}: {}", io::Error::from_raw_os_error(errno)).into(),
     }
 }
+
+#[cfg(test)]
+#[path = "child_tests.rs"]
+mod tests;
