@@ -7,6 +7,8 @@
 mod hub;
 #[path = "bench/rooms.rs"]
 mod rooms;
+#[path = "bench/runs.rs"]
+mod runs;
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};

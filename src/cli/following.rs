@@ -37,7 +37,7 @@ use crate::domain::room::RoomName;
 use crate::wire::json::object::Object;
 
 /// The subprotocol that begins with a hello.
-const SUBPROTOCOL: &str = "kinglet.v1";
+pub(super) const SUBPROTOCOL: &str = "kinglet.v1";
 
 /// A room whose events are printed.
 pub(super) struct Following {

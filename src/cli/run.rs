@@ -192,7 +192,8 @@ fn prompt(words: &[String]) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn body(
+/// What asks for a run.
+pub(super) fn body(
     agent: &str,
     prompt: &str,
     options: Option<&str>,
@@ -266,7 +267,7 @@ struct KnownProjects {
 }
 
 /// The project of this id, or of this directory, which is registered if it is not yet.
-fn find_project(server: &Server, named: &str) -> Result<ProjectId, Failure> {
+pub(super) fn find_project(server: &Server, named: &str) -> Result<ProjectId, Failure> {
     if let Some(id) = ProjectId::parse(named) {
         return Ok(id);
     }

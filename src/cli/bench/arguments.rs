@@ -39,7 +39,16 @@ On a shared machine give server and generator a core each: `taskset -c 0 …`, `
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct BenchArguments {
     #[command(subcommand)]
-    pub(super) scenario: Scenario,
+    pub(super) asked: Asked,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Asked {
+    #[command(flatten)]
+    Measure(Box<Scenario>),
+    /// Print lines that say when they were printed: the command of an agent for `bench run`
+    #[command(hide = true)]
+    Lines(LinesArguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +67,8 @@ pub(super) enum Scenario {
     Recover(RecoverArguments),
     /// Lose kinglet while it is restarted, come back, and get what was missed
     Storm(StormArguments),
+    /// Start runs of an agent of kinglet's, one after the other, and watch them to their ends
+    Run(RunArguments),
 }
 
 impl Scenario {
@@ -65,7 +76,7 @@ impl Scenario {
     pub(super) fn is_kinglets(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Idle(_) | Self::Echo(_) | Self::Fanout(_) => false,
-            Self::Publish(_) | Self::Recover(_) | Self::Storm(_) => true,
+            Self::Publish(_) | Self::Recover(_) | Self::Storm(_) | Self::Run(_) => true,
         }
     }
 
@@ -79,6 +90,7 @@ impl Scenario {
             Self::Publish(asked) => &mut asked.common,
             Self::Recover(asked) => &mut asked.common,
             Self::Storm(asked) => &mut asked.common,
+            Self::Run(asked) => &mut asked.common,
         }
     }
 }
@@ -277,6 +289,39 @@ pub(super) struct StormArguments {
     pub(super) room: RoomName,
     #[command(flatten)]
     pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArguments {
+    /// Viewers of the project
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_connections)]
+    pub(super) connections: usize,
+    /// Which of the server's agents; one whose command is `kinglet bench lines` says
+    /// when it printed what
+    #[arg(long, value_name = "AGENT")]
+    pub(super) agent: String,
+    /// The project: its id, or its directory, which becomes a project if it is none yet
+    #[arg(long, value_name = "PROJECT", default_value = ".")]
+    pub(super) project: String,
+    /// The agent's command, to be timed for comparison with nobody but a pipe to print into
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(super) command: Vec<String>,
+    #[command(flatten)]
+    pub(super) common: CommonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinesArguments {
+    /// How many
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(super) count: u64,
+    /// So many a second, each by itself; without it as fast as they are taken, many at once
+    #[arg(long, value_name = "N")]
+    #[arg(value_parser = value_parser!(u32).range(1..=RATE_MAX as i64))]
+    pub(super) rate: Option<u32>,
+    /// Bytes of each, without the line feed
+    #[arg(long, value_name = "BYTES", default_value = "60", value_parser = parse_size)]
+    pub(super) size: usize,
 }
 
 fn parse_number(text: &str, min: u64, max: u64) -> Result<usize, String> {

@@ -1,7 +1,7 @@
 //! `bench`: a load generator against any WebSocket server.
 //!
 //! ```text
-//! arguments ─▶ prepare ─▶ connect | idle | echo | fanout | publish | recover | storm ─▶ report
+//! arguments ─▶ prepare ─▶ connect | idle | echo | fanout | publish | recover | storm | run ─▶ report
 //!              (target,    └─ rounds, publisher ─ swarm ─ client (socket) ─ peer (bytes)
 //!               probe)     └─ meter, latency, stamp, outlet
 //! ```
@@ -18,6 +18,7 @@ mod echo;
 mod fanout;
 mod idle;
 mod latency;
+mod lines;
 mod meter;
 mod outlet;
 mod peer;
@@ -27,6 +28,7 @@ mod reason;
 mod recover;
 mod report;
 mod rounds;
+mod runs;
 mod stamp;
 mod storm;
 mod swarm;
@@ -36,13 +38,14 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use crate::base::rng::Rng;
-use crate::cli::bench::arguments::{CommonArguments, Scenario};
+use crate::cli::bench::arguments::{Asked, CommonArguments, Scenario};
 use crate::cli::bench::client::Secure;
 use crate::cli::bench::meter::{Meter, Spent};
 use crate::cli::bench::reason::Reason;
 use crate::cli::bench::report::Report;
 use crate::cli::bench::swarm::{Dial, Swarm};
 use crate::cli::bench::target::{Requests, Route};
+use crate::cli::following;
 use crate::cli::server::Token;
 use crate::cli::tls::Trust;
 use crate::cli::transport::TransportFault;
@@ -61,17 +64,30 @@ const BUSY_PERCENT: f64 = 90.0;
 const TURN: Duration = Duration::from_millis(20);
 
 /// Runs one scenario and prints what it found.
-pub(super) fn run(mut asked: BenchArguments) -> Result<Exit, Failure> {
-    let is_kinglets = asked.scenario.is_kinglets();
-    let common = asked.scenario.common_mut();
+pub(super) fn run(asked: BenchArguments) -> Result<Exit, Failure> {
+    let mut scenario = match asked.asked {
+        Asked::Measure(scenario) => scenario,
+        Asked::Lines(asked) => return lines::run(&asked),
+    };
+    let is_kinglets = scenario.is_kinglets();
+    let watches_runs = matches!(*scenario, Scenario::Run(_));
+    let common = scenario.common_mut();
     if common.socketio && is_kinglets {
         let reason = "--socketio: its rooms are measured by connect, idle, echo and fanout only";
         return Err(Failure::Misuse(reason.to_owned()));
     }
-    if let Some(value) = Token::authorization(common.token.take())? {
+    let token = common.token.take();
+    if let Some(value) = Token::authorization(token.clone())? {
         common.headers.push(("Authorization".to_owned(), value));
     }
-    let (common, outcome) = match &asked.scenario {
+    if watches_runs {
+        // Others are told of runs in the words of an older system.
+        let offer = ("Sec-WebSocket-Protocol", following::SUBPROTOCOL);
+        common
+            .headers
+            .push((offer.0.to_owned(), offer.1.to_owned()));
+    }
+    let (common, outcome) = match &*scenario {
         Scenario::Connect(asked) => (&asked.common, connect::run(asked)?),
         Scenario::Idle(asked) => (&asked.common, idle::run(asked)?),
         Scenario::Echo(asked) => (&asked.common, echo::run(asked)?),
@@ -79,6 +95,7 @@ pub(super) fn run(mut asked: BenchArguments) -> Result<Exit, Failure> {
         Scenario::Publish(asked) => (&asked.common, publish::run(asked)?),
         Scenario::Recover(asked) => (&asked.common, recover::run(asked)?),
         Scenario::Storm(asked) => (&asked.common, storm::run(asked)?),
+        Scenario::Run(asked) => (&asked.common, runs::run(asked, token)?),
     };
     let report = &outcome.report;
     output::line(&if common.json {

@@ -92,7 +92,7 @@ pub(super) fn refusal_in(body: &[u8]) -> Option<Reason> {
 }
 
 /// The first offset in `body`, or 0.
-fn offset_in(body: &[u8]) -> u64 {
+pub(super) fn offset_in(body: &[u8]) -> u64 {
     let digits = after(body, br#""offset":"#).unwrap_or_default();
     let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
     digits.fold(0, |number: u64, digit| {

@@ -44,6 +44,11 @@ impl Target {
         })
     }
 
+    /// Where a kinglet is, for commands beside the measuring.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The path that was given, or where kinglet has `ours`.
     pub(super) fn path_or(&self, ours: &str) -> String {
         match &self.path {
