@@ -163,7 +163,9 @@ fn a_second_signal_cuts_at_once_and_ends_with_3() {
     server.signal("TERM");
     assert_eq!(server.wait(), 3, "{}", server.stderr());
     assert!(began.elapsed() < Duration::from_secs(2));
-    assert!(server.stderr().contains("shutdown_cut"));
+    until("the log says it", || {
+        server.stderr().contains("shutdown_cut")
+    });
     while matches!(deaf.receive(), Received::Text(_)) {}
 }
 
