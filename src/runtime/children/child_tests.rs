@@ -9,7 +9,8 @@ use mio::{Events, Poll};
 
 use super::*;
 use crate::base::rng::Rng;
-use crate::domain::launch::{AgentKind, ProcessLimits};
+use crate::config::AgentKind;
+use crate::domain::launch::ProcessLimits;
 use crate::metrics::counters::Counters;
 use crate::testkit::server::until;
 
