@@ -121,7 +121,11 @@ impl Projects {
             }
             Record::Run(run, _) if run.state.is_over() => {
                 state.unfinished.remove(&run.id);
-                state.pending.remove(&run.project);
+                // One that waited and was cancelled says nothing of the one that asks.
+                if let Some(pending) = state.pending.get_mut(&run.project) {
+                    pending.retain(|asked| asked.run != run.id);
+                }
+                state.pending.retain(|_, pending| !pending.is_empty());
             }
             Record::Permissions(project, pending) if pending.is_empty() => {
                 state.pending.remove(project);
@@ -237,6 +241,10 @@ mod tests {
             let known: Vec<&str> = known.iter().map(|pending| &*pending.request).collect();
             assert_eq!(known, requests);
         }
+        let mut waited = run(1, 2);
+        waited.state = RunState::Cancelled;
+        keep(&projects, &waited, Mark::Last, None);
+        assert_eq!(projects.pending(asking.project).len(), 1);
         let mut over = asking.clone();
         over.state = RunState::Failed;
         keep(&projects, &over, Mark::Last, None);
