@@ -7,13 +7,13 @@
 
 mod admission;
 mod children;
-//mod commands;
+mod commands;
 mod crashes;
-//mod disk;
+mod disk;
 mod endings;
 mod host;
-//mod many;
-//mod permissions;
-//mod projects;
+mod many;
+mod permissions;
+mod projects;
 mod shutdown;
 mod watching;
