@@ -292,8 +292,10 @@ impl Executor {
         active.run.ended_at.get_or_insert(now.wall);
         let (run, project, fault) = active.verdict(&entry.project);
         let payload = events::exited(&run, &project, fault.as_ref());
-        let mut steps = events::told(&entry.room, events::EXITED, payload, (&run, Mark::Last));
-        steps.push(events::keep(&project));
+        // The project first: where the run has ended, it is free.
+        let mut steps = vec![events::keep(&project)];
+        let run_steps = events::told(&entry.room, events::EXITED, payload, (&run, Mark::Last));
+        steps.extend(run_steps);
         self.send(id, steps, Purpose::Last(Box::new(run), Box::new(project)));
     }
 

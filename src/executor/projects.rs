@@ -134,8 +134,9 @@ pub(super) fn over_without_process(
     let reason = run.reason.as_deref().filter(|_| state == RunState::Lost);
     let fault = reason.map(|reason| Fault::new(Code::ExecutionFailed, reason));
     let payload = events::exited(&run, &entry.project, fault.as_ref());
-    let mut steps = events::told(&entry.room, events::EXITED, payload, (&run, Mark::Last));
-    steps.push(events::keep(&entry.project));
+    let mut steps = vec![events::keep(&entry.project)];
+    let run_steps = events::told(&entry.room, events::EXITED, payload, (&run, Mark::Last));
+    steps.extend(run_steps);
     steps
 }
 
