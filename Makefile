@@ -127,7 +127,7 @@ soak: cargo ## kill -9 SOAK_KILLS (200) times, 10,000 runs, then everything host
 	for durability in process power; do \
 	    KINGLET_TEST_KILLS=$(SOAK_KILLS) KINGLET_TEST_DURABILITY=$$durability \
 	    cargo test --locked --test durable killed -- --nocapture; done
-	KINGLET_TEST_SOAK=1 cargo test --locked --test runs -- --nocapture many crashes
+	KINGLET_TEST_SOAK=1 cargo test --locked --test runs -- --nocapture many crashes::
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo bench --locked --bench soak
 
 .PHONY: storm

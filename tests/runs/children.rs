@@ -20,10 +20,10 @@ impl Played {
     }
 
     /// Checks how it ended.
-    fn check_end(&self, state: &str, exit_code: Value, signal: Value) {
+    fn check_end(&self, state: &str, exit_code: &Value, signal: &Value) {
         let Self { record, .. } = self;
         let told = (&record["state"], &record["exit_code"], &record["signal"]);
-        assert_eq!(told, (&json!(state), &exit_code, &signal), "{record}");
+        assert_eq!(told, (&json!(state), exit_code, signal), "{record}");
     }
 }
 
@@ -72,20 +72,20 @@ fn ends(scenario: &str) -> Played {
 #[test]
 fn one_that_hangs_is_cancelled() {
     let played = play("claude", "hang", Some(1));
-    played.check_end("cancelled", Value::Null, json!(15));
+    played.check_end("cancelled", &Value::Null, &json!(15));
     assert_eq!(pids(&played.events).len(), 1);
 }
 
 #[test]
 fn one_that_ignores_term_is_killed() {
     let played = play("claude", "ignore_term", Some(1));
-    played.check_end("cancelled", Value::Null, json!(9));
+    played.check_end("cancelled", &Value::Null, &json!(9));
 }
 
 #[test]
 fn one_that_floods_is_cancelled_at_once() {
     let played = play("claude", "flood", Some(1000));
-    played.check_end("cancelled", Value::Null, json!(15));
+    played.check_end("cancelled", &Value::Null, &json!(15));
     let mut lines = played.lines();
     // The last one may have been cut in the middle.
     let last = lines.pop().unwrap();
@@ -97,7 +97,7 @@ fn one_that_floods_is_cancelled_at_once() {
 fn one_that_a_signal_ends_has_failed() {
     for signal in [9, 11, 15] {
         let played = ends(&format!("die:{signal}"));
-        played.check_end("failed", Value::Null, json!(signal));
+        played.check_end("failed", &Value::Null, &json!(signal));
         let reason = played.record["reason"].as_str().unwrap();
         assert_eq!(reason, format!("signal {signal} ended it"));
     }
@@ -106,21 +106,21 @@ fn one_that_a_signal_ends_has_failed() {
 #[test]
 fn what_detached_itself_is_killed_when_its_leader_ends() {
     let played = ends("daemon");
-    played.check_end("exited", json!(0), Value::Null);
+    played.check_end("exited", &json!(0), &Value::Null);
     assert_eq!(pids(&played.events).len(), 1);
 }
 
 #[test]
 fn one_with_a_child_is_cancelled_with_it() {
     let played = play("claude", "child", Some(1));
-    played.check_end("cancelled", Value::Null, json!(15));
+    played.check_end("cancelled", &Value::Null, &json!(15));
     assert_eq!(pids(&played.events).len(), 1);
 }
 
 #[test]
 fn a_child_that_holds_standard_output_does_not_hold_the_run() {
     let played = ends("hold_stdout");
-    played.check_end("exited", json!(0), Value::Null);
+    played.check_end("exited", &json!(0), &Value::Null);
     let mut told = pids(&played.events);
     told.dedup();
     assert!(!told.is_empty());
@@ -129,14 +129,14 @@ fn a_child_that_holds_standard_output_does_not_hold_the_run() {
 #[test]
 fn one_that_closes_standard_output_runs_on_until_it_is_cancelled() {
     let played = play("claude", "close_stdout", Some(0));
-    played.check_end("cancelled", Value::Null, json!(15));
+    played.check_end("cancelled", &Value::Null, &json!(15));
     assert_eq!(played.lines(), [""; 0]);
 }
 
 #[test]
 fn one_that_writes_no_line_end_has_one_line_that_is_cut() {
     let played = ends("no_newline");
-    played.check_end("exited", json!(0), Value::Null);
+    played.check_end("exited", &json!(0), &Value::Null);
     let lines = played.lines();
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0].len(), 16 << 20);
@@ -152,7 +152,7 @@ fn one_that_writes_no_line_end_has_one_line_that_is_cut() {
 fn many_lines_come_whole_and_in_order() {
     let count = scale(20_000, 100_000);
     let played = ends(&format!("many_lines:{count}"));
-    played.check_end("exited", json!(0), Value::Null);
+    played.check_end("exited", &json!(0), &Value::Null);
     let expected = (1..=count).map(|number| format!("line {number}"));
     assert!(played.lines().into_iter().eq(expected));
 }
@@ -160,7 +160,7 @@ fn many_lines_come_whole_and_in_order() {
 #[test]
 fn one_that_writes_to_standard_error_alone_is_heard() {
     let played = ends("stderr_only");
-    played.check_end("exited", json!(0), Value::Null);
+    played.check_end("exited", &json!(0), &Value::Null);
     let expected = (1..=10).map(|number| ("stderr".to_owned(), format!("warning {number}")));
     assert!(printed(&played.events).into_iter().eq(expected));
 }
@@ -168,14 +168,14 @@ fn one_that_writes_to_standard_error_alone_is_heard() {
 #[test]
 fn one_that_never_reads_its_input_stalls_nobody() {
     let played = play("deaf", "", Some(1));
-    played.check_end("cancelled", Value::Null, json!(15));
+    played.check_end("cancelled", &Value::Null, &json!(15));
 }
 
 #[test]
 fn what_is_printed_is_told_as_text_whatever_it_is() {
     let check = |scenario: &str, expected: &[&str]| {
         let played = ends(scenario);
-        played.check_end("exited", json!(0), Value::Null);
+        played.check_end("exited", &json!(0), &Value::Null);
         assert_eq!(played.lines(), expected, "{scenario}");
     };
     check(

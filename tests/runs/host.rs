@@ -2,13 +2,13 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kinglet::testkit::client::{Answer, Arrival, Connection, get, post};
 use kinglet::testkit::processes::{living, within_two_seconds};
 use kinglet::testkit::server::{Server, until};
 use kinglet::testkit::socket::{Received, Socket};
+use kinglet::wire::websocket::frame::Opcode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -21,7 +21,7 @@ pub struct Host {
     settings: Vec<(String, String)>,
     /// Where projects are.
     pub root: TempDir,
-    data: TempDir,
+    _data: TempDir,
 }
 
 impl Host {
@@ -51,7 +51,7 @@ impl Host {
             server: None,
             settings: all,
             root,
-            data,
+            _data: data,
         };
         host.restart();
         host
@@ -83,10 +83,6 @@ impl Host {
 
     pub fn pid(&self) -> i32 {
         self.server().pid().try_into().unwrap()
-    }
-
-    pub fn data(&self) -> &Path {
-        self.data.path()
     }
 
     pub fn get(&self, target: &str) -> Answer {
@@ -263,7 +259,8 @@ impl Watcher {
         while Instant::now() < deadline {
             match self.socket.receive() {
                 Received::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Received::None(Arrival::Nothing) | Received::Ping(_) => {}
+                Received::Ping(payload) => self.socket.frame(true, Opcode::Pong, &payload),
+                Received::None(Arrival::Nothing) => {}
                 other => panic!("an event was expected, not {other:?}"),
             }
         }

@@ -104,7 +104,7 @@ fn a_project_is_not_deleted_while_it_executes() {
         .iter()
         .map(|it| text(&it["id"]))
         .collect();
-    assert_eq!(ids, [again.clone()]);
+    assert_eq!(ids, [again.as_str()]);
     let run = host.shell(&again, "exit 0");
     assert_eq!(host.check_story(&again, &run)["first_offset"], 1);
 }
