@@ -433,11 +433,9 @@ fn the_other_protocol_is_told_apart_on_either_port() {
         .unwrap();
     assert!(!run.status.success());
     assert_eq!(server.counter("kinglet_tls_on_plain_port_total"), 1);
-    assert!(
-        server.stderr().contains("tls_on_plain_port"),
-        "{}",
-        server.stderr()
-    );
+    until("the log says so", || {
+        server.stderr().contains("tls_on_plain_port")
+    });
 }
 
 #[test]
