@@ -150,26 +150,9 @@ mod tests {
     #[test]
     fn a_run_tells_what_there_is_and_nothing_else() {
         let mut rng = Rng::from_seed(1);
-        let mut it = Run {
-            id: RunId::random(&mut rng),
-            project: ProjectId::random(&mut rng),
-            agent: "claude".into(),
-            state: RunState::Queued,
-            prompt: "hi \"there\"".into(),
-            options: None,
-            params: None,
-            created_at: Wall::from_millis(0),
-            started_at: None,
-            ended_at: None,
-            exit_code: None,
-            signal: None,
-            reason: None,
-            session_id: None,
-            result: None,
-            first_offset: None,
-            last_offset: None,
-            truncated: false,
-        };
+        let (id, project) = (RunId::random(&mut rng), ProjectId::random(&mut rng));
+        let prompt = "hi \"there\"".into();
+        let mut it = Run::asked(id, project, "claude".into(), prompt, Wall::from_millis(0));
         let queued = json!({
             "id": it.id.to_string(), "project": it.project.to_string(), "agent": "claude",
             "state": "queued", "position": 2, "prompt": "hi \"there\"", "options": {},

@@ -140,6 +140,39 @@ pub struct Run {
     pub truncated: bool,
 }
 
+impl Run {
+    /// A run that was asked for just now, of which nothing else is known yet: it waits.
+    #[must_use]
+    pub fn asked(
+        id: RunId,
+        project: ProjectId,
+        agent: Box<str>,
+        prompt: Box<str>,
+        created_at: Wall,
+    ) -> Self {
+        Self {
+            id,
+            project,
+            agent,
+            state: RunState::Queued,
+            prompt,
+            options: None,
+            params: None,
+            created_at,
+            started_at: None,
+            ended_at: None,
+            exit_code: None,
+            signal: None,
+            reason: None,
+            session_id: None,
+            result: None,
+            first_offset: None,
+            last_offset: None,
+            truncated: false,
+        }
+    }
+}
+
 /// What an agent says of its work when it is done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunResult {

@@ -69,25 +69,11 @@ impl Executor {
             launch,
             ..
         } = *start;
+        let id = RunId::random(&mut self.out.rng);
         let run = Run {
-            id: RunId::random(&mut self.out.rng),
-            project,
-            agent,
-            state: RunState::Queued,
-            prompt,
             options,
             params,
-            created_at: now.wall,
-            started_at: None,
-            ended_at: None,
-            exit_code: None,
-            signal: None,
-            reason: None,
-            session_id: None,
-            result: None,
-            first_offset: None,
-            last_offset: None,
-            truncated: false,
+            ..Run::asked(id, project, agent, prompt, now.wall)
         };
         let launch = Box::new(launch);
         if waits {

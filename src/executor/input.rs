@@ -5,7 +5,7 @@
 
 use crate::bus::execution::RunAnswer;
 use crate::config::AgentKind;
-use crate::domain::agent::speech;
+use crate::domain::agent::{line, speech};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::run_command::RunInput;
 use crate::executor::effects::Effect;
@@ -69,7 +69,7 @@ impl Active {
                 self.input.interrupts += 1;
                 speech::interrupt(&format!("interrupt-{}", self.input.interrupts))
             }
-            (AgentKind::Lines, RunInput::Text(text)) => format!("{text}\n").into_bytes(),
+            (AgentKind::Lines, RunInput::Text(text)) => line(text),
             (AgentKind::Lines, RunInput::Interrupt) => {
                 let message = "only agents of kind claude can be interrupted: cancel the run";
                 return Err(Fault::new(Code::NotInteractive, message));

@@ -4,10 +4,10 @@
 // failed assertion is on standard error.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import WebSocket from 'ws';
+
+import { open } from './socket.mjs';
 
 const [base, directory] = process.argv.slice(2);
 
@@ -18,21 +18,7 @@ setTimeout(() => {
 }, 60_000).unref();
 
 async function connect(path = '/ws') {
-  const socket = new WebSocket(base + path);
-  const waiting = [];
-  const messages = [];
-  socket.on('message', (data, isBinary) => {
-    assert.equal(isBinary, false);
-    const message = JSON.parse(data.toString());
-    const next = waiting.shift();
-    if (next) next(message);
-    else messages.push(message);
-  });
-  const next = () =>
-    new Promise((resolve) => {
-      if (messages.length > 0) resolve(messages.shift());
-      else waiting.push(resolve);
-    });
+  const { socket, messages, next } = await open(base + path);
   const send = (message) => socket.send(JSON.stringify(message));
   // The next messages, which must be of these types.
   const hear = async (...types) => {
@@ -54,7 +40,6 @@ async function connect(path = '/ws') {
     assert.equal(messages.length, 0);
     return pong;
   };
-  await once(socket, 'open');
   return { socket, send, hear, ask, isQuiet };
 }
 

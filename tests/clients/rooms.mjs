@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import WebSocket from 'ws';
 
+import { open } from './socket.mjs';
+
 const base = process.argv[2];
 const http = base.replace(/^ws/, 'http');
 
@@ -15,22 +17,7 @@ setTimeout(() => {
 }, 20_000).unref();
 
 async function connect(path, protocols = []) {
-  const socket = new WebSocket(base + path, protocols);
-  const waiting = [];
-  const messages = [];
-  socket.on('message', (data, isBinary) => {
-    assert.equal(isBinary, false);
-    const message = JSON.parse(data.toString());
-    const next = waiting.shift();
-    if (next) next(message);
-    else messages.push(message);
-  });
-  const next = () =>
-    new Promise((resolve) => {
-      if (messages.length > 0) resolve(messages.shift());
-      else waiting.push(resolve);
-    });
-  await once(socket, 'open');
+  const { socket, next } = await open(base + path, protocols);
   const ask = (message) => {
     socket.send(JSON.stringify(message));
     return next();

@@ -42,25 +42,10 @@ fn project_json() -> Value {
 }
 
 fn run() -> Run {
+    let id = RunId(Uuid::parse(RUN).unwrap());
     Run {
-        id: RunId(Uuid::parse(RUN).unwrap()),
-        project: project().id,
-        agent: "claude".into(),
         state: RunState::Running,
-        prompt: "hi".into(),
-        options: None,
-        params: None,
-        created_at: now(),
-        started_at: None,
-        ended_at: None,
-        exit_code: None,
-        signal: None,
-        reason: None,
-        session_id: None,
-        result: None,
-        first_offset: None,
-        last_offset: None,
-        truncated: false,
+        ..Run::asked(id, project().id, "claude".into(), "hi".into(), now())
     }
 }
 

@@ -133,21 +133,6 @@ impl Agent {
         })
     }
 
-    /// What is written to the standard input of a run when a client says `text` to it.
-    ///
-    /// # Errors
-    /// NOT_INTERACTIVE if the agent listens only once.
-    pub fn input(&self, text: &str) -> Result<Vec<u8>, Fault> {
-        if !self.options.interactive {
-            let message = "this agent takes no input while it runs; set interactive = true for it";
-            return Err(Fault::new(Code::NotInteractive, message));
-        }
-        Ok(match self.options.kind {
-            AgentKind::Claude => speech::user_message(text),
-            AgentKind::Lines => line(text),
-        })
-    }
-
     /// The absolute path of its program: as configured, or the first in the directories of
     /// `search`, a `PATH`, that `is_executable`.
     ///
@@ -301,7 +286,9 @@ fn invalid(message: impl Into<String>) -> Fault {
 }
 
 /// `text` as a line.
-fn line(text: &str) -> Vec<u8> {
+/// `text` as a line, which it may be already.
+#[must_use]
+pub fn line(text: &str) -> Vec<u8> {
     let mut line = text.as_bytes().to_vec();
     if !text.ends_with('\n') {
         line.push(b'\n');
