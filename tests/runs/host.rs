@@ -147,12 +147,19 @@ impl Host {
         text(&answer.json()["state"])
     }
 
-    /// Waits until a run is over.
+    /// Waits until a run is over, and its room was told so: whoever hears of the end and asks is told
+    /// of the end, so the record comes first.
     pub fn ended(&self, run: &str) -> Value {
         let mut record = Value::Null;
         until("the run ends", || {
             record = self.record(run);
             !record["ended_at"].is_null()
+        });
+        let room = format!("/api/v1/rooms/project:{}", text(&record["project"]));
+        until("the room is told of the end", || {
+            let answer = self.get(&room);
+            answer.status() == 404
+                || answer.json()["offset"].as_u64() >= record["last_offset"].as_u64()
         });
         record
     }
