@@ -8,9 +8,9 @@ use crate::source::{Source, UsedPath};
 
 /// Layers, lowest first. A layer uses itself and those before it; the last two are both on top and
 /// do not use each other.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "base", "os", "config", "metrics", "wire", "domain", "protocol", "dialect", "bus", "executor",
-    "store", "app", "shard", "runtime", "testkit", "cli",
+    "store", "host", "app", "shard", "runtime", "testkit", "cli",
 ];
 
 /// A path that may be used in some places only. `path` matches the front of a used path; its last
@@ -28,6 +28,7 @@ const CONFINED: &[Confined] = &[
     confined("libc", &["src/os/"]),
     confined("rusqlite", &["src/store/"]),
     confined("crc32fast", &["src/store/"]),
+    confined("sysinfo", &["src/host/"]),
     // The load generator holds as many connections as the server, and so needs the same means.
     confined("mio", &["src/runtime/", "src/cli/bench/"]),
     confined("socket2", &["src/cli/bench/"]),
