@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Limits, Log,
-    Namespaces, Projects, PublishPolicy, ReplyNames, Server, SlowConsumer, Sources, Store, Tls,
-    Warning, load, no_files, reference,
+    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Host, Limits, Log,
+    Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Server, SlowConsumer, Sources, Store,
+    Tls, Warning, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -105,6 +105,8 @@ fn every_key_reaches_its_own_field() {
         idempotency_keys = 15
         durable_subscriptions = 19
         runs = 16
+        memory_mb = 21
+        threads = 22
         [heartbeat]
         ping_interval = "16s"
         pong_timeout = "17s"
@@ -118,6 +120,14 @@ fn every_key_reaches_its_own_field() {
         [store]
         durability = "power"
         queue = 18
+        [host]
+        interval = "230ms"
+        top_processes = 24
+        command_lines = true
+        [metrics]
+        statsd = "localhost:25"
+        publish_interval = "26s"
+        require_auth = true
         [log]
         level = "trace"
         file = "/var/log/kinglet"
@@ -166,6 +176,8 @@ fn every_key_reaches_its_own_field() {
             idempotency_keys: 15,
             durable_subscriptions: Some(19),
             runs: Some(16),
+            memory_mb: Some(21),
+            threads: Some(22),
         },
         heartbeat: Heartbeat {
             ping_interval: seconds(16),
@@ -185,6 +197,16 @@ fn every_key_reaches_its_own_field() {
         projects: Projects::default(),
         agents: Agents::default(),
         reply_names: ReplyNames::Echo,
+        host: Host {
+            interval: Duration::from_millis(230),
+            top_processes: 24,
+            command_lines: true,
+        },
+        metrics: Metrics {
+            statsd: Some("127.0.0.1:25".parse().unwrap()),
+            publish_interval: seconds(26),
+            require_auth: true,
+        },
         log: Log {
             level: log::LevelFilter::Trace,
             file: Some(PathBuf::from("/var/log/kinglet")),
@@ -207,6 +229,8 @@ fn zero_lifts_the_limits_that_can_be_lifted() {
         "messages_per_second",
         "api_requests_per_second",
         "runs",
+        "memory_mb",
+        "threads",
     ] {
         let limits = config(&format!("[limits]\n{key} = 0"), &[]).limits;
         assert_ne!(limits, Limits::default(), "{key}");
@@ -323,9 +347,28 @@ fn bare_variables_are_fallbacks() {
 }
 
 #[test]
+fn the_bare_interval_is_whole_milliseconds_within_bounds() {
+    let interval = |toml, text| config(toml, &[("WS_METRICS_INTERVAL", text)]).host.interval;
+    for (text, millis) in [("100", 100), ("5000", 5000), ("3600000", 3_600_000)] {
+        assert_eq!(interval("", text), Duration::from_millis(millis));
+    }
+    let written = "host.interval = \"2s\"";
+    assert_eq!(interval(written, "1000"), Duration::from_secs(2));
+    for text in ["99", "3600001", "fast", "5s", "-1", "NaN", "1e3"] {
+        let fault = format!(
+            "host.interval (WS_METRICS_INTERVAL): {text:?} is no interval; write whole \
+             milliseconds from 100 to 3600000"
+        );
+        check_with("", &[("WS_METRICS_INTERVAL", text)], &[&fault]);
+        check_with(written, &[("WS_METRICS_INTERVAL", text)], &[]);
+    }
+    let fault = "host.interval (kinglet.toml): \"2h\" is not from 100ms to 1h";
+    check_with("host.interval = \"2h\"", &[], &[fault]);
+}
+
+#[test]
 fn a_bare_variable_that_is_not_used_is_warned_of() {
     let environment = [
-        ("WS_METRICS_INTERVAL", "1000"),
         ("JWT_SECRET_KEY", "do not print me"),
         ("JWT_ALGORITHM", "HS256"),
         ("REDIS_URL", "redis://localhost"),
@@ -340,7 +383,6 @@ fn a_bare_variable_that_is_not_used_is_warned_of() {
     assert_eq!(
         lines,
         [
-            format!("WS_METRICS_INTERVAL: {not_yet}"),
             format!("REDIS_URL: {not_yet}"),
             "HOST: \"my machine\" is not an address to listen on; it is not used".to_owned(),
             format!("JWT_SECRET_KEY: {in_token_mode}"),

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use kinglet::app::http::routes::ROUTES;
+use kinglet::app::http::routes::table::ROUTES;
 use kinglet::dialect::native::decode::COMMANDS;
 use kinglet::wire::websocket::frame::Opcode;
 use serde_json::{Value, json};

@@ -42,12 +42,16 @@ pub(super) enum Kind<T: 'static> {
     SizeLimit(usize, usize, fn(&mut T, Option<usize>)),
     /// A duration, above zero because its row says so.
     Time(fn(&mut T, Duration)),
+    /// A duration within bounds.
+    TimeWithin(Duration, Duration, fn(&mut T, Duration)),
     /// A duration; 0 is never.
     TimeLimit(fn(&mut T, Option<Duration>)),
     /// A duration; 0 is none.
     Pause(fn(&mut T, Duration)),
     /// One word of several.
     Choice(&'static [Choice<T>]),
+    /// An address with a port.
+    Address(fn(&mut T, Option<SocketAddr>)),
     /// The path of a file.
     Path(fn(&mut T, PathBuf)),
     /// Tables, said how; `credentials.rs` reads them.
@@ -98,11 +102,18 @@ impl<T: 'static> Key<T> {
             Kind::Time(set) | Kind::Pause(set) => {
                 set(target, value::duration(value).map_err(one)?);
             }
+            Kind::TimeWithin(min, max, set) => {
+                set(target, duration_within(value, *min, *max).map_err(one)?);
+            }
             Kind::TimeLimit(set) => {
                 let time = value::duration(value).map_err(one)?;
                 set(target, (!time.is_zero()).then_some(time));
             }
             Kind::Choice(choices) => choose(choices, target, value).map_err(one)?,
+            Kind::Address(set) => {
+                let text = value.as_str().unwrap_or_default();
+                set(target, Some(value::address(text).map_err(one)?));
+            }
             Kind::Path(set) => set(target, value::path(value).map_err(one)?),
             Kind::Tables(_) => {}
         }
@@ -119,9 +130,11 @@ impl<T: 'static> Key<T> {
                 text.parse().map_or_else(|_| string(), Value::Integer)
             }
             Kind::Time(_)
+            | Kind::TimeWithin(..)
             | Kind::TimeLimit(_)
             | Kind::Pause(_)
             | Kind::Choice(_)
+            | Kind::Address(_)
             | Kind::Path(_) => string(),
             Kind::Tables(_) => text.parse().unwrap_or_else(|_| string()),
         }
@@ -143,9 +156,14 @@ impl<T: 'static> Key<T> {
                 format!("size, {min} to {max}, 0 is no limit")
             }
             Kind::Time(_) => "duration".to_owned(),
+            Kind::TimeWithin(min, max, _) => {
+                let (min, max) = (value::show_duration(*min), value::show_duration(*max));
+                format!("duration, {min} to {max}")
+            }
             Kind::TimeLimit(_) => "duration, 0 is never".to_owned(),
             Kind::Pause(_) => "duration, 0 is none".to_owned(),
             Kind::Choice(choices) => quoted_words(choices),
+            Kind::Address(_) => "address with port".to_owned(),
             Kind::Path(_) => "path".to_owned(),
             Kind::Tables(how) => (*how).to_owned(),
         }
@@ -154,20 +172,35 @@ impl<T: 'static> Key<T> {
     /// The default as it is written in the file; empty for none.
     pub(super) fn default_literal(&self) -> String {
         match &self.kind {
-            Kind::Path(_) if self.default.is_empty() => String::new(),
+            Kind::Address(_) | Kind::Path(_) if self.default.is_empty() => String::new(),
             Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::Tables(_) => {
                 self.default.to_owned()
             }
             Kind::Listen(_)
+            | Kind::Address(_)
             | Kind::Path(_)
             | Kind::Size(..)
             | Kind::SizeLimit(..)
             | Kind::Time(_)
+            | Kind::TimeWithin(..)
             | Kind::TimeLimit(_)
             | Kind::Pause(_)
             | Kind::Choice(_) => format!("\"{}\"", self.default),
         }
     }
+}
+
+/// A duration from `min` to `max`.
+fn duration_within(value: &Value, min: Duration, max: Duration) -> Result<Duration, String> {
+    let found = value::duration(value)?;
+    if (min..=max).contains(&found) {
+        return Ok(found);
+    }
+    let (min, max) = (value::show_duration(min), value::show_duration(max));
+    Err(format!(
+        "{} is not from {min} to {max}",
+        value::shown(value)
+    ))
 }
 
 /// The words of this version.

@@ -1,5 +1,6 @@
 //! Every key of the configuration, one row each, but those of namespaces and
-//! agents (`namespace_keys.rs`, `agent_keys.rs`).
+//! agents (`namespace_keys.rs`, `agent_keys.rs`), and of how the server is operated
+//! (`operation_keys.rs`).
 //!
 //! A row says how its value is read, where it goes and what it is for. The loader, the suggestions
 //! for misspelt keys and the reference in docs/configuration.md are made from these rows; a test
@@ -7,11 +8,10 @@
 
 use std::path::PathBuf;
 
-use log::LevelFilter;
-
 use super::agents::{self, Busy};
 use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
+use super::operation_keys::OF_OPERATION;
 use super::settings::{Config, Durability, ReplyNames};
 use super::value;
 use crate::base::network::Network;
@@ -50,12 +50,17 @@ pub(super) const fn choice<T>(word: &'static str, set: fn(&mut T)) -> Choice<T> 
     }
 }
 
-const fn later<T>(word: &'static str) -> Choice<T> {
+pub(super) const fn later<T>(word: &'static str) -> Choice<T> {
     Choice { word, set: None }
 }
 
 /// All keys but those of namespaces and agents, section by section.
-pub(super) static KEYS: &[Key<Config>] = &[
+pub(super) fn keys() -> impl Iterator<Item = &'static Key<Config>> {
+    OF_SERVING.iter().chain(OF_OPERATION)
+}
+
+/// Whom the server serves and how.
+static OF_SERVING: &[Key<Config>] = &[
     key(
         "server.listen",
         Kind::Listen(|c, v| c.server.listen = v),
@@ -336,6 +341,20 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "10",
         "Runs that are executed at a time.",
     ),
+    key(
+        "limits.memory_mb",
+        Kind::Limit(|c, v| c.limits.memory_mb = v),
+        "2048",
+        "Resident memory of the server in MiB, looked at every 30 s; a smaller limit of the \
+         server's cgroup counts instead. From 80 % of it the log warns; above it new connections \
+         and runs are refused until it is below again.",
+    ),
+    key(
+        "limits.threads",
+        Kind::Limit(|c, v| c.limits.threads = v),
+        "1000",
+        "Threads of the server, looked at and enforced in the same way.",
+    ),
     never_zero(
         "without pings nobody would notice a dead peer",
         key(
@@ -441,48 +460,10 @@ pub(super) static KEYS: &[Key<Config>] = &[
         "How replies to the commands of projects are called. `echo`: as the command, \
          `project_join`; `past`: as what has happened, `project_joined`.",
     ),
-    key(
-        "backplane.kind",
-        Kind::Choice(&[choice("memory", |_| ()), later("redis")]),
-        "memory",
-        "What joins several servers. `memory`: nothing, this process is alone.",
-    ),
-    key(
-        "log.level",
-        Kind::Choice(&[
-            choice("error", |c: &mut Config| c.log.level = LevelFilter::Error),
-            choice("warn", |c| c.log.level = LevelFilter::Warn),
-            choice("info", |c| c.log.level = LevelFilter::Info),
-            choice("debug", |c| c.log.level = LevelFilter::Debug),
-            choice("trace", |c| c.log.level = LevelFilter::Trace),
-        ]),
-        "info",
-        "The least important messages that are logged.",
-    ),
-    key(
-        "log.file",
-        Kind::Path(|c, v| c.log.file = Some(v)),
-        "",
-        "A file to append the log to, instead of standard error.",
-    ),
-    key(
-        "debug.echo",
-        Kind::Flag(|c, v| c.debug_echo = v),
-        "false",
-        "Whether `/ws/echo` sends every message back, for conformance suites and proxies.",
-    ),
 ];
 
 /// Keys and whole sections that later versions know.
-pub(super) const LATER: &[&str] = &[
-    "limits.memory_mb",
-    "limits.threads",
-    "backplane.url",
-    "socketio",
-    "webhooks",
-    "host",
-    "metrics",
-];
+pub(super) const LATER: &[&str] = &["backplane.url", "socketio", "webhooks"];
 
 /// The environment variable that sets the key called `name`.
 pub(super) fn variable(name: &str) -> String {

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use super::families::{FAMILIES, Family, Tables, is_table_name};
 use super::fault::{Faults, Warning};
 use super::key::{NOT_YET, list_from_text};
-use super::keys::{KEYS, LATER, variable};
+use super::keys::{LATER, keys, variable};
 use super::{Flags, Sources, value};
 
 /// A value and its origin: the file's path, a variable or a flag.
@@ -66,7 +66,7 @@ impl<'a> Origin<'a> {
 pub const OTHER_VARIABLES: [&str; 3] = ["KINGLET_URL", "KINGLET_TOKEN", "KINGLET_RUN"];
 
 /// Bare variables that mean nothing yet; silently taking them would mislead.
-const BARE_LATER: [&str; 2] = ["WS_METRICS_INTERVAL", "REDIS_URL"];
+const BARE_LATER: [&str; 1] = ["REDIS_URL"];
 
 impl Raw {
     /// Gathers all sources.
@@ -203,6 +203,7 @@ impl Raw {
             };
             self.put("log.level", Value::String(level), "LOG_LEVEL");
         }
+        self.add_bare_interval(bare("WS_METRICS_INTERVAL"), faults);
         self.add_bare_key(bare("JWT_SECRET_KEY"), bare("JWT_ALGORITHM"), warnings);
         let origins = "server.allowed_origins";
         if let Some(text) = bare("CORS_ORIGINS").filter(|_| !self.values.contains_key(origins)) {
@@ -292,6 +293,24 @@ impl Raw {
         self.put("server.listen", Value::String(listen), origin);
     }
 
+    /// Milliseconds; where they would be ignored, nonsense harms nobody.
+    fn add_bare_interval(&mut self, text: Option<&str>, faults: &mut Faults) {
+        let (key, origin) = ("host.interval", "WS_METRICS_INTERVAL");
+        let Some(text) = text.filter(|_| !self.values.contains_key(key)) else {
+            return;
+        };
+        match text.parse::<u32>() {
+            Ok(millis @ 100..=3_600_000) => {
+                self.put(key, Value::String(format!("{millis}ms")), origin);
+            }
+            _ => {
+                let text = value::shown(&Value::String(text.to_owned()));
+                let bounds = "write whole milliseconds from 100 to 3600000";
+                faults.add(key, origin, format!("{text} is no interval; {bounds}"));
+            }
+        }
+    }
+
     fn put(&mut self, name: &'static str, value: Value, origin: &str) {
         let origin = origin.to_owned();
         self.values.insert(name, Written { value, origin });
@@ -303,7 +322,7 @@ impl Raw {
         // A quoted key can hold the dots of another one's path.
         let is_spelt = |known: &str| known == name && known.split('.').eq(path.iter().copied());
         if path.len() > 1
-            && let Some(key) = KEYS.iter().find(|key| is_spelt(key.name))
+            && let Some(key) = keys().find(|key| is_spelt(key.name))
         {
             let written = origin.written(value, |text| key.value_of_text(text));
             self.values.insert(key.name, written);
@@ -398,7 +417,7 @@ fn keys_within(path: &[&str]) -> Vec<&'static str> {
                 let rest = key.strip_prefix(section)?.strip_prefix('.')?;
                 rest.strip_prefix(name)?.strip_prefix('.')
             };
-            KEYS.iter().filter_map(|key| within(key.name)).collect()
+            keys().filter_map(|key| within(key.name)).collect()
         }
         _ => Vec::new(),
     }
@@ -409,7 +428,7 @@ fn is_section(name: &str) -> bool {
         key.split_once('.')
             .is_some_and(|(section, _)| section == name)
     };
-    Family::of(name).is_some() || KEYS.iter().any(|key| section_of(key.name))
+    Family::of(name).is_some() || keys().any(|key| section_of(key.name))
 }
 
 /// The known key that `path` most likely means: one of that very name in another section, or the
@@ -424,8 +443,7 @@ fn nearest(path: &[&str]) -> Option<String> {
         let keys = (family.keys)().into_iter();
         keys.map(move |key| family.full(table, key))
     });
-    let known: Vec<String> = KEYS
-        .iter()
+    let known: Vec<String> = keys()
         .map(|key| key.name.to_owned())
         .chain(in_families)
         .collect();

@@ -7,12 +7,12 @@ use std::fmt::Write;
 use super::agent_keys::AGENT_KEYS;
 use super::families::{AGENTS, Family, ROOMS};
 use super::key::Key;
-use super::keys::{KEYS, variable};
+use super::keys::{keys, variable};
 use super::namespace_keys::NAMESPACE_KEYS;
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 13] = [
+const SECTIONS: [(&str, &str); 15] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -51,6 +51,11 @@ const SECTIONS: [(&str, &str); 13] = [
     ),
     ("protocol", "How messages are spelt where clients differ."),
     ("backplane", "How several servers become one."),
+    ("host", "How the machine is watched."),
+    (
+        "metrics",
+        "How the server tells of itself, see [metrics.md](metrics.md).",
+    ),
     ("log", "What is logged, and where to."),
     ("debug", "Helpers that do not belong in production."),
 ];
@@ -70,7 +75,7 @@ pub fn reference() -> String {
             Some(_) => add_rows(AGENT_KEYS, &AGENTS, &mut text),
             None => {}
         }
-        for key in KEYS {
+        for key in keys() {
             match key.name.split_once('.') {
                 Some((of, short)) if of == section => add_row(key, short, key.name, &mut text),
                 _ => {}
@@ -115,7 +120,7 @@ mod tests {
     #[test]
     fn every_key_is_in_the_reference_once() {
         let text = reference();
-        let names = KEYS.iter().map(|key| key.name.to_owned());
+        let names = keys().map(|key| key.name.to_owned());
         let in_families = FAMILIES.iter().flat_map(|family| {
             let keys = (family.keys)().into_iter();
             keys.map(|key| family.full(family.placeholder, key))

@@ -5,7 +5,7 @@
 //! applied or as waiting for a restart. What is written and what comes of it are both faultless.
 
 use super::key::{Key, Kind};
-use super::keys::KEYS;
+use super::keys::keys;
 use super::raw::Raw;
 use super::settings::{Config, require_for_mode};
 use super::tls::{self, TlsFiles};
@@ -160,12 +160,11 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
         return Err(faults);
     }
     if tls_changes {
-        let keys = KEYS.iter().filter(|key| tls::KEYS.contains(&key.name));
+        let keys = keys().filter(|key| tls::KEYS.contains(&key.name));
         let changed = keys.filter(|key| differs(key, &raw, current));
         needs_restart.extend(changed.map(|key| key.name));
     }
-    let mut applied: Vec<String> = KEYS
-        .iter()
+    let mut applied: Vec<String> = keys()
         .filter(|key| !needs_restart.contains(&key.name) && differs(key, &raw, current))
         .map(|key| key.name.to_owned())
         .collect();

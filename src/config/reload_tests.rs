@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use super::keys::KEYS;
+use super::keys::keys;
 use super::reload::WITH_MODE;
 use super::{AuthMode, Config, Faults, Flags, Reload, Sources, load, no_files, reload};
 
@@ -102,7 +102,7 @@ fn what_is_in_force_afterwards_is_held_to_the_rules_of_its_mode() {
 fn every_key_of_auth_waits_with_the_mode() {
     let held: Vec<&str> = WITH_MODE.iter().map(|row| row.key).collect();
     assert_eq!(held, HELD_BACK.split_first().unwrap().1);
-    let of_auth = KEYS.iter().map(|key| key.name);
+    let of_auth = keys().map(|key| key.name);
     for key in of_auth.filter(|key| key.starts_with("auth.") && *key != "auth.mode") {
         assert!(held.contains(&key), "{key}");
     }

@@ -16,9 +16,10 @@ use super::auth::{Auth, AuthMode};
 use super::families::ROOMS;
 use super::fault::{Faults, Warning};
 use super::key::Key;
-use super::keys::KEYS;
+use super::keys::keys;
 use super::namespace_keys::NAMESPACE_KEYS;
 use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
+use super::operation::{Host, Metrics};
 use super::raw::{Raw, Written};
 use super::tls::Tls;
 use super::{Sources, agent_tables, credentials, tls};
@@ -50,6 +51,10 @@ pub struct Config {
     pub agents: Agents,
     /// `[protocol] reply_names`
     pub reply_names: ReplyNames,
+    /// `[host]`
+    pub host: Host,
+    /// `[metrics]`
+    pub metrics: Metrics,
     /// `[log]`
     pub log: Log,
     /// `[debug] echo`: whether `/ws/echo` exists.
@@ -149,6 +154,10 @@ pub struct Limits {
     pub durable_subscriptions: Option<usize>,
     /// Runs executed at a time.
     pub runs: Option<usize>,
+    /// MiB of resident memory.
+    pub memory_mb: Option<usize>,
+    /// Threads of the server.
+    pub threads: Option<usize>,
 }
 
 impl Default for Limits {
@@ -174,6 +183,8 @@ impl Default for Limits {
             idempotency_keys: 100_000,
             durable_subscriptions: Some(1000),
             runs: Some(10),
+            memory_mb: Some(2048),
+            threads: Some(1000),
         }
     }
 }
@@ -287,7 +298,7 @@ pub(super) fn meaning(
         insecure_runs: sources.flags.insecure_runs,
         ..Config::default()
     };
-    for key in KEYS {
+    for key in keys() {
         if let Some(written) = raw.values.get(key.name) {
             apply(key, key.name, written, &mut config, faults);
         }
@@ -451,7 +462,7 @@ mod tests {
                 "{text}"
             );
         };
-        let with_default = KEYS.iter().filter(|key| !key.default.is_empty());
+        let with_default = keys().filter(|key| !key.default.is_empty());
         for key in with_default {
             let (section, short) = key.name.split_once('.').unwrap();
             check(section, short, &key.default_literal());

@@ -140,6 +140,16 @@ pub(super) fn duration(value: &Value) -> Result<Duration, String> {
         .ok_or_else(|| format!("{} is longer than 365d", quoted(text)))
 }
 
+/// A duration in the largest unit that it is a whole number of.
+pub(super) fn show_duration(duration: Duration) -> String {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let units = TIME_UNITS.iter().filter(|(_, unit)| millis % unit == 0);
+    let largest = units.max_by_key(|(_, unit)| *unit);
+    largest.map_or_else(String::new, |(name, unit)| {
+        format!("{}{name}", millis / unit)
+    })
+}
+
 /// Whether a number, size or duration is 0, with or without a unit.
 pub(super) fn is_zero(value: &Value) -> bool {
     let zero = |units| value.as_str().and_then(|text| with_unit(text, units)?.0) == Some(0);

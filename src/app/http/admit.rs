@@ -4,7 +4,8 @@
 //! DNS rebinding), the Origin it comes from, preflights, the route.
 
 use crate::app::http::error_response;
-use crate::app::http::routes::{Kind, NoRoute, ROUTES, api, resolve};
+use crate::app::http::routes::table::ROUTES;
+use crate::app::http::routes::{Kind, NoRoute, api, resolve};
 use crate::app::opening::Endpoint;
 use crate::app::services::{Live, Services};
 use crate::dialect::native::members::shorten;

@@ -31,7 +31,7 @@ pub fn call(http: &HttpCall, context: Context<'_>) -> Outcome<Response> {
             "the route has no handler",
         ));
     };
-    let name = routes::ROUTES
+    let name = routes::table::ROUTES
         .get(http.route)
         .map_or("", |route| route.path);
     let outcome = chain::guard(name, http.address, || api.run.call(&Call { http, context }));

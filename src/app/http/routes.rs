@@ -1,10 +1,8 @@
-//! The one table of paths: who may call what, where it runs, what it does.
+//! Which path leads where: what a route is, and how a request finds its own in the one table.
 
-use crate::app::api::{
-    connections, health, history, presence, projects, publish, rooms, runs, stats, tokens, users,
-};
 use crate::app::credentials::nothing_shown;
 use crate::app::http::Call;
+use crate::app::http::routes::table::ROUTES;
 use crate::app::opening::Endpoint;
 use crate::bus::order::Outcome;
 use crate::config::Config;
@@ -14,6 +12,8 @@ use crate::domain::fault::{Code, Fault};
 use crate::wire::http::head::Method;
 use crate::wire::http::query::decode_segment;
 use crate::wire::http::response::Response;
+
+pub mod table;
 
 /// One path with one method.
 #[derive(Debug)]
@@ -120,223 +120,6 @@ impl Access {
         }
     }
 }
-
-const fn inline(access: Access, run: Run) -> Kind {
-    Kind::Api(Api {
-        access,
-        place: Place::Shard,
-        is_metered: true,
-        is_essential: false,
-        run,
-    })
-}
-
-const fn worker(access: Access, run: Run) -> Kind {
-    Kind::Api(Api {
-        access,
-        place: Place::Worker,
-        is_metered: true,
-        is_essential: false,
-        run,
-    })
-}
-
-/// For those who look after the server, also when it is full.
-const fn essential(access: Access, run: Run) -> Kind {
-    Kind::Api(Api {
-        access,
-        place: Place::Worker,
-        is_metered: true,
-        is_essential: true,
-        run,
-    })
-}
-
-const fn health(run: Run) -> Kind {
-    Kind::Api(Api {
-        access: Access::Public,
-        place: Place::Shard,
-        is_metered: false,
-        is_essential: true,
-        run,
-    })
-}
-
-/// Every route. Publishing to memory rooms cannot block and stays in the shard; what looks at
-/// many rooms or sessions, or encodes long answers, goes to a worker.
-pub static ROUTES: &[Route] = &[
-    Route {
-        method: Method::Get,
-        path: "/ws",
-        kind: Kind::Upgrade(Endpoint::Native),
-    },
-    Route {
-        method: Method::Get,
-        path: "/ws/echo",
-        kind: Kind::Upgrade(Endpoint::Echo),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/publish",
-        kind: inline(Access::Rooms, Run::Order(publish::publish)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/batch",
-        kind: worker(Access::Rooms, Run::Order(publish::batch)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/rooms",
-        kind: worker(Access::Rooms, Run::Answer(rooms::list)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/rooms/{room}",
-        kind: inline(Access::Rooms, Run::Answer(rooms::one)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/rooms/{room}/history",
-        kind: worker(Access::Rooms, Run::Answer(history::read)),
-    },
-    Route {
-        method: Method::Delete,
-        path: "/api/v1/rooms/{room}/history",
-        kind: inline(Access::Admin, Run::Order(history::clear)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/rooms/{room}/events",
-        kind: Kind::Events,
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/events",
-        kind: Kind::Events,
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/rooms/{room}/presence",
-        kind: worker(Access::Rooms, Run::Answer(presence::read)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/projects",
-        kind: worker(Access::Rooms, Run::Order(projects::list)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/projects",
-        kind: worker(Access::Rooms, Run::Order(projects::create)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/projects/{id}",
-        kind: worker(Access::Rooms, Run::Order(projects::one)),
-    },
-    Route {
-        method: Method::Delete,
-        path: "/api/v1/projects/{id}",
-        kind: worker(Access::Rooms, Run::Order(projects::delete)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/projects/{id}/runs",
-        kind: worker(Access::Rooms, Run::Order(runs::list)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/projects/{id}/runs",
-        kind: worker(Access::Rooms, Run::Order(runs::start)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/runs/{id}",
-        kind: worker(Access::Rooms, Run::Order(runs::one)),
-    },
-    Route {
-        method: Method::Delete,
-        path: "/api/v1/runs/{id}",
-        kind: worker(Access::Rooms, Run::Order(runs::cancel)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/runs/{id}/input",
-        kind: worker(Access::Rooms, Run::Order(runs::input)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/runs/{id}/permissions/{request}",
-        kind: worker(Access::Rooms, Run::Order(runs::decide)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/connections",
-        kind: essential(Access::Administration, Run::Answer(connections::list)),
-    },
-    Route {
-        method: Method::Delete,
-        path: "/api/v1/connections/{id}",
-        kind: essential(Access::Administration, Run::Answer(connections::disconnect)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/users/{user}/disconnect",
-        kind: essential(Access::Administration, Run::Answer(users::disconnect)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/users/{user}/subscribe",
-        kind: essential(Access::Administration, Run::Answer(users::subscribe)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/users/{user}/unsubscribe",
-        kind: essential(Access::Administration, Run::Answer(users::unsubscribe)),
-    },
-    Route {
-        method: Method::Post,
-        path: "/api/v1/tokens/check",
-        kind: inline(Access::Public, Run::Answer(tokens::check)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/ws/stats",
-        kind: worker(Access::Admin, Run::Answer(stats::sessions)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/api/v1/websocket/stats",
-        kind: essential(Access::Admin, Run::Answer(stats::rooms)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/health",
-        kind: health(Run::Answer(health::health)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/health/live",
-        kind: health(Run::Answer(health::live)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/health/ready",
-        kind: health(Run::Answer(health::ready)),
-    },
-    Route {
-        method: Method::Get,
-        path: "/",
-        kind: Kind::Api(Api {
-            access: Access::Public,
-            place: Place::Shard,
-            is_metered: false,
-            is_essential: false,
-            run: Run::Answer(health::root),
-        }),
-    },
-];
 
 /// The handler of the route at `index`; `None` for what begins a session.
 #[must_use]

@@ -1,6 +1,7 @@
 //! No credential and no secret gets into the log or an answer.
 
-use kinglet::app::http::routes::{Kind, ROUTES};
+use kinglet::app::http::routes::Kind;
+use kinglet::app::http::routes::table::ROUTES;
 use kinglet::testkit::client::Connection;
 use kinglet::testkit::server::{Server, until};
 use kinglet::testkit::socket::{Received, Socket};

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kinglet::app::http::routes::{Kind, ROUTES, Route};
+use kinglet::app::http::routes::table::ROUTES;
+use kinglet::app::http::routes::{Kind, Route};
 use kinglet::base::clock::{Clock, Wall};
 use kinglet::testkit::client::Connection;
 use kinglet::testkit::server::Server;
