@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
+use kinglet::testkit::server::until;
+
 use crate::Host;
 
 const WHERE: &str = r#"
@@ -31,6 +33,10 @@ fn a_run_that_waited_does_not_follow_a_link_that_took_its_directorys_place_meanw
     };
     let (first, second) = (waiting("wait"), waiting("where"));
     assert_eq!(host.run(&second)["state"], "queued");
+    // A place is free for the other only when this one has begun, and still knows its directory.
+    until("the first run has begun", || {
+        host.run(&first)["state"] == "running"
+    });
     fs::rename(&directory, host.root.join("moved")).unwrap();
     symlink("/", &directory).unwrap();
     let target = format!("/api/v1/runs/{first}");
