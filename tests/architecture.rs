@@ -184,7 +184,7 @@ fn finds_a_layer_that_looks_up() {
     check(layers, "src/cli/mod.rs", "use crate::runtime;", &[]);
     check(layers, "src/cli/mod.rs", "use crate::testkit;", &[1]);
     check(layers, "src/lib.rs", "pub mod shard;", &[]);
-    check(layers, "src/host/mod.rs", "", &[1]);
+    check(layers, "src/guest/mod.rs", "", &[1]);
     check(layers, "src/store/mod.rs", "use crate::app;", &[1]);
     check(
         layers,
