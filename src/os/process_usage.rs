@@ -1,10 +1,12 @@
 //! What a running process has used: processor time and memory, as the kernel accounts for them.
 //!
-//! Linux: /proc (proc(5)). macOS: proc_pid_rusage(2), which has no manual page; its times are in
-//! ticks of mach_absolute_time. Invariant: nothing is kept between two readings.
+//! Linux: /proc (proc(5)). macOS: proc_pid_rusage(2) and proc_pidinfo(3), which have no manual pages;
+//! their times are in ticks of mach_absolute_time. Invariant: nothing is kept between two readings.
 
-use std::io;
 use std::time::Duration;
+use std::{fs, io};
+
+use crate::base::clock::Wall;
 
 /// One reading of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,47 @@ impl Usage {
     }
 }
 
+/// One reading of our own process: what others are not asked for. What cannot be had is zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnUsage {
+    /// Processor time and memory. The memory may lag behind by some 100 KB, because this is read
+    /// often and counting pages takes long.
+    pub usage: Usage,
+    /// Bytes of address space.
+    pub virtual_bytes: u64,
+    /// Threads.
+    pub threads: u64,
+    /// Descriptors open.
+    pub open_descriptors: u64,
+    /// When the process was started: to some seconds on Linux, where it is counted from the boot.
+    pub started: Option<Wall>,
+}
+
+/// Reads what we have used so far: some microseconds, but for the descriptors, which kernels before
+/// Linux 6.2 and macOS list one by one.
+#[must_use]
+pub fn own() -> OwnUsage {
+    OwnUsage {
+        open_descriptors: open_descriptors(),
+        ..platform::own().unwrap_or_default()
+    }
+}
+
+fn open_descriptors() -> u64 {
+    // The size of this directory is their number since Linux 6.2, and 0 before.
+    let counted = if cfg!(target_os = "linux") {
+        fs::metadata("/proc/self/fd").map_or(0, |folder| folder.len())
+    } else {
+        0
+    };
+    if counted > 0 {
+        return counted;
+    }
+    let listed = fs::read_dir("/dev/fd").map_or(0, Iterator::count);
+    // One of them is what the directory is read with.
+    listed.saturating_sub(1) as u64
+}
+
 /// Reads what the process `pid` has used so far. Linux counts time in hundredths of a second.
 ///
 /// # Errors
@@ -40,7 +83,8 @@ mod platform {
     use std::io;
     use std::time::Duration;
 
-    use super::Usage;
+    use super::{OwnUsage, Usage};
+    use crate::base::clock::Wall;
 
     pub(super) fn read(pid: u32) -> io::Result<Usage> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -52,14 +96,79 @@ mod platform {
         })
     }
 
-    /// utime and stime, the 14th and 15th field. The 2nd, a name in parentheses, may hold spaces
-    /// and parentheses, so counting starts behind the last of them.
+    pub(super) fn own() -> Option<OwnUsage> {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        let boot = fs::read_to_string("/proc/stat").ok();
+        let boot = boot.as_deref().and_then(parse_boot);
+        let (user, system) = parse_times(&stat)?;
+        let own = parse_own(&stat)?;
+        Some(OwnUsage {
+            usage: Usage {
+                user: ticks(user),
+                system: ticks(system),
+                resident_bytes: own.resident_pages.saturating_mul(page_bytes()),
+            },
+            virtual_bytes: own.virtual_bytes,
+            threads: own.threads,
+            open_descriptors: 0,
+            started: boot.map(|boot| after(boot, ticks(own.started))),
+        })
+    }
+
+    fn after(boot: Wall, since: Duration) -> Wall {
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Wall::from_millis(boot.as_millis().saturating_add(millis))
+    }
+
+    /// What stat says of a process beside its times.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(super) struct Own {
+        pub(super) threads: u64,
+        /// In ticks since the boot.
+        pub(super) started: u64,
+        pub(super) virtual_bytes: u64,
+        pub(super) resident_pages: u64,
+    }
+
+    /// The fields 20, 22, 23 and 24.
+    pub(super) fn parse_own(stat: &str) -> Option<Own> {
+        let mut fields = fields_from(stat, 20)?.map(|field| field.trim_end().parse().ok());
+        let threads = fields.next()??;
+        let mut fields = fields.skip(1);
+        Some(Own {
+            threads,
+            started: fields.next()??,
+            virtual_bytes: fields.next()??,
+            resident_pages: fields.next()??,
+        })
+    }
+
+    /// The second of the boot, which /proc/stat calls btime.
+    pub(super) fn parse_boot(stat: &str) -> Option<Wall> {
+        let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+        let seconds: u64 = line.trim_end().parse().ok()?;
+        Some(Wall::from_millis(seconds.checked_mul(1000)?))
+    }
+
+    /// utime and stime, the 14th and 15th field.
     pub(super) fn parse_times(stat: &str) -> Option<(u64, u64)> {
-        let (_, fields) = stat.rsplit_once(") ")?;
-        let mut fields = fields.split(' ').skip(11);
+        let mut fields = fields_from(stat, 14)?;
         let user = fields.next()?.parse().ok()?;
         let system = fields.next()?.parse().ok()?;
         Some((user, system))
+    }
+
+    /// The fields from the one with this number (3 at least) on. The 2nd, a name in parentheses,
+    /// may hold spaces and parentheses, so counting starts behind the last of them.
+    fn fields_from(stat: &str, number: usize) -> Option<impl Iterator<Item = &str>> {
+        let (_, fields) = stat.rsplit_once(") ")?;
+        Some(fields.split(' ').skip(number.saturating_sub(3)))
+    }
+
+    fn page_bytes() -> u64 {
+        // SAFETY: sysconf touches no memory of ours.
+        let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+        u64::try_from(bytes).unwrap_or(4096)
     }
 
     fn ticks(count: u64) -> Duration {
@@ -95,7 +204,39 @@ mod platform {
     use std::io;
     use std::time::Duration;
 
-    use super::Usage;
+    use super::{OwnUsage, Usage};
+    use crate::base::clock::Wall;
+
+    pub(super) fn own() -> Option<OwnUsage> {
+        let pid = libc::c_int::try_from(std::process::id()).ok()?;
+        let size = size_of::<libc::proc_taskallinfo>();
+        let size = libc::c_int::try_from(size).ok()?;
+        // SAFETY: all bits zero are a valid proc_taskallinfo, which holds integers only.
+        let mut info: libc::proc_taskallinfo = unsafe { std::mem::zeroed() };
+        // SAFETY: the buffer has `size` bytes and is what the flavor says; the call fills it and
+        // keeps nothing.
+        let answer = unsafe {
+            let buffer = (&raw mut info).cast();
+            libc::proc_pidinfo(pid, libc::PROC_PIDTASKALLINFO, 0, buffer, size)
+        };
+        if answer != size {
+            return None;
+        }
+        let (task, process) = (info.ptinfo, info.pbsd);
+        let millis = process.pbi_start_tvsec.saturating_mul(1000);
+        let millis = millis.saturating_add(process.pbi_start_tvusec / 1000);
+        Some(OwnUsage {
+            usage: Usage {
+                user: ticks(task.pti_total_user),
+                system: ticks(task.pti_total_system),
+                resident_bytes: task.pti_resident_size,
+            },
+            virtual_bytes: task.pti_virtual_size,
+            threads: u64::try_from(task.pti_threadnum).unwrap_or(0),
+            open_descriptors: 0,
+            started: Some(Wall::from_millis(millis)),
+        })
+    }
 
     pub(super) fn read(pid: u32) -> io::Result<Usage> {
         let pid = libc::c_int::try_from(pid).map_err(|_| io::ErrorKind::NotFound)?;
@@ -133,7 +274,11 @@ mod platform {
 mod platform {
     use std::io;
 
-    use super::Usage;
+    use super::{OwnUsage, Usage};
+
+    pub(super) fn own() -> Option<OwnUsage> {
+        None
+    }
 
     pub(super) fn read(_: u32) -> io::Result<Usage> {
         Err(io::ErrorKind::Unsupported.into())
@@ -166,6 +311,71 @@ mod tests {
         // Above the largest pid of Linux (2^22) and of macOS (99,998).
         assert!(read(999_999_999).is_err());
         assert!(read(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn our_own_threads_and_descriptors_are_counted() {
+        let before = own();
+        assert!(before.usage.resident_bytes > 100_000, "{before:?}");
+        assert!(
+            before.virtual_bytes >= before.usage.resident_bytes,
+            "{before:?}"
+        );
+        let now = crate::base::clock::Clock::start().now().wall.as_millis();
+        let started = before.started.unwrap().as_millis();
+        assert!(
+            started < now + 5_000 && started > now - 86_400_000,
+            "{before:?}"
+        );
+        // More than tests beside this one open or close meanwhile.
+        const MANY: u64 = 200;
+        let files: Vec<_> = (0..MANY)
+            .map(|_| fs::File::open("/dev/null").unwrap())
+            .collect();
+        let with_files = own().open_descriptors;
+        assert!(
+            with_files >= before.open_descriptors + MANY / 2,
+            "{before:?} {with_files}"
+        );
+        drop(files);
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        let receiver = std::sync::Arc::new(std::sync::Mutex::new(receiver));
+        let threads: Vec<_> = (0..MANY)
+            .map(|_| {
+                let receiver = std::sync::Arc::clone(&receiver);
+                std::thread::spawn(move || receiver.lock().unwrap().recv().unwrap_err())
+            })
+            .collect();
+        let with_threads = own().threads;
+        drop(sender);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(
+            with_threads >= before.threads + MANY / 2,
+            "{before:?} {with_threads}"
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn reads_what_proc_says_of_ourselves() {
+        let stat = "7 (a) (b c) S 1 7 7 0 -1 4194304 4 5 6 7 123 45 8 9 20 0 3 0 99 1000 20 1\n";
+        let own = platform::parse_own(stat).unwrap();
+        assert_eq!((own.threads, own.started), (3, 99));
+        assert_eq!((own.virtual_bytes, own.resident_pages), (1000, 20));
+        for wrong in [
+            "",
+            "7 (a) S 1",
+            "7 (a) S 1 7 7 0 -1 4 4 5 6 7 1 4 8 9 20 0 3 0 99 1",
+        ] {
+            assert_eq!(platform::parse_own(wrong), None, "{wrong}");
+        }
+        let boot = platform::parse_boot("cpu 1 2\nbtime 1700000000\nctxt 3\n");
+        assert_eq!(boot, Some(Wall::from_millis(1_700_000_000_000)));
+        for wrong in ["", "btime x\n", "btime 18446744073709551615\n"] {
+            assert_eq!(platform::parse_boot(wrong), None, "{wrong}");
+        }
     }
 
     #[cfg(target_os = "linux")]
