@@ -2,7 +2,7 @@
 //!
 //! Layers, lowest first; a layer uses only those above it in this list (`tests/architecture.rs`
 //! holds it): `base`, `os`, `config`, `metrics`; `wire`; `domain`, `protocol`, `dialect`, `bus`;
-//! `executor`, `store`; `app`, `shard`; `runtime`; `testkit`, `cli`. The map with its reasons is in
+//! `executor`, `store`, `host`; `app`, `shard`; `runtime`; `testkit`, `cli`. The map with its reasons is in
 //! the README.
 //!
 //! Everything below `runtime` is a pure core: bytes, commands and `now` go in, outputs come out.
@@ -16,6 +16,7 @@ pub mod config;
 pub mod dialect;
 pub mod domain;
 pub mod executor;
+pub mod host;
 pub mod metrics;
 pub mod os;
 pub mod protocol;
