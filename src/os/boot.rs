@@ -14,30 +14,10 @@ pub fn id() -> Option<String> {
 
 #[cfg(target_os = "macos")]
 mod platform {
-    use std::ptr;
-
-    /// A UUID has 36 characters.
-    const BYTES: usize = 64;
+    use crate::os::sysctl;
 
     pub(super) fn id() -> Option<String> {
-        let mut bytes = [0u8; BYTES];
-        let mut length = BYTES;
-        // SAFETY: the name ends in 0; the buffer has `length` bytes, of which the call fills some
-        // and says how many; nothing is set, so the last two are null and 0.
-        let answer = unsafe {
-            libc::sysctlbyname(
-                c"kern.bootsessionuuid".as_ptr(),
-                bytes.as_mut_ptr().cast(),
-                &raw mut length,
-                ptr::null_mut(),
-                0,
-            )
-        };
-        if answer != 0 {
-            return None;
-        }
-        let text = bytes.get(..length)?.split(|byte| *byte == 0).next()?;
-        std::str::from_utf8(text).ok().map(str::to_owned)
+        sysctl::text(c"kern.bootsessionuuid")
     }
 }
 

@@ -1,4 +1,4 @@
-//! How much room is left on a disk: statvfs(3).
+//! How much room is left on a disk (statvfs(3)), and whether anything can be put there (access(2)).
 
 use std::ffi::CString;
 use std::io;
@@ -25,6 +25,16 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(blocks.saturating_mul(size))
 }
 
+/// Whether files can be made in a directory, as far as its permissions and its disk say.
+#[must_use]
+pub fn is_writable(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return false;
+    };
+    // SAFETY: the path ends with NUL.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -38,5 +48,14 @@ mod tests {
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         let nul = free_bytes(Path::new("a\0b")).unwrap_err();
         assert_eq!(nul.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_directory_is_writable_and_a_missing_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(is_writable(folder.path()));
+        assert!(!is_writable(&folder.path().join("missing")));
+        assert!(!is_writable(Path::new("/proc")));
+        assert!(!is_writable(Path::new("a\0b")));
     }
 }

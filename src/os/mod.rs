@@ -6,6 +6,7 @@
 //! May not touch: anything of ours.
 
 pub mod boot;
+pub mod code_signing;
 pub mod descriptor_limit;
 pub mod descriptors;
 pub mod disk;
@@ -17,3 +18,4 @@ pub mod resource_limits;
 pub mod signals;
 pub mod socket;
 pub mod spawn;
+pub mod sysctl;

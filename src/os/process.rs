@@ -40,6 +40,13 @@ impl Pid {
     }
 }
 
+/// Whether this process may do what root may.
+#[must_use]
+pub fn is_root() -> bool {
+    // SAFETY: geteuid has no preconditions.
+    unsafe { libc::geteuid() == 0 }
+}
+
 /// Which side of a [`fork`] this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fork {

@@ -1,10 +1,11 @@
-//! What a process and its children may use at most (setrlimit(2)).
+//! What a process and its children may use at most (getrlimit(2)).
 //!
 //! Invariant: a limit is never raised above the hard one that we were given ourselves.
 
 use std::io;
 
-/// The limits of one process; `None` leaves the one that is in force.
+/// The limits of one process; for [`set`], `None` leaves the one that is in force, and from
+/// [`in_force`] it says that there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceLimits {
     /// Seconds of processor time: SIGXCPU then, KILL a second later.
@@ -44,13 +45,25 @@ pub fn set(limits: &ResourceLimits) -> io::Result<()> {
     Ok(())
 }
 
-/// An integer on macOS and musl, an enum's unsigned one with glibc.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-type Resource = libc::__rlimit_resource_t;
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-type Resource = libc::c_int;
+/// The soft limits of this process.
+#[must_use]
+pub fn in_force() -> ResourceLimits {
+    ResourceLimits {
+        cpu_seconds: soft(libc::RLIMIT_CPU),
+        memory_bytes: soft(libc::RLIMIT_AS),
+        open_files: soft(libc::RLIMIT_NOFILE),
+        processes: soft(libc::RLIMIT_NPROC),
+    }
+}
 
-fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+fn soft(resource: Resource) -> Option<u64> {
+    let soft = read(resource).ok()?.rlim_cur;
+    // rlim_t has 32 bits on 32-bit Linux.
+    #[allow(clippy::useless_conversion)]
+    (soft != libc::RLIM_INFINITY).then(|| u64::from(soft))
+}
+
+fn read(resource: Resource) -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -59,6 +72,17 @@ fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
+    Ok(limit)
+}
+
+/// An integer on macOS and musl, an enum's unsigned one with glibc.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+type Resource = libc::__rlimit_resource_t;
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+type Resource = libc::c_int;
+
+fn limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let mut limit = read(resource)?;
     // rlim_t has 32 bits on 32-bit Linux.
     let narrow = |value: u64| libc::rlim_t::try_from(value).unwrap_or(libc::rlim_t::MAX);
     limit.rlim_max = limit.rlim_max.min(narrow(hard));
@@ -97,5 +121,13 @@ mod tests {
             .output()
             .unwrap();
         assert_eq!(output.stdout, b"101\n101\n64\n64\n");
+    }
+
+    #[test]
+    fn the_limits_in_force_are_those_that_a_shell_shows() {
+        let shown = Command::new("/bin/sh").args(["-c", "ulimit -n"]).output();
+        let shown = String::from_utf8(shown.unwrap().stdout).unwrap();
+        let expected = (shown.trim() != "unlimited").then(|| shown.trim().parse().unwrap());
+        assert_eq!(in_force().open_files, expected);
     }
 }
