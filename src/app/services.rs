@@ -20,6 +20,7 @@ use crate::bus::rooms::Rooms;
 use crate::config::{AuthMode, Config, Faults};
 use crate::domain::idempotency::IdempotencyTable;
 use crate::domain::token::Authority;
+use crate::host::platform::Platform;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
 use crate::protocol::tls::acceptor::TlsAcceptor;
@@ -95,6 +96,8 @@ pub struct Services {
     pub listening: Vec<SocketAddr>,
     /// When the server started.
     pub started: Now,
+    /// What kind of machine it runs on.
+    pub platform: Platform,
     /// One set of counters per shard, then one for the workers, then those of others.
     counters: Vec<Arc<Counters>>,
     /// What durable rooms are kept in; `None` where no namespace is durable.
@@ -135,6 +138,7 @@ impl Services {
             mailboxes,
             listening,
             started: now,
+            platform: Platform::default(),
             draining: AtomicBool::new(false),
             admission: Admission::default(),
             live: RwLock::new(Arc::new(live)),
@@ -145,6 +149,13 @@ impl Services {
     #[must_use]
     pub fn counting(mut self, others: Arc<Counters>) -> Self {
         self.counters.push(others);
+        self
+    }
+
+    /// The same, on this machine.
+    #[must_use]
+    pub fn standing_on(mut self, platform: Platform) -> Self {
+        self.platform = platform;
         self
     }
 

@@ -1,6 +1,7 @@
-//! L3: what the machine says of itself.
+//! L3: the machine that kinglet runs on.
 //!
-//! [`cgroup`] reads the limits of the control group that we run in. The only folder with `sysinfo`.
-//! May not touch: rooms, sessions, what is done about it.
+//! [`platform`] says what kind of machine it is, [`cgroup`] what our control group may use. The only
+//! folder with `sysinfo`. May not touch: rooms, sessions, threads, clocks, what is done about it.
 
 pub mod cgroup;
+pub mod platform;

@@ -4,6 +4,7 @@
 mod children;
 pub mod keeper;
 pub mod logging;
+mod platform;
 mod reactor;
 pub mod reload;
 pub mod server;

@@ -28,6 +28,7 @@ use crate::os::{boot, descriptor_limit, signals, socket};
 use crate::runtime::children::{Entrance, ExecutorThread};
 use crate::runtime::keeper;
 use crate::runtime::logging::Logging;
+use crate::runtime::platform;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
@@ -117,6 +118,7 @@ impl Server {
         let places = Places::of_descriptors(descriptor_limit::raise()?, count);
         limit_connections(&mut live, places.connections);
         look_for_agents(&mut live);
+        let platform = platform::find_out();
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let opened = open_store(&live.config, &mut rng)?;
@@ -129,7 +131,7 @@ impl Server {
         let workers_wanted = live.config.server.workers;
         let mailboxes = mailboxes.collect();
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
-        let mut services = services.counting(log_counters);
+        let mut services = services.counting(log_counters).standing_on(platform);
         let (mut store, mut executor) = (None, None);
         if let Some((opened, kept)) = opened {
             let (queue, inbox) = store_queue(services.live().config.store.queue);
