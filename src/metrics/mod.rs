@@ -1,8 +1,16 @@
-//! L0: what is counted, under which name, and where the numbers are kept.
+//! L0: what is counted and measured, under which name, where the numbers are kept and how they are
+//! written down.
 //!
 //! May not touch: sockets, clocks, configuration. Gauges (connections open, sessions, rooms) are
 //! not kept here: whoever shows them derives them from what exists.
 
 pub mod counters;
+pub mod exposition;
+pub mod gauges;
+pub mod histograms;
 pub mod names;
+pub mod reading;
+pub mod runs;
+pub mod statsd;
 pub mod table;
+pub mod throughput;

@@ -2,6 +2,8 @@
 //!
 //! May not touch the file system, so that each rule can be shown a sample that breaks it.
 
+use kinglet::metrics::gauges::GAUGES;
+use kinglet::metrics::histograms::HISTOGRAMS;
 use kinglet::metrics::table::COUNTERS;
 
 use crate::source::{Source, UsedPath};
@@ -258,23 +260,29 @@ pub fn close_codes_listed(close: &str, protocol: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every counter has its row in `metrics`, and `metrics` has no counter that does not exist.
-pub fn counters_listed(metrics: &str) -> Vec<String> {
-    let rows = COUNTERS
+/// Everything that is measured has its row in `metrics`, which has nothing that is not measured.
+pub fn metrics_listed(metrics: &str) -> Vec<String> {
+    let counters = COUNTERS.iter().map(|row| (row.1, row.2));
+    let gauges = GAUGES.iter().map(|row| (row.1, row.3));
+    let histograms = HISTOGRAMS.iter().map(|row| (row.name, row.meaning));
+    let mut all: Vec<_> = counters.chain(gauges).chain(histograms).collect();
+    all.dedup();
+    let rows = all
         .iter()
-        .map(|(_, name, meaning)| format!("| `{name}` | {meaning} |"));
+        .map(|(name, meaning)| format!("| `{name}` | {meaning} |"));
     let mut faults: Vec<String> = rows
         .filter(|row| !metrics.lines().any(|line| line == row))
         .map(|row| format!("docs/metrics.md:1: this row is missing: {row}"))
         .collect();
     for (index, line) in metrics.lines().enumerate() {
-        for name in line.split('`').filter(|word| word.starts_with("kinglet_")) {
-            if name.ends_with("_total") && !COUNTERS.iter().any(|row| row.1 == name) {
-                faults.push(format!(
-                    "docs/metrics.md:{}: no counter is called {name}",
-                    index + 1
-                ));
-            }
+        let cells = line.strip_prefix("| `").and_then(|row| row.split_once('`'));
+        if let Some((name, _)) = cells
+            && !all.iter().any(|(known, _)| *known == name)
+        {
+            faults.push(format!(
+                "docs/metrics.md:{}: nothing is called {name}",
+                index + 1
+            ));
         }
     }
     faults
