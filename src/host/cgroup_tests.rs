@@ -1,3 +1,5 @@
+//! Tests of [`super`]: version 1, version 2, containers, rubbish.
+
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
