@@ -42,9 +42,10 @@ impl Place<'_> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
-    /// Whether a program of this name is on the search path.
+    /// Whether a program of this name is on the search path, or where execvp(3) looks without one.
     pub(super) fn has_program(self, name: &str) -> bool {
-        let path = self.variable("PATH").unwrap_or_default();
+        let path = self.variable("PATH");
+        let path = path.as_deref().unwrap_or("/bin:/usr/bin");
         path.split(':').any(|folder| {
             let place = Path::new(folder.trim_start_matches('/')).join(name);
             fs::metadata(self.root.join(place))

@@ -44,13 +44,17 @@ impl Platform {
             Some(limit) => limit.to_string(),
             None => "none".to_owned(),
         };
-        format!(
+        let mut line = format!(
             "platform_limits open_files={} memory_bytes={} cpu_seconds={} processes={}",
             shown(limits.open_files),
             shown(limits.memory_bytes),
             shown(limits.cpu_seconds),
             shown(limits.processes)
-        )
+        );
+        put(&mut line, "group_memory_bytes", self.group.memory());
+        put(&mut line, "group_processors", self.group.cpus);
+        put(&mut line, "group_processes", self.group.pids_max);
+        line
     }
 
     fn security_line(&self) -> String {

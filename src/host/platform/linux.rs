@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{Place, Platform, SeLinux, Security, System, container, os_release};
+use crate::host::cgroup;
 
 /// Entries of a directory that are looked at for systemd's library.
 const ENTRIES_MAX: usize = 1024;
@@ -19,6 +20,7 @@ pub(super) fn read(place: Place<'_>) -> Platform {
             selinux: selinux(place),
             apparmor: apparmor(place),
         },
+        group: cgroup::read(place.root),
         has_shell: place.has_program("sh"),
         has_temporary: place.has_temporary(),
         ..Platform::default()

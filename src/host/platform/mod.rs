@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use crate::host::cgroup;
 use crate::os::code_signing::Signing;
 use crate::os::process;
 use crate::os::resource_limits::{self, ResourceLimits};
@@ -35,8 +36,8 @@ pub use container::Container;
 /// Bytes of a file that are read; those read here have some hundred.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The machine, found out once: nothing of it changes while the process lives.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The machine, found out once: little of it changes while the process lives.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Platform {
     /// What is installed.
     pub system: System,
@@ -51,6 +52,8 @@ pub struct Platform {
     pub security: Security,
     /// What our own process may use.
     pub limits: ResourceLimits,
+    /// What our control group may use.
+    pub group: cgroup::Limits,
     /// Whether a shell called `sh` is on the search path.
     pub has_shell: bool,
     /// Whether files can be made in /tmp.
@@ -144,6 +147,16 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// Bytes of memory that we may use: the limit of the process, or that of its control group if
+    /// it is smaller.
+    #[must_use]
+    pub fn memory_max(&self) -> Option<u64> {
+        let group = self.group.memory();
+        self.limits.memory_bytes.into_iter().chain(group).min()
+    }
+}
+
 /// P0's `platform`, as GET /api/v1/server shows it: what is not known is `null`, and so is a limit
 /// that there is none of. Bytes and seconds.
 impl Serialize for Platform {
@@ -177,7 +190,7 @@ impl Serialize for Platform {
             container_type: self.container.as_ref().map(Container::name),
             limits: Limits {
                 max_open_files: self.limits.open_files,
-                max_memory: self.limits.memory_bytes,
+                max_memory: self.memory_max(),
                 max_cpu_time: self.limits.cpu_seconds,
             },
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{Container, Place, Platform, SeLinux, Security, linux};
+use crate::host::cgroup;
 use crate::os::resource_limits::ResourceLimits;
 
 fn tree(files: &[(&str, &str)]) -> TempDir {
@@ -242,6 +243,33 @@ fn whoever_is_root_is_told() {
     );
     platform.security.is_root = false;
     assert_eq!(platform.concerns(), []);
+}
+
+#[test]
+fn a_small_share_of_the_machine_is_told() {
+    let platform = |memory, cpus| Platform {
+        has_shell: true,
+        has_temporary: true,
+        group: cgroup::Limits {
+            memory_max: Some(memory),
+            cpus: Some(cpus),
+            ..cgroup::Limits::default()
+        },
+        ..Platform::default()
+    };
+    let small = platform(100 << 20, 0.5);
+    let told: Vec<(&str, String)> = small
+        .concerns()
+        .into_iter()
+        .map(|concern| (concern.about, concern.message))
+        .collect();
+    assert_eq!(told.len(), 2);
+    assert!(told[0].0 == "memory" && told[0].1.starts_with("100 MiB at most"));
+    assert!(told[1].0 == "processors" && told[1].1.starts_with("0.5 of a processor"));
+    assert_eq!(platform(512 << 20, 1.0).concerns(), []);
+    assert!(small.lines()[1].ends_with("group_memory_bytes=104857600 group_processors=0.5"));
+    let tree = serde_json::to_value(&small).unwrap();
+    assert_eq!(tree["limits"]["max_memory"], 100 << 20);
 }
 
 #[test]
