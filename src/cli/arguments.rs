@@ -3,6 +3,7 @@
 //! May not touch: what the commands do. Invariant: a flag that has no effect in this version is
 //! not accepted.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ pub(super) enum Command {
     Version,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct ServeArguments {
     /// The configuration; without it ./kinglet.toml is read if there is one
     #[arg(long, value_name = "PATH")]
@@ -123,6 +124,12 @@ impl ServeArguments {
             insecure: false,
             insecure_runs: false,
         }
+    }
+
+    /// The same on other addresses.
+    pub(super) fn listening_on(mut self, addresses: &[SocketAddr]) -> Self {
+        self.listen = addresses.iter().map(ToString::to_string).collect();
+        self
     }
 
     /// What of it overrides the configuration.

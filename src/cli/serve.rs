@@ -15,13 +15,17 @@ use crate::config::{Auth, AuthMode, Config, Faults};
 use crate::os::process;
 use crate::protocol::tls::pair::Pair;
 use crate::runtime::logging::Logging;
+use crate::runtime::manager::{self, Given};
 use crate::runtime::reload::Reader;
 use crate::runtime::server::{Outcome, Server};
 use crate::runtime::tls::{self, own_certificate};
 
 /// Serves until a signal ends it.
 pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
+    // First of all: sockets are passed on by number, and variables taken while there is one thread.
+    let given = manager::take().map_err(|fault| Failure::Misuse(fault.to_string()))?;
     let path = asked.config.clone();
+    let (asked, written) = instead_of_addresses(asked, &given);
     let loaded = configuration::load(asked)?;
     let log = &loaded.config.log;
     let logging = Logging::start(log.level, log.file.as_deref())
@@ -34,6 +38,7 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
             warning.problem
         );
     }
+    tell_of_manager(&given, written);
     // What is left of a run whose keeper was killed comes to us, to be killed.
     if let Err(error) = process::become_subreaper() {
         log::warn!("no_subreaper problem=\"{error}\"");
@@ -41,9 +46,46 @@ pub(super) fn run(asked: ServeArguments) -> Result<Exit, Failure> {
     let signing = signing(&loaded.config.auth, path.as_deref());
     let again = loaded.again;
     let reader = Box::new(move |current: &Config| again.read(current));
-    let ended = serve(loaded.config, signing.as_deref(), reader, &logging);
+    let ended = serve(loaded.config, signing.as_deref(), reader, &logging, given);
     logging.finish();
     ended
+}
+
+/// Sockets that were passed on are as if their addresses were written in the command line, so that
+/// all rules for addresses hold for them. Returns also the addresses that they replace.
+fn instead_of_addresses(
+    asked: ServeArguments,
+    given: &Given,
+) -> (ServeArguments, Option<Vec<SocketAddr>>) {
+    let passed = given.addresses();
+    if passed.is_empty() {
+        return (asked, None);
+    }
+    // What is wrong with it is told when it is read with the other addresses.
+    let written = configuration::load(asked.clone()).ok();
+    let written = written.map(|loaded| loaded.config.server.listen);
+    (asked.listening_on(&passed), written)
+}
+
+/// Says what the service manager gave us, and where that is not what the configuration says.
+fn tell_of_manager(given: &Given, written: Option<Vec<SocketAddr>>) {
+    for warning in &given.warnings {
+        log::warn!("manager_ignored problem={warning:?}");
+    }
+    for socket in &given.sockets {
+        log::info!(
+            "socket_passed address={} name={:?}",
+            socket.address,
+            socket.name
+        );
+    }
+    let passed = given.addresses();
+    if let Some(written) = written.filter(|written| *written != passed) {
+        log::warn!(
+            "listen_replaced written={written:?} passed={passed:?} hint=\"let server.listen and \
+             ListenStream= in the socket unit agree\""
+        );
+    }
 }
 
 fn serve(
@@ -51,6 +93,7 @@ fn serve(
     signing: Option<&str>,
     reader: Reader,
     logging: &Logging,
+    given: Given,
 ) -> Result<Exit, Failure> {
     let access = Access::of(&config);
     let runs = access.runs(config.insecure_runs);
@@ -66,7 +109,7 @@ fn serve(
         .tls
         .as_deref()
         .map(|tls| Secure::of(tls.pair(), &live.config));
-    let server = Server::start(live, reader, logging.counters())
+    let server = Server::start(live, reader, logging.counters(), given)
         .map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
         log::info!(

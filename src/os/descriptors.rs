@@ -1,7 +1,8 @@
 //! Descriptors across exec: what a new program is given by number, and that it has no others.
 //!
-//! Invariant: [`take_inherited`] gives each number out once, so no descriptor has two owners.
-//! A process of tests cannot give its own away, so this is tested with the binary (`tests/keeper`).
+//! Invariant: [`take_inherited`] and [`take_passed`] give each number out once, so no descriptor has
+//! two owners. A process of tests cannot give its own away, so this is tested with the binary
+//! (`tests/keeper`, `tests/manager`).
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
@@ -10,22 +11,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The first descriptor behind standard input, output and error.
 const FIRST: RawFd = 3;
 
+/// Whether the descriptors were given out already.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 /// Takes the descriptors 3, 4, ... that this process was started with, and closes all after them.
 /// Those taken close on exec. To be called first thing, once: nobody else may have opened any.
 ///
 /// # Errors
 /// `AlreadyExists` the second time; what fcntl(2) answered when one of them is not open.
 pub fn take_inherited<const COUNT: usize>() -> io::Result<[OwnedFd; COUNT]> {
-    static TAKEN: AtomicBool = AtomicBool::new(false);
     if TAKEN.swap(true, Ordering::Relaxed) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let numbers = (FIRST..).take(COUNT);
-    for number in numbers {
-        // SAFETY: F_SETFD touches no memory; a number that is not open is an error.
-        if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
-            return Err(io::Error::last_os_error());
-        }
+    for number in (FIRST..).take(COUNT) {
+        close_on_exec(number)?;
     }
     let taken = std::array::from_fn(|index| {
         let number = FIRST.saturating_add(RawFd::try_from(index).unwrap_or(RawFd::MAX));
@@ -34,6 +33,35 @@ pub fn take_inherited<const COUNT: usize>() -> io::Result<[OwnedFd; COUNT]> {
     });
     close_from(FIRST.saturating_add(RawFd::try_from(COUNT).unwrap_or(RawFd::MAX)));
     Ok(taken)
+}
+
+/// Takes the descriptors 3, 4, ... that a service manager passed on, as sd_listen_fds(3) does; all of
+/// them close on exec. To be called first thing, once: nobody else may have opened any.
+///
+/// # Errors
+/// `AlreadyExists` the second time; what fcntl(2) answered when one of them is not open, with its
+/// number.
+pub fn take_passed(count: usize) -> io::Result<Vec<OwnedFd>> {
+    if TAKEN.swap(true, Ordering::Relaxed) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    for number in (FIRST..).take(count) {
+        close_on_exec(number).map_err(|error| {
+            let problem = format!("descriptor {number}: {error}");
+            io::Error::new(error.kind(), problem)
+        })?;
+    }
+    // SAFETY: they are open, as was seen above, and this is the only place that takes them.
+    let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
+    Ok((FIRST..).take(count).map(own).collect())
+}
+
+fn close_on_exec(number: RawFd) -> io::Result<()> {
+    // SAFETY: F_SETFD touches no memory; a number that is not open is an error.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Closes all from this number on. Linux: close_range(2), since 5.9.

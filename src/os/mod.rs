@@ -1,5 +1,6 @@
 //! L0: what only the operating system can do, behind safe functions: signals, limits, sockets,
-//! processes and what they use, locks on files, room on disks, the boot.
+//! processes and what they use, locks on files, room on disks, the boot, what service managers pass
+//! on.
 //!
 //! The only folder with `unsafe` and `libc`. Each block states why it is sound, each file has a
 //! test, and where macOS differs from Linux the two cases stand side by side.
@@ -10,7 +11,10 @@ pub mod code_signing;
 pub mod descriptor_limit;
 pub mod descriptors;
 pub mod disk;
+pub mod environment;
 pub mod file_lock;
+pub mod launchd;
+pub mod monotonic;
 pub mod process;
 pub mod process_tree;
 pub mod process_usage;

@@ -76,13 +76,15 @@ pub fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Whether this process has no thread but the one that asks; macOS is believed.
 #[cfg(target_os = "linux")]
-fn is_single_threaded() -> bool {
+pub(super) fn is_single_threaded() -> bool {
     std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1)
 }
 
+/// Whether this process has no thread but the one that asks; macOS is believed.
 #[cfg(not(target_os = "linux"))]
-fn is_single_threaded() -> bool {
+pub(super) fn is_single_threaded() -> bool {
     true
 }
 

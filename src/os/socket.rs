@@ -1,5 +1,5 @@
-//! What sockets need beyond the standard library: the backlog of a listener, what the errors of
-//! accept(2) and connect(2) mean, and bounds on what the kernel queues for a slow reader and on how
+//! What sockets need beyond the standard library: what a socket is that somebody else made, the
+//! backlog of a listener, what the errors of accept(2) and connect(2) mean, and bounds on what the kernel queues for a slow reader and on how
 //! long it waits for a dead one.
 
 use std::io;
@@ -15,6 +15,57 @@ pub fn set_backlog(listener: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     // SAFETY: listen touches no memory of ours, and the borrow keeps the descriptor open.
     if unsafe { libc::listen(listener.as_raw_fd(), backlog) } == 0 {
         Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// What a descriptor is that somebody passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A stream socket that accepts connections.
+    Listener,
+    /// A stream socket that does not.
+    Stream,
+    /// A socket of another type, such as one for datagrams.
+    OtherSocket,
+    /// A file, a pipe, a terminal.
+    NoSocket,
+}
+
+/// What `descriptor` is; by SO_TYPE and SO_ACCEPTCONN (socket(7)).
+///
+/// # Errors
+/// What getsockopt(2) answered, if that was not about what it is.
+pub fn kind(descriptor: BorrowedFd<'_>) -> io::Result<Kind> {
+    match socket_option(descriptor, libc::SO_TYPE) {
+        Ok(libc::SOCK_STREAM) => {}
+        Ok(_) => return Ok(Kind::OtherSocket),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => return Ok(Kind::NoSocket),
+        Err(error) => return Err(error),
+    }
+    match socket_option(descriptor, libc::SO_ACCEPTCONN)? {
+        0 => Ok(Kind::Stream),
+        _ => Ok(Kind::Listener),
+    }
+}
+
+fn socket_option(descriptor: BorrowedFd<'_>, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+    // SAFETY: the pointers are to a live integer and to its length; the borrow keeps the descriptor
+    // open.
+    let done = unsafe {
+        libc::getsockopt(
+            descriptor.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    if done == 0 {
+        Ok(value)
     } else {
         Err(io::Error::last_os_error())
     }
@@ -156,6 +207,21 @@ mod tests {
         bound_unacknowledged(socket.as_fd(), Duration::from_secs(30)).unwrap();
         let (_reader, pipe) = io::pipe().unwrap();
         assert!(bound_unacknowledged(pipe.as_fd(), Duration::from_secs(30)).is_err());
+    }
+
+    #[test]
+    fn a_listener_is_told_from_all_else() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (pipe, _writer) = io::pipe().unwrap();
+        let check = |descriptor: BorrowedFd<'_>, expected: Kind| {
+            assert_eq!(kind(descriptor).unwrap(), expected);
+        };
+        check(listener.as_fd(), Kind::Listener);
+        check(stream.as_fd(), Kind::Stream);
+        check(datagrams.as_fd(), Kind::OtherSocket);
+        check(pipe.as_fd(), Kind::NoSocket);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 
 mod children;
 pub mod keeper;
+mod listening;
 pub mod logging;
+pub mod manager;
 mod platform;
 mod reactor;
 pub mod reload;

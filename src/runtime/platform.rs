@@ -1,11 +1,10 @@
-//! The machine at start: found out once, and said in the log.
+//! The machine in the log, once the server listens.
 
 use crate::host::platform::Platform;
 
-/// What kind of machine this is. Each matter is one line, and what somebody will be surprised by a
-/// warning.
-pub(super) fn find_out() -> Platform {
-    let platform = Platform::here();
+/// Says what kind of machine this is: each matter is one line, and what somebody will be surprised
+/// by a warning.
+pub(super) fn tell(platform: &Platform) {
     for line in platform.lines() {
         log::info!("{line}");
     }
@@ -16,5 +15,4 @@ pub(super) fn find_out() -> Platform {
             concern.message
         );
     }
-    platform
 }

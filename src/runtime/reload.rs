@@ -14,25 +14,34 @@ use crate::app::services::{Live, Services};
 use crate::base::clock::{Clock, Wall};
 use crate::config::{Config, Faults, Reload};
 use crate::metrics::names::Counter;
+use crate::runtime::manager::notify::Notifier;
 use crate::runtime::tls;
 
 /// Reads the configuration again, for a server that goes by the one given.
 pub type Reader = Box<dyn Fn(&Config) -> Result<Reload, Faults> + Send>;
+
+/// How a server reads its configuration again, and who is told of it.
+pub(super) struct Reading {
+    pub(super) reader: Reader,
+    pub(super) notifier: Notifier,
+}
 
 /// The thread that reloads.
 #[derive(Debug)]
 pub(super) struct Reloads {
     asks: Sender<()>,
     thread: JoinHandle<()>,
+    notifier: Notifier,
 }
 
 /// Where a reload is asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Reloader(Sender<()>);
+pub(crate) struct Reloader(Sender<()>, Notifier);
 
 impl Reloader {
     /// Has the configuration read again soon; asking twice meanwhile is asking once.
     pub(crate) fn ask(&self) {
+        self.1.reloading();
         // It is full when a reload waits already, which will see all that is written by now.
         let _ = self.0.try_send(());
     }
@@ -45,7 +54,7 @@ impl Reloads {
     /// # Errors
     /// When the operating system gives no thread.
     pub(super) fn start(
-        reader: Reader,
+        reading: Reading,
         written: Config,
         connections_max: usize,
         services: &Arc<Services>,
@@ -53,24 +62,36 @@ impl Reloads {
     ) -> io::Result<Self> {
         let (asks, asked) = bounded(1);
         let services = Arc::clone(services);
+        let Reading { reader, notifier } = reading;
+        let told = notifier.clone();
         let thread = thread::Builder::new()
             .name("reload".to_owned())
             .spawn(move || {
                 let mut written = written;
                 while asked.recv().is_ok() {
                     let now = clock.now().wall;
-                    if let Some(config) = reload(&reader, &written, connections_max, &services, now)
-                    {
-                        written = config;
+                    let serving = serving(&services);
+                    match reload(&reader, &written, connections_max, &services, now) {
+                        Some(config) => {
+                            written = config;
+                            told.ready(&serving);
+                        }
+                        None => told.ready(&format!(
+                            "{serving}; the last reload was refused, see the log"
+                        )),
                     }
                 }
             })?;
-        Ok(Self { asks, thread })
+        Ok(Self {
+            asks,
+            thread,
+            notifier,
+        })
     }
 
     /// Where to ask.
     pub(super) fn reloader(&self) -> Reloader {
-        Reloader(self.asks.clone())
+        Reloader(self.asks.clone(), self.notifier.clone())
     }
 
     /// Ends when all who could ask are gone.
@@ -79,6 +100,13 @@ impl Reloads {
         // A reload that panicked has nothing left to say.
         let _ = self.thread.join();
     }
+}
+
+/// What the manager shows of a server that serves.
+pub(super) fn serving(services: &Services) -> String {
+    let addresses = services.listening.iter().map(ToString::to_string);
+    let addresses: Vec<String> = addresses.collect();
+    format!("listening on {}", addresses.join(", "))
 }
 
 /// Promises no more connections than there are descriptors for, and says so if that is fewer.

@@ -3,12 +3,10 @@
 
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::{fmt, io, thread};
 
-use mio::net::TcpListener;
 use mio::{Poll, Token, Waker};
 
 use crate::app::durable::{Clerk, StoreAccess};
@@ -22,19 +20,24 @@ use crate::bus::order::store_queue;
 use crate::config::Config;
 use crate::domain::position::Epoch;
 use crate::executor::Executor;
+use crate::host::platform::Platform;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::os::{boot, descriptor_limit, signals, socket};
+use crate::os::{boot, descriptor_limit, signals};
 use crate::runtime::children::{Entrance, ExecutorThread};
 use crate::runtime::keeper;
+use crate::runtime::listening::listen;
 use crate::runtime::logging::Logging;
+use crate::runtime::manager::Given;
+use crate::runtime::manager::notify::Notifier;
+use crate::runtime::manager::watchdog::{Turns, Watchdog};
 use crate::runtime::platform;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
 use crate::runtime::reload::{
-    Reader, Reloads, limit_connections, look_for_agents, tell_of_missing_agents,
+    Reader, Reading, Reloads, limit_connections, look_for_agents, serving, tell_of_missing_agents,
 };
 use crate::runtime::store::StoreThread;
 use crate::runtime::workers::Workers;
@@ -52,6 +55,7 @@ pub struct Server {
     store: StoreThread,
     reloads: Reloads,
     services: Arc<Services>,
+    notifier: Notifier,
 }
 
 impl fmt::Debug for Server {
@@ -104,7 +108,8 @@ const REACTOR_DESCRIPTORS: usize = 4;
 impl Server {
     /// Raises the descriptor limit, listens, takes over the signals and starts the workers.
     /// `reader` reads the configuration again when SIGHUP asks for it; `log_counters` are those of
-    /// the log ([`Logging::counters`]).
+    /// the log ([`Logging::counters`]). Sockets in `given` are listened on instead of the addresses
+    /// that the configuration names.
     ///
     /// # Errors
     /// When an address is taken or the operating system refuses something.
@@ -112,17 +117,17 @@ impl Server {
         mut live: Live,
         reader: Reader,
         log_counters: Arc<Counters>,
+        given: Given,
     ) -> Result<Self, StartFault> {
         let count = reactor_count(&live.config);
         let written = live.config.clone();
         let places = Places::of_descriptors(descriptor_limit::raise()?, count);
         limit_connections(&mut live, places.connections);
         look_for_agents(&mut live);
-        let platform = platform::find_out();
         let clock = Clock::start();
         let mut rng = Rng::from_os()?;
         let opened = open_store(&live.config, &mut rng)?;
-        let (listeners, listening) = listen(&live.config.server.listen)?;
+        let (listeners, listening) = listen(&live.config.server.listen, given.sockets)?;
         let signals = signals::install()?;
         let polls: Vec<(Poll, Arc<Mailbox>)> = (0..count)
             .map(|_| poll_with_mailbox())
@@ -131,7 +136,9 @@ impl Server {
         let workers_wanted = live.config.server.workers;
         let mailboxes = mailboxes.collect();
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
-        let mut services = services.counting(log_counters).standing_on(platform);
+        let mut services = services
+            .counting(log_counters)
+            .standing_on(Platform::here());
         let (mut store, mut executor) = (None, None);
         if let Some((opened, kept)) = opened {
             let (queue, inbox) = store_queue(services.live().config.store.queue);
@@ -149,7 +156,11 @@ impl Server {
             None => StoreThread::default(),
         };
         let workers = Workers::start(workers_wanted, &services, clock)?;
-        let reloads = Reloads::start(reader, written, places.connections, &services, clock)?;
+        let reading = Reading {
+            reader,
+            notifier: given.notifier.clone(),
+        };
+        let reloads = Reloads::start(reading, written, places.connections, &services, clock)?;
         let seats: Vec<Seat> = (0..)
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
@@ -163,6 +174,11 @@ impl Server {
             }
             None => ExecutorThread::default(),
         };
+        let turns: Vec<Turns> = polls.iter().map(|_| Turns::default()).collect();
+        let watchdog = given.watchdog.map(|interval| {
+            let others = turns.iter().zip(services.mailboxes.iter()).skip(1);
+            Watchdog::new(given.notifier.clone(), interval, others)
+        });
         let mut lead = Some(LeadParts {
             listeners,
             signals,
@@ -170,9 +186,12 @@ impl Server {
             refusals: places.refusals,
             reloader: reloads.reloader(),
             fleet: Arc::clone(&fleet),
+            notifier: given.notifier.clone(),
+            watchdog,
         });
         let mut reactors = Vec::with_capacity(count);
-        for ((id, (poll, mailbox)), inbox) in (0..).map(ShardId).zip(polls).zip(inboxes) {
+        let own = polls.into_iter().zip(inboxes).zip(turns);
+        for (id, (((poll, mailbox), inbox), turns)) in (0..).map(ShardId).zip(own) {
             reactors.push(Reactor::new(Parts {
                 poll,
                 shard: Shard::new(id, Arc::clone(&services), rng.split()),
@@ -183,6 +202,7 @@ impl Server {
                 counters: services.counters_of(id),
                 mailbox,
                 jobs: workers.jobs(),
+                turns,
             })?);
         }
         Ok(Self {
@@ -193,6 +213,7 @@ impl Server {
             store,
             reloads,
             services,
+            notifier: given.notifier,
         })
     }
 
@@ -216,7 +237,9 @@ impl Server {
             store,
             reloads,
             services,
+            notifier,
         } = self;
+        platform::tell(&services.platform);
         tell_of_missing_agents(&services.live());
         let mut reactors = reactors.into_iter();
         let leader = reactors.next();
@@ -224,6 +247,7 @@ impl Server {
             .zip(reactors)
             .map(|(number, reactor)| spawn(number, reactor, &fleet, &services))
             .collect::<io::Result<_>>()?;
+        notifier.ready(&serving(&services));
         let led = leader.map_or(Ok(Ended::COMPLETE), |leader| leader.run(logging));
         // Nobody reads the mail any more; a worker must not wait for room in it.
         for mailbox in services.mailboxes.iter() {
@@ -383,25 +407,4 @@ impl Places {
             refusals,
         }
     }
-}
-
-fn listen(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartFault> {
-    let mut listeners = Vec::with_capacity(addresses.len());
-    let mut listening = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let fault = |error: io::Error| StartFault::Listen {
-            address: *address,
-            hint: match error.kind() {
-                io::ErrorKind::AddrInUse => "; another program listens there: choose with --listen",
-                io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-                _ => "",
-            },
-            error,
-        };
-        let listener = TcpListener::bind(*address).map_err(fault)?;
-        socket::set_backlog(listener.as_fd(), limits::LISTEN_BACKLOG).map_err(fault)?;
-        listening.push(listener.local_addr().map_err(fault)?);
-        listeners.push(listener);
-    }
-    Ok((listeners, listening))
 }

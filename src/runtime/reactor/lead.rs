@@ -1,5 +1,5 @@
-//! What one reactor does for all of them: it accepts, hears the signals, has the rooms swept, and
-//! stays until the others have ended.
+//! What one reactor does for all of them: it accepts, hears the signals, has the rooms swept, tells
+//! the service manager how we are, and stays until the others have ended.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use crate::bus::mail::Mail;
 use crate::metrics::table::COUNTERS;
 use crate::os::signals::{Signal, SignalPipe};
 use crate::runtime::logging::Logging;
+use crate::runtime::manager::notify::Notifier;
+use crate::runtime::manager::watchdog::Watchdog;
 use crate::runtime::reactor::accept::Acceptor;
 use crate::runtime::reactor::deal::Dealer;
 use crate::runtime::reactor::fleet::Fleet;
@@ -33,6 +35,8 @@ pub(super) struct Lead {
     reloader: Reloader,
     pub(super) fleet: Arc<Fleet>,
     drain: Draining,
+    notifier: Notifier,
+    watchdog: Option<Watchdog>,
     /// When rooms are looked at next.
     pub(super) next_sweep: Mono,
     sweeps: usize,
@@ -47,6 +51,8 @@ pub(crate) struct LeadParts {
     pub(crate) refusals: usize,
     pub(crate) reloader: Reloader,
     pub(crate) fleet: Arc<Fleet>,
+    pub(crate) notifier: Notifier,
+    pub(crate) watchdog: Option<Watchdog>,
 }
 
 /// How far shutting down has come.
@@ -74,6 +80,8 @@ impl Lead {
             refusals,
             reloader,
             fleet,
+            notifier,
+            watchdog,
         } = parts;
         let acceptor = Acceptor::new(listeners, LISTENERS, dealer, refusals, registry)?;
         let token = Token(PeerId::shell_token(SIGNALS));
@@ -84,6 +92,8 @@ impl Lead {
             reloader,
             fleet,
             drain: Draining::No,
+            notifier,
+            watchdog,
             next_sweep: Mono::ZERO,
             sweeps: 0,
         })
@@ -121,6 +131,8 @@ impl Lead {
         match self.drain {
             Draining::No => {
                 log::info!("shutdown_begun connections={connections}");
+                self.notifier
+                    .stopping(&format!("saying goodbye to {connections} connections"));
                 self.drain = Draining::Asked;
                 services.begin_drain();
                 self.acceptor.close(registry);
@@ -133,6 +145,23 @@ impl Lead {
                 services.cut_drain();
             }
         }
+    }
+
+    /// Lets the manager know that no reactor is stuck.
+    pub(super) fn watch(&mut self, now: Mono) {
+        if let Some(watchdog) = &mut self.watchdog {
+            watchdog.watch(now);
+        }
+    }
+
+    /// When accepting goes on, or the manager is to hear of us.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        let watchdog = self.watchdog.as_ref().map(Watchdog::next);
+        self.acceptor
+            .next_deadline()
+            .into_iter()
+            .chain(watchdog)
+            .min()
     }
 
     /// Which part of the rooms is to be swept now, if any is.

@@ -34,6 +34,7 @@ use crate::bus::mailbox::Mailbox;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::runtime::logging::Logging;
+use crate::runtime::manager::watchdog::Turns;
 use crate::runtime::reactor::accept::Arrival;
 use crate::runtime::reactor::deal::Inbox;
 use crate::runtime::reactor::endpoint::{Endpoint, Endpoints, Read, Wrote};
@@ -56,6 +57,7 @@ pub(super) struct Reactor {
     counters: Arc<Counters>,
     mailbox: Arc<Mailbox>,
     jobs: Sender<Job>,
+    turns: Turns,
     /// Bytes are read here and worked on in place; what is left over is kept by the peer.
     scratch: Vec<u8>,
     lists: Lists,
@@ -75,6 +77,8 @@ pub(super) struct Parts {
     pub(super) counters: Arc<Counters>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) jobs: Sender<Job>,
+    /// Where the turns are counted, for the watchdog.
+    pub(super) turns: Turns,
 }
 
 /// Peers by what is to be done with them; kept for their capacity.
@@ -128,6 +132,7 @@ impl Reactor {
             counters,
             mailbox,
             jobs,
+            turns,
         } = parts;
         let registry = poll.registry();
         let lead = lead.map(|parts| Lead::new(parts, registry)).transpose()?;
@@ -142,6 +147,7 @@ impl Reactor {
             counters,
             mailbox,
             jobs,
+            turns,
             scratch: vec![0; limits::READ_BYTES_PER_TURN],
             lists: Lists::default(),
             is_busy: false,
@@ -157,11 +163,12 @@ impl Reactor {
         loop {
             self.wait(&mut events)?;
             let now = self.clock.now();
+            self.turns.count();
             self.note(&events, logging);
             self.read(now);
             self.is_busy |= self.shard.take_mail(now);
             self.shard.fire(now);
-            self.sweep(now);
+            self.lead(now);
             self.send_jobs();
             self.write(now);
             self.close();
@@ -209,7 +216,7 @@ impl Reactor {
         let retry = self.shard.has_waiting_job().then_some(now + JOB_RETRY);
         [
             self.shard.next_deadline(),
-            lead.and_then(|lead| lead.acceptor.next_deadline()),
+            lead.and_then(Lead::next_deadline),
             sweep.map(|lead| lead.next_sweep),
             retry,
         ]
@@ -295,10 +302,11 @@ impl Reactor {
         self.lists.read = ready;
     }
 
-    fn sweep(&mut self, now: Now) {
-        if let Some(lead) = &mut self.lead
-            && let Some(turn) = lead.sweep_due(now.mono)
-        {
+    /// What the leader does for all.
+    fn lead(&mut self, now: Now) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.watch(now.mono);
+        if let Some(turn) = lead.sweep_due(now.mono) {
             let expired = self.services.rooms.sweep(turn, now.mono);
             self.counters.add(Counter::HistoryEvicted, expired as u64);
         }
