@@ -6,11 +6,30 @@ use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+/// The room on a disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What nobody has taken.
+    pub free: u64,
+    /// What of that a program without privileges may take.
+    pub available: u64,
+}
+
 /// Bytes that a program without privileges can still write on the disk that `path` is on.
 ///
 /// # Errors
-/// What `statvfs` answered, such as for a path that is not there; `InvalidInput` for one with a NUL.
+/// As [`space`].
 pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    space(path).map(|space| space.available)
+}
+
+/// The room on the disk that `path` is on.
+///
+/// # Errors
+/// What `statvfs` answered, such as for a path that is not there; `InvalidInput` for one with a NUL.
+pub fn space(path: &Path) -> io::Result<Space> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut answer = MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the path ends with NUL, and the pointer is to room for the struct that is filled.
@@ -21,8 +40,17 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let disk = unsafe { answer.assume_init() };
     // The widths of both differ between systems.
     #[allow(clippy::useless_conversion)]
-    let (blocks, size) = (u64::from(disk.f_bavail), u64::from(disk.f_frsize));
-    Ok(blocks.saturating_mul(size))
+    let [size, total, free, available] = [
+        u64::from(disk.f_frsize),
+        u64::from(disk.f_blocks),
+        u64::from(disk.f_bfree),
+        u64::from(disk.f_bavail),
+    ];
+    Ok(Space {
+        total: total.saturating_mul(size),
+        free: free.saturating_mul(size),
+        available: available.saturating_mul(size),
+    })
 }
 
 /// Whether files can be made in a directory, as far as its permissions and its disk say.
@@ -44,6 +72,8 @@ mod tests {
     fn a_disk_has_room_and_a_missing_path_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(free_bytes(folder.path()).unwrap() > 0);
+        let space = space(folder.path()).unwrap();
+        assert!(space.available <= space.free && space.free < space.total);
         let missing = free_bytes(&folder.path().join("missing")).unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotFound);
         let nul = free_bytes(Path::new("a\0b")).unwrap_err();
