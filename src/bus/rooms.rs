@@ -20,13 +20,15 @@ mod locked;
 mod presence;
 mod projects;
 mod reading;
+mod watch;
 
 pub use presence::{Reading, Settled};
+pub use watch::Watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, RwLock};
 
 use crate::base::clock::{Mono, Now, Wall};
 use crate::base::locks::{lock, read, write};
@@ -72,6 +74,7 @@ pub struct Rooms {
     listeners: AtomicUsize,
     /// Whether it retains anything.
     system_keeps: AtomicBool,
+    watch: OnceLock<Watch>,
 }
 
 impl std::fmt::Debug for Rooms {
@@ -170,6 +173,7 @@ impl Rooms {
             rng: Mutex::new(rng),
             durable_epoch: Mutex::default(),
             sequence: AtomicU64::new(0),
+            watch: OnceLock::new(),
         }
     }
 
@@ -344,16 +348,6 @@ impl Rooms {
             state.is_left = true;
             left.push_back(room.name.clone());
         }
-    }
-
-    /// Forgets what a room retains and gives its stream a new epoch; `None` if there is no such
-    /// room.
-    pub fn clear_history(&self, name: &RoomName) -> Option<Position> {
-        let room = self.find(name)?;
-        let epoch = Epoch::random(&mut self.rng());
-        let mut state = room.state();
-        state.stream.reset(epoch);
-        Some(state.position())
     }
 
     /// Drops the unused rooms of one stripe (`turn` picks which): those that have had neither

@@ -82,6 +82,7 @@ impl Rooms {
             if tells != state.roster.is_some() {
                 state.roster = tells.then(Box::default);
             }
+            self.tell_watch(&room.name);
         }
         if let Some(roster) = &mut state.roster {
             roster.note(room, who, is_here, changes);

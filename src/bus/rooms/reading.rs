@@ -1,4 +1,4 @@
-//! What can be read of rooms without changing them, but for what has aged out.
+//! What rooms retain and how many are in them: reading it, and forgetting what they retain.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::base::locks::lock;
 use crate::bus::room::{Lost, Room, RoomSummary};
 use crate::bus::rooms::Rooms;
 use crate::dialect::publication::Publication;
-use crate::domain::position::Position;
+use crate::domain::position::{Epoch, Position};
 use crate::domain::room::RoomName;
 use crate::domain::stream::Page;
 
@@ -55,6 +55,32 @@ impl Rooms {
             page,
             is_whole,
         })
+    }
+
+    /// Forgets what a room retains and gives its stream a new epoch; `None` if there is no such
+    /// room.
+    pub fn clear_history(&self, name: &RoomName) -> Option<Position> {
+        let room = self.find(name)?;
+        let epoch = Epoch::random(&mut self.rng());
+        let mut state = room.state();
+        state.stream.reset(epoch);
+        Some(state.position())
+    }
+
+    /// Forgets what a room retains; its stream goes on.
+    pub fn forget_history(&self, name: &RoomName, now: Mono) {
+        if let Some(room) = self.find(name) {
+            let mut retention = room.retention(&room.options());
+            retention.count = 0;
+            room.state().stream.expire(&retention, now);
+        }
+    }
+
+    /// Whether a room has members.
+    #[must_use]
+    pub fn is_occupied(&self, name: &RoomName) -> bool {
+        let room = self.find(name);
+        room.is_some_and(|room| room.state().member_count() > 0)
     }
 
     /// What a member that is behind missed after `position`, up to the offset `last`: at most

@@ -4,10 +4,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Joined, RoomFault, Rooms};
+use super::{Joined, RoomFault, Rooms, Watch};
 use crate::base::clock::{Mono, Now};
 use crate::base::ids::{SessionId, ShardId};
 use crate::base::rng::Rng;
@@ -347,6 +348,48 @@ fn deleted_history_is_gone_under_a_new_epoch() {
         .unwrap();
     assert!(found.page.items.is_empty() && !found.page.more && found.is_whole);
     assert!(hall.rooms.clear_history(&room("none")).is_none());
+}
+
+#[test]
+fn forgotten_history_leaves_the_stream_as_it_stands() {
+    let hall = Hall::new("", 100);
+    hall.publish(&["x"]).unwrap();
+    let before = hall.rooms.summary(&room("x")).unwrap().position;
+    hall.rooms.forget_history(&room("x"), Mono::ZERO);
+    let found = hall
+        .rooms
+        .history(&room("x"), None, 9, false, Mono::ZERO)
+        .unwrap();
+    assert!(found.page.items.is_empty());
+    assert_eq!(found.position, before);
+    assert_eq!(hall.publish(&["x"]), Ok(vec![2]));
+    hall.rooms.forget_history(&room("none"), Mono::ZERO);
+}
+
+#[test]
+fn only_the_first_member_of_a_watched_room_wakes_who_watches() {
+    let hall = Hall::new("", 100);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&woken);
+    hall.rooms.watch(Watch {
+        rooms: vec![room("metrics"), room("metrics:processes")],
+        wake: Box::new(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        }),
+    });
+    let check = |joined: Option<Joined>, expected: usize| {
+        assert_eq!(woken.load(Ordering::Relaxed), expected);
+        joined
+    };
+    check(Some(hall.join("metrics:others", A)), 0);
+    let first = check(Some(hall.join("metrics", A)), 1).unwrap();
+    let second = check(Some(hall.join("metrics", B)), 1).unwrap();
+    assert!(hall.rooms.is_occupied(&room("metrics")));
+    hall.leave(&first, A);
+    hall.leave(&second, B);
+    assert!(!hall.rooms.is_occupied(&room("metrics")));
+    check(Some(hall.join("metrics", B)), 2);
+    check(Some(hall.join("metrics:processes", B)), 3);
 }
 
 #[test]
