@@ -12,6 +12,7 @@ pub mod commands;
 pub mod credentials;
 pub mod durable;
 pub mod event_stream;
+pub mod host;
 pub mod http;
 pub mod opening;
 pub mod presence;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::app::admission::Admission;
 use crate::app::durable::StoreAccess;
+use crate::app::host::Host;
 use crate::app::projects::Projects;
 use crate::app::publish::Receipt;
 use crate::base::clock::Now;
@@ -106,6 +107,8 @@ pub struct Services {
     pub projects: Projects,
     /// Where runs are asked for; `None` where there are none.
     pub executor: Option<ExecutorQueue>,
+    /// What the machine was last found to be.
+    pub host: Host,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
     pub(super) admission: Admission,
@@ -135,6 +138,7 @@ impl Services {
             store: None,
             projects: Projects::default(),
             executor: None,
+            host: Host::default(),
             mailboxes,
             listening,
             started: now,
@@ -197,6 +201,7 @@ impl Services {
             .reconfigure(config.rooms.clone(), config.limits.rooms);
         *write(&self.live) = Arc::new(live);
         self.tell_shards(|| Mail::Reconfigure);
+        self.host.call();
         if let Some(executor) = &self.executor {
             executor.reconfigure();
         }

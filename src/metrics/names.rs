@@ -252,6 +252,10 @@ pub enum Counter {
     RunRequestsRefusedBusy,
     /// Times a command found a shard's mailbox full.
     MailboxFull,
+    /// Samples taken of the machine.
+    HostSamples,
+    /// Publications about the machine that could not enter their room, and were dropped.
+    HostPublicationsDropped,
     /// Jobs done by the workers.
     JobsDone,
     /// Times a job found the workers' queue full and had to wait.

@@ -25,6 +25,7 @@ use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::os::{boot, descriptor_limit, signals};
 use crate::runtime::children::{Entrance, ExecutorThread};
+use crate::runtime::host::HostThread;
 use crate::runtime::keeper;
 use crate::runtime::listening::listen;
 use crate::runtime::logging::Logging;
@@ -53,6 +54,7 @@ pub struct Server {
     workers: Workers,
     executor: ExecutorThread,
     store: StoreThread,
+    host: HostThread,
     reloads: Reloads,
     services: Arc<Services>,
     notifier: Notifier,
@@ -156,6 +158,7 @@ impl Server {
             None => StoreThread::default(),
         };
         let workers = Workers::start(workers_wanted, &services, clock)?;
+        let host = HostThread::start(&services, clock)?;
         let reading = Reading {
             reader,
             notifier: given.notifier.clone(),
@@ -211,6 +214,7 @@ impl Server {
             workers,
             executor,
             store,
+            host,
             reloads,
             services,
             notifier: given.notifier,
@@ -235,6 +239,7 @@ impl Server {
             workers,
             executor,
             store,
+            host,
             reloads,
             services,
             notifier,
@@ -260,6 +265,7 @@ impl Server {
                 .map_err(|_| io::Error::other("a reactor panicked"))??;
             ended.is_complete &= other.is_complete;
         }
+        host.finish(&services);
         workers.finish();
         executor.finish(!ended.is_complete, &services);
         store.finish(&services);

@@ -13,6 +13,7 @@ mod events;
 mod framing;
 mod front;
 mod handshake;
+mod host;
 mod http;
 mod http_limits;
 mod life;

@@ -3,6 +3,7 @@
 pub mod connections;
 pub mod health;
 pub mod history;
+pub mod metrics;
 pub mod presence;
 pub mod projects;
 pub mod publish;

@@ -74,6 +74,16 @@ pub(super) const ROWS: &[Row] = &[
         "Times a command found a shard's mailbox full.",
     ),
     (
+        Counter::HostSamples,
+        "kinglet_host_samples_total",
+        "Samples taken of the machine.",
+    ),
+    (
+        Counter::HostPublicationsDropped,
+        "kinglet_host_publications_dropped_total",
+        "Publications about the machine that could not enter their room, and were dropped.",
+    ),
+    (
         Counter::JobsDone,
         "kinglet_jobs_done_total",
         "Jobs done by the workers.",

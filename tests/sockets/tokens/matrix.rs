@@ -26,6 +26,8 @@ enum For {
     Known,
     /// Whoever has a grant in the room `chat:1`.
     Granted,
+    /// Whoever may subscribe to the room `metrics`: every user, and keys by their grants.
+    Watchers,
     /// Admins.
     Admins,
     /// Users with a token, and who may show one later.
@@ -63,6 +65,7 @@ const RIGHTS: &[(&str, For)] = &[
     ("POST /api/v1/users/{user}/subscribe", For::Admins),
     ("POST /api/v1/users/{user}/unsubscribe", For::Admins),
     ("POST /api/v1/tokens/check", For::Known),
+    ("GET /api/v1/metrics", For::Watchers),
     ("GET /api/v1/ws/stats", For::Admins),
     ("GET /api/v1/websocket/stats", For::Admins),
     ("GET /health", For::Anybody),
@@ -202,6 +205,10 @@ fn refusal(rights: For, caller: &Caller) -> Option<u16> {
         (For::Users, _) if !shows => None,
         (For::Users | For::UsersNow, _) => (!is_user(caller)).then_some(401),
         (_, Rank::Nobody | Rank::Refused) => Some(401),
+        (For::Watchers, _) => {
+            let is_of_chat = |(_, value): &(_, String)| value.contains(CHAT_KEY);
+            caller.headers.iter().any(is_of_chat).then_some(403)
+        }
         (For::Known, _) | (_, Rank::Admin) | (For::Granted, Rank::Granted) => None,
         (For::Granted, Rank::Known) | (For::Admins, Rank::Known | Rank::Granted) => Some(403),
     }

@@ -3,7 +3,8 @@
 //! May not touch: how a request finds its row, which is `routes.rs`'s.
 
 use crate::app::api::{
-    connections, health, history, presence, projects, publish, rooms, runs, stats, tokens, users,
+    connections, health, history, metrics, presence, projects, publish, rooms, runs, stats, tokens,
+    users,
 };
 use crate::app::http::routes::Run::{Answer, Order};
 use crate::app::http::routes::{Access, Api, Kind, Route, Run};
@@ -160,6 +161,10 @@ pub static ROUTES: &[Route] = &[
     post(
         "/api/v1/tokens/check",
         inline(Access::Public, Answer(tokens::check)),
+    ),
+    get(
+        "/api/v1/metrics",
+        worker(Access::Rooms, Answer(metrics::read)),
     ),
     get(
         "/api/v1/ws/stats",
