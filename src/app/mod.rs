@@ -20,3 +20,4 @@ pub mod projects;
 pub mod publish;
 pub mod runs;
 pub mod services;
+pub mod statistics;

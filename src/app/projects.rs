@@ -13,7 +13,7 @@ use crate::bus::execution::{Mark, Record};
 use crate::config::Config;
 use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
-use crate::domain::project::{Project, ProjectId};
+use crate::domain::project::{Project, ProjectId, ProjectState};
 use crate::domain::room::RoomName;
 use crate::domain::run::{PendingPermission, Run, RunId, RunState};
 
@@ -29,6 +29,18 @@ struct State {
     pending: BTreeMap<ProjectId, Vec<Arc<PendingPermission>>>,
     /// Runs so far, which gives them their order.
     runs: u64,
+}
+
+/// How many projects there are and how many runs that are not over, by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is a state's word.
+pub struct Counts {
+    pub idle: u64,
+    pub executing: u64,
+    pub error: u64,
+    pub queued: u64,
+    pub running: u64,
+    pub stalled: u64,
 }
 
 /// A run that is not over.
@@ -105,8 +117,36 @@ impl Projects {
         pending.unwrap_or_default()
     }
 
-    /// Notes a record that is on disk; its run remembers this `offset` of its room.
-    pub(super) fn apply(&self, record: &Record, offset: Option<u64>) {
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let state = read(&self.0);
+        let mut counts = Counts::default();
+        for project in state.projects.values() {
+            *match project.state {
+                ProjectState::Idle => &mut counts.idle,
+                ProjectState::Executing => &mut counts.executing,
+                ProjectState::Error => &mut counts.error,
+            } += 1;
+        }
+        for unfinished in state.unfinished.values() {
+            match unfinished.run.state {
+                RunState::Queued => counts.queued += 1,
+                RunState::Running => counts.running += 1,
+                RunState::Stalled => counts.stalled += 1,
+                RunState::Exited
+                | RunState::Failed
+                | RunState::Cancelled
+                | RunState::Timeout
+                | RunState::Lost => debug_assert!(false, "those are over"),
+            }
+        }
+        counts
+    }
+
+    /// Notes a record that is on disk; its run remembers this `offset` of its room. True if it is
+    /// the end of a run that was not over.
+    pub(super) fn apply(&self, record: &Record, offset: Option<u64>) -> bool {
         let mut state = write(&self.0);
         match record {
             Record::Project(project) => {
@@ -120,12 +160,13 @@ impl Projects {
                 state.unfinished.retain(|_, known| known.run.project != *id);
             }
             Record::Run(run, _) if run.state.is_over() => {
-                state.unfinished.remove(&run.id);
+                let ends = state.unfinished.remove(&run.id).is_some();
                 // One that waited and was cancelled says nothing of the one that asks.
                 if let Some(pending) = state.pending.get_mut(&run.project) {
                     pending.retain(|asked| asked.run != run.id);
                 }
                 state.pending.retain(|_, pending| !pending.is_empty());
+                return ends;
             }
             Record::Permissions(project, pending) if pending.is_empty() => {
                 state.pending.remove(project);
@@ -148,6 +189,7 @@ impl Projects {
                 known.run = Arc::new(run);
             }
         }
+        false
     }
 }
 

@@ -7,13 +7,14 @@ use crate::app::services::{Context, Live, Services};
 use crate::bus::order::{Commission, Form, Order, Outcome, Step};
 use crate::bus::rooms::RoomFault;
 use crate::config::NamespaceOptions;
-use crate::dialect::publication::Placement;
+use crate::dialect::publication::{Placement, Publication};
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::domain::command::{Payload, Publish};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::idempotency::{Begin, Fingerprint, Owner, Scope, fingerprint};
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
+use crate::metrics::histograms::Histogram;
 use crate::metrics::names::Counter;
 
 /// What a publisher is told, and told again when it repeats with the same key.
@@ -171,7 +172,7 @@ pub(super) fn owner(identity: &Identity, address: IpAddr) -> Owner {
 pub(super) fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<Receipt>, Fault> {
     match context.services.rooms.publish(publish, context.now) {
         Ok(publication) => {
-            context.counters.increment(Counter::Publications);
+            note_published(&publication, context.counters);
             Ok(Arc::new(Receipt {
                 uid: publication.uid,
                 placements: publication.placements.clone(),
@@ -179,6 +180,13 @@ pub(super) fn publish_now(publish: Publish, context: Context<'_>) -> Result<Arc<
         }
         Err(fault) => Err(room_fault(&fault, context.counters)),
     }
+}
+
+/// Counts a publication that entered its rooms.
+pub(super) fn note_published(publication: &Publication, counters: &Counters) {
+    counters.increment(Counter::Publications);
+    let bytes = publication.retained_bytes() as u64;
+    counters.observe(Histogram::PublicationBytes, bytes);
 }
 
 /// The options of a room, whether it exists or not: one that was made before its namespace became

@@ -10,6 +10,7 @@ use crate::app::durable::StoreAccess;
 use crate::app::host::Host;
 use crate::app::projects::Projects;
 use crate::app::publish::Receipt;
+use crate::app::statistics::Statistics;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::base::locks::{lock, read, write};
@@ -105,6 +106,8 @@ pub struct Services {
     pub store: Option<StoreAccess>,
     /// The projects, their active runs and what these ask permission for.
     pub projects: Projects,
+    /// What is kept of what was measured.
+    pub statistics: Statistics,
     /// Where runs are asked for; `None` where there are none.
     pub executor: Option<ExecutorQueue>,
     /// What the machine was last found to be.
@@ -137,6 +140,7 @@ impl Services {
             receipts: Mutex::new(IdempotencyTable::new(config.limits.idempotency_keys)),
             store: None,
             projects: Projects::default(),
+            statistics: Statistics::default(),
             executor: None,
             host: Host::default(),
             mailboxes,
@@ -238,6 +242,11 @@ impl Services {
     #[must_use]
     pub fn total(&self, counter: Counter) -> u64 {
         total(&self.counters, counter)
+    }
+
+    /// All counters, whoever counts.
+    pub(super) fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
     }
 
     /// Connections open now, WebSockets and HTTP alike; refused ones are not counted.

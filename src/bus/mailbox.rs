@@ -58,6 +58,18 @@ impl Mailbox {
         self.lock().mail.len() < self.capacity
     }
 
+    /// How many pieces wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().mail.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Adds a piece of mail without asking for room; see [`Mailbox::has_room`].
     pub fn push(&self, mail: Mail) {
         let mut queue = self.lock();

@@ -23,6 +23,7 @@ mod reading;
 mod watch;
 
 pub use presence::{Reading, Settled};
+pub use reading::RoomTotals;
 pub use watch::Watch;
 
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -115,6 +115,12 @@ impl<T: Clone> Stream<T> {
         self.entries.is_empty()
     }
 
+    /// How many are retained.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Bytes of what is retained, as told by [`Stream::append`].
     #[must_use]
     pub fn retained_bytes(&self) -> usize {

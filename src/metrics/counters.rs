@@ -24,7 +24,7 @@ impl Default for Counters {
     fn default() -> Self {
         Self {
             values: [const { AtomicU64::new(0) }; COUNTERS.len()],
-            histograms: [const { Buckets::EMPTY }; HISTOGRAMS.len()],
+            histograms: [const { Buckets::new() }; HISTOGRAMS.len()],
         }
     }
 }

@@ -163,10 +163,12 @@ pub(super) struct Buckets {
 }
 
 impl Buckets {
-    pub(super) const EMPTY: Self = Self {
-        sum: AtomicU64::new(0),
-        counts: [const { AtomicU64::new(0) }; BOUNDS_MAX + 1],
-    };
+    pub(super) const fn new() -> Self {
+        Self {
+            sum: AtomicU64::new(0),
+            counts: [const { AtomicU64::new(0) }; BOUNDS_MAX + 1],
+        }
+    }
 
     pub(super) fn observe(&self, bounds: &[u64], value: u64) {
         let bucket = bounds.partition_point(|bound| *bound < value);
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn a_value_is_in_the_first_bucket_that_holds_it() {
         let check = |value: u64, bucket: usize| {
-            let buckets = Buckets::EMPTY;
+            let buckets = Buckets::new();
             buckets.observe(&[10, 20], value);
             let mut found = Distribution::default();
             found.add(&buckets);
@@ -259,7 +261,7 @@ mod tests {
     fn an_average_of_nothing_is_zero() {
         let mut found = Distribution::default();
         assert_eq!(found.average(), 0);
-        let buckets = Buckets::EMPTY;
+        let buckets = Buckets::new();
         buckets.observe(&[10], 4);
         buckets.observe(&[10], 11);
         found.add(&buckets);

@@ -53,6 +53,14 @@ pub fn own() -> OwnUsage {
     }
 }
 
+/// Processors that are online; 1 if nobody knows.
+#[must_use]
+pub fn processors() -> u64 {
+    // SAFETY: sysconf touches no memory of ours.
+    let online = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    u64::try_from(online).unwrap_or(1).max(1)
+}
+
 fn open_descriptors() -> u64 {
     // The size of this directory is their number since Linux 6.2, and 0 before.
     let counted = if cfg!(target_os = "linux") {

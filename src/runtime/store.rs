@@ -21,6 +21,7 @@ use crate::bus::mail::Mail;
 use crate::bus::order::{Asker, Errand, Form, StoreInbox, Taken, Waiter};
 use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::{Code, Fault};
+use crate::metrics::histograms::Histogram;
 use crate::metrics::names::Counter;
 
 /// The thread, if durable rooms are configured.
@@ -70,7 +71,7 @@ fn write(mut clerk: Clerk, mut inbox: StoreInbox, services: &Services, clock: Cl
         let live = services.live();
         let context = services.context(&live, &counters, clock.now());
         match taken {
-            Taken::Errand(first) => serve(first, &mut clerk, &mut inbox, context),
+            Taken::Errand(first) => serve(first, &mut clerk, &mut inbox, context, clock),
             Taken::Nothing => {}
             Taken::Over => break,
         }
@@ -87,7 +88,13 @@ fn write(mut clerk: Clerk, mut inbox: StoreInbox, services: &Services, clock: Cl
 }
 
 /// Serves everything that waits, up to a batch.
-fn serve(first: Errand, clerk: &mut Clerk, inbox: &mut StoreInbox, context: Context<'_>) {
+fn serve(
+    first: Errand,
+    clerk: &mut Clerk,
+    inbox: &mut StoreInbox,
+    context: Context<'_>,
+    clock: Clock,
+) {
     let mut errands = vec![first];
     while errands.len() < limits::STORE_BATCH
         && let Some(errand) = inbox.take_waiting()
@@ -98,7 +105,13 @@ fn serve(first: Errand, clerk: &mut Clerk, inbox: &mut StoreInbox, context: Cont
     waiting.reverse();
     let mailboxes = &context.services.mailboxes;
     let served = catch_unwind(AssertUnwindSafe(|| {
-        for settled in clerk.commit(errands, context) {
+        let began = clock.now().mono;
+        let committed = clerk.commit(errands, context);
+        let took = clock.now().mono.since(began);
+        context
+            .counters
+            .observe_time(Histogram::StoreCommitSeconds, took);
+        for settled in committed {
             for mailbox in mailboxes.iter() {
                 mailbox.wait_for_room();
             }

@@ -20,6 +20,7 @@ use crate::bus::order::Outcome;
 use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::{Code, Fault};
 use crate::metrics::counters::Counters;
+use crate::metrics::histograms::Histogram;
 use crate::metrics::names::Counter;
 
 /// The running workers.
@@ -70,6 +71,7 @@ fn work(queue: &Receiver<Job>, services: &Services, clock: Clock) {
         let context = services.context(&live, &counters, now);
         let outcome = attempt(work, &counters, now, |work| perform(work, context));
         counters.increment(Counter::JobsDone);
+        counters.observe_time(Histogram::JobSeconds, clock.now().mono.since(now.mono));
         let answer = match outcome {
             Outcome::Done(answer) => answer,
             Outcome::Order(order) => match submit(order, shard, peer, context) {

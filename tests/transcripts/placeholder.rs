@@ -81,6 +81,7 @@ impl Placeholders {
         let text = found.as_str();
         let fits = match name {
             "int" => found.is_u64(),
+            "number" => found.is_number(),
             "text" => text.is_some_and(|text| !text.is_empty()),
             "object" => found.is_object(),
             "time" => text.is_some_and(is_time),

@@ -3,12 +3,14 @@
 pub mod connections;
 pub mod health;
 pub mod history;
+pub mod host;
 pub mod metrics;
 pub mod presence;
 pub mod projects;
 pub mod publish;
 pub mod rooms;
 pub mod runs;
+pub mod server;
 pub mod stats;
 pub mod tokens;
 pub mod users;

@@ -11,7 +11,7 @@ use crate::app::durable::answers::{Told, answer};
 use crate::app::durable::reserved::{Reserved, reserve_all};
 use crate::app::durable::{StoreAccess, records, too_many, unavailable};
 use crate::app::presence;
-use crate::app::publish::{Receipt, mismatch, publish_once};
+use crate::app::publish::{Receipt, mismatch, note_published, publish_once};
 use crate::app::services::Context;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
@@ -339,7 +339,7 @@ fn published(
                 }),
                 "what is told is what is on disk"
             );
-            context.counters.increment(Counter::Publications);
+            note_published(&publication, context.counters);
             context.counters.increment(Counter::StorePublications);
             let receipt = Arc::new(Receipt {
                 uid: publication.uid,

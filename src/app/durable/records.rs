@@ -3,6 +3,7 @@
 
 use crate::app::durable::clerk::Ruling;
 use crate::app::services::Context;
+use crate::app::statistics::note_record;
 use crate::bus::execution::Record;
 use crate::bus::order::Step;
 use crate::store::commit::Done;
@@ -12,7 +13,7 @@ pub(super) fn note(step: &Step, ruling: &Ruling, context: Context<'_>) {
     let services = context.services;
     match (step, ruling) {
         (Step::Record(record), Ruling::Done(Done::Recorded(offset), _)) => {
-            services.projects.apply(record, *offset);
+            note_record(record, *offset, context);
         }
         (Step::Record(Record::Project(project)), Ruling::Refused(_)) => {
             // It was to be a project's room and is none.

@@ -86,6 +86,8 @@ pub enum Access {
     Rooms,
     /// Admins.
     Admin,
+    /// Anybody; admins if `metrics.require_auth` is on.
+    Metrics,
     /// Admins; in open mode nobody, if other machines can reach the server.
     Administration,
 }
@@ -99,6 +101,10 @@ impl Access {
         let shows_nothing = *identity == Identity::Pending;
         match self {
             Self::Public => Ok(()),
+            Self::Metrics => match config.metrics.require_auth {
+                true => Self::Admin.check(identity, config),
+                false => Ok(()),
+            },
             Self::Rooms | Self::Admin | Self::Administration if shows_nothing => {
                 Err(nothing_shown())
             }

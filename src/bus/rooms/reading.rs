@@ -23,6 +23,17 @@ pub struct History {
     pub is_whole: bool,
 }
 
+/// What is in all rooms together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomTotals {
+    /// Memberships.
+    pub members: u64,
+    /// Publications that are retained in memory.
+    pub publications: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
 impl Rooms {
     /// A page of what a room retains; `None` if there is no such room.
     #[must_use]
@@ -120,6 +131,22 @@ impl Rooms {
     #[must_use]
     pub fn summary(&self, name: &RoomName) -> Option<RoomSummary> {
         Some(self.find(name)?.summary())
+    }
+
+    /// What is in all rooms together. Looks at every room: for workers, not for shards.
+    #[must_use]
+    pub fn totals(&self) -> RoomTotals {
+        let mut totals = RoomTotals::default();
+        for stripe in &self.stripes {
+            let rooms: Vec<Arc<Room>> = lock(stripe).values().cloned().collect();
+            for room in rooms {
+                let state = room.state();
+                totals.members += state.member_count();
+                totals.publications += state.stream.len() as u64;
+                totals.bytes += state.stream.retained_bytes() as u64;
+            }
+        }
+        totals
     }
 
     /// At most `limit` rooms that are shown, whose names begin with `prefix` and come after

@@ -3,8 +3,8 @@
 //! May not touch: how a request finds its row, which is `routes.rs`'s.
 
 use crate::app::api::{
-    connections, health, history, metrics, presence, projects, publish, rooms, runs, stats, tokens,
-    users,
+    connections, health, history, host, metrics, presence, projects, publish, rooms, runs, server,
+    stats, tokens, users,
 };
 use crate::app::http::routes::Run::{Answer, Order};
 use crate::app::http::routes::{Access, Api, Kind, Route, Run};
@@ -164,7 +164,7 @@ pub static ROUTES: &[Route] = &[
     ),
     get(
         "/api/v1/metrics",
-        worker(Access::Rooms, Answer(metrics::read)),
+        worker(Access::Rooms, Answer(host::read)),
     ),
     get(
         "/api/v1/ws/stats",
@@ -173,6 +173,20 @@ pub static ROUTES: &[Route] = &[
     get(
         "/api/v1/websocket/stats",
         essential(Access::Admin, Answer(stats::rooms)),
+    ),
+    get(
+        "/api/v1/server",
+        essential(Access::Admin, Answer(server::tree)),
+    ),
+    get(
+        "/metrics",
+        Kind::Api(Api {
+            access: Access::Metrics,
+            place: Place::Worker,
+            is_metered: false,
+            is_essential: true,
+            run: Answer(metrics::page),
+        }),
     ),
     get("/health", health(Answer(health::health))),
     get("/health/live", health(Answer(health::live))),
