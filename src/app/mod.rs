@@ -19,5 +19,6 @@ pub mod presence;
 pub mod projects;
 pub mod publish;
 pub mod runs;
+pub mod server_stats;
 pub mod services;
 pub mod statistics;

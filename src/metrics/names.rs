@@ -268,6 +268,10 @@ pub enum Counter {
     ReloadsFailed,
     /// Log lines dropped because the queue was full or the log could not be written.
     LogLinesDropped,
+    /// Packets sent to StatsD.
+    StatsdPacketsSent,
+    /// Packets for StatsD that could not be sent.
+    StatsdPacketsFailed,
 }
 
 #[cfg(test)]

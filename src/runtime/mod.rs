@@ -8,6 +8,7 @@ mod listening;
 pub mod logging;
 pub mod manager;
 mod platform;
+mod publisher;
 mod reactor;
 pub mod reload;
 pub mod server;

@@ -33,6 +33,7 @@ use crate::runtime::manager::Given;
 use crate::runtime::manager::notify::Notifier;
 use crate::runtime::manager::watchdog::{Turns, Watchdog};
 use crate::runtime::platform;
+use crate::runtime::publisher::Publisher;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
@@ -56,6 +57,7 @@ pub struct Server {
     store: StoreThread,
     host: HostThread,
     reloads: Reloads,
+    publisher: Publisher,
     services: Arc<Services>,
     notifier: Notifier,
 }
@@ -164,6 +166,7 @@ impl Server {
             notifier: given.notifier.clone(),
         };
         let reloads = Reloads::start(reading, written, places.connections, &services, clock)?;
+        let publisher = Publisher::start(&services, clock)?;
         let seats: Vec<Seat> = (0..)
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
@@ -216,6 +219,7 @@ impl Server {
             store,
             host,
             reloads,
+            publisher,
             services,
             notifier: given.notifier,
         })
@@ -241,6 +245,7 @@ impl Server {
             store,
             host,
             reloads,
+            publisher,
             services,
             notifier,
         } = self;
@@ -270,6 +275,7 @@ impl Server {
         executor.finish(!ended.is_complete, &services);
         store.finish(&services);
         reloads.finish();
+        publisher.finish();
         log::info!(
             "shutdown_done complete={} sessions={} publications={} messages_sent={}",
             ended.is_complete,

@@ -113,4 +113,14 @@ pub(super) const ROWS: &[Row] = &[
         "kinglet_log_lines_dropped_total",
         "Log lines dropped because the queue was full or the log could not be written.",
     ),
+    (
+        Counter::StatsdPacketsSent,
+        "kinglet_statsd_packets_sent_total",
+        "Packets sent to StatsD.",
+    ),
+    (
+        Counter::StatsdPacketsFailed,
+        "kinglet_statsd_packets_failed_total",
+        "Packets for StatsD that could not be sent.",
+    ),
 ];
