@@ -20,7 +20,8 @@ mod source;
 
 use rules::{
     FIX_ME, LINES_MAX, LONGER, clocks, close_codes_listed, confinement, counters_counted,
-    dependencies_listed, layers, lock_file, metrics_listed, shape, unfinished, unsafe_code,
+    dashboard, dependencies_listed, layers, lock_file, metrics_listed, shape, unfinished,
+    unsafe_code,
 };
 use source::Source;
 
@@ -150,6 +151,20 @@ fn the_metrics_reference_lists_everything_that_is_measured() {
 }
 
 /// The lines at which `rule` finds a fault in `text` at `path`.
+#[test]
+fn the_dashboard_asks_for_what_is_measured() {
+    let faults = document("packaging/grafana/kinglet.json").map(|text| dashboard(&text));
+    assert_none(&faults.unwrap_or_else(|missing| missing));
+    let check = |query: &str, faults: usize| {
+        let panel = format!(r#"{{"panels":[{{"targets":[{{"expr":"{query}"}}]}}]}}"#);
+        assert_eq!(dashboard(&panel).len(), faults, "{query}");
+    };
+    check("rate(kinglet_job_seconds_bucket[5m]) / kinglet_rooms", 0);
+    check("kinglet_job_seconds", 1);
+    check("sum(kinglet_nothing{state=\\\"idle\\\"})", 1);
+    check("up", 1);
+}
+
 fn check(rule: fn(&Source) -> Vec<String>, path: &str, text: &str, lines: &[usize]) {
     let faults = rule(&Source::new(path, text));
     let line_of = |fault: &String| fault.split(':').nth(1).unwrap().parse::<usize>().unwrap();

@@ -6,6 +6,8 @@ use kinglet::metrics::gauges::GAUGES;
 use kinglet::metrics::histograms::HISTOGRAMS;
 use kinglet::metrics::table::COUNTERS;
 
+use serde_json::Value;
+
 use crate::source::{Source, UsedPath};
 
 /// Layers, lowest first. A layer uses itself and those before it; the last two are both on top and
@@ -286,6 +288,55 @@ pub fn metrics_listed(metrics: &str) -> Vec<String> {
         }
     }
     faults
+}
+
+/// All that a dashboard of Grafana asks for exists; one that asks for nothing is a fault, too.
+pub fn dashboard(text: &str) -> Vec<String> {
+    let Ok(dashboard) = serde_json::from_str::<Value>(text) else {
+        return vec!["the dashboard is no JSON".to_owned()];
+    };
+    let mut asked = Vec::new();
+    queries(&dashboard, &mut asked);
+    let of_histogram = |name: &str| {
+        let suffixes = ["_bucket", "_sum", "_count"];
+        let mut base = suffixes.iter().filter_map(|end| name.strip_suffix(end));
+        base.any(|base| HISTOGRAMS.iter().any(|row| row.name == base))
+    };
+    let is_known = |name: &str| {
+        COUNTERS.iter().any(|row| row.1 == name)
+            || GAUGES.iter().any(|row| row.1 == name)
+            || of_histogram(name)
+    };
+    let words = asked.iter().flat_map(|query| {
+        query.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+    });
+    let names = words.filter(|word| word.starts_with("kinglet_") || word.starts_with("process_"));
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        return vec!["the dashboard asks for nothing".to_owned()];
+    }
+    let unknown = names.into_iter().filter(|name| !is_known(name));
+    unknown
+        .map(|name| format!("the dashboard asks for {name}, which nothing measures"))
+        .collect()
+}
+
+/// The queries of all panels and variables.
+fn queries<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match member {
+                    Value::String(text) if name == "expr" || name == "query" => found.push(text),
+                    _ => queries(member, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| queries(item, found)),
+        _ => {}
+    }
 }
 
 /// Every counter is counted somewhere: one that never moves says that nothing happened.
