@@ -13,6 +13,7 @@ mod disk;
 mod endings;
 mod host;
 mod many;
+mod metrics;
 mod permissions;
 mod projects;
 mod shutdown;
