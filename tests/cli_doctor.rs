@@ -78,12 +78,16 @@ fn a_good_machine_passes_with_warnings_and_nothing_is_left() {
     is("agent lint", "ok", "/lint");
     is("project root", "ok", "a directory");
     is("clock", "ok", "20");
+    is("platform", "ok", "os=");
+    is("platform limits", "ok", "open_files=");
+    is("configuration file ./kinglet.toml", "ok", "mode ");
     let names = fs::read_dir(folder.path()).unwrap();
     assert_eq!(names.count(), 3, "kinglet.toml, lint, src and nothing else");
 
     let lines = ended_in(folder.path(), &["doctor"], &[]).output;
     assert!(
-        lines.starts_with("ok       configuration: from defaults"),
+        lines.starts_with("ok       platform: os=")
+            && lines.contains("\nok       configuration: from"),
         "{lines}"
     );
 }

@@ -76,6 +76,11 @@ pub(super) struct Again {
 }
 
 impl Again {
+    /// The file that is read.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Reads it again, for a server that goes by `current`.
     ///
     /// # Errors

@@ -1,13 +1,16 @@
 //! `doctor`: whether a server with this configuration would do well on this machine, and what to do
 //! where it would not.
 //!
-//! `facts` asks the machine, `checks` judges what it said. May not touch: what serve does with it.
+//! `facts` asks the machine and `guarded` looks who can reach what nobody should; `checks` and
+//! `platform` judge what they said. May not touch: what serve does with it.
 //! Invariant: nothing is left behind, and no server that runs is disturbed.
 
 mod checks;
 #[cfg(test)]
 mod checks_tests;
 mod facts;
+mod guarded;
+mod platform;
 
 use serde::Serialize;
 

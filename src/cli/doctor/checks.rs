@@ -8,12 +8,16 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::facts::{Access, Connections, DataDirectory, Facts, Listening, Machine, Program, Root};
-use super::{Finding, Verdict};
+use super::guarded::{Guarded, Reach};
+use super::{Finding, Verdict, platform};
 use crate::base::clock::Wall;
 use crate::cli::output;
 
 /// 2024-01-01T00:00:00Z: a clock that says less was never set, as on a board without a battery.
 const EARLIEST: Wall = Wall::from_millis(1_704_067_200_000);
+
+/// Milliseconds by which a clock may be set back without harm.
+const CLOCK_STEP: u64 = 60_000;
 
 /// How long before its end a certificate is worth a warning; those of Let's Encrypt are renewed by
 /// then.
@@ -29,16 +33,21 @@ const NO_ROOM: u64 = 16 * MIB;
 
 /// All findings, in the order of what to mend first.
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
-    let mut findings = Vec::new();
+    let mut findings = platform::all(&facts.platform);
+    let mut newest = None;
     match &facts.machine {
-        Ok(machine) => of_machine(machine, facts.now, &mut findings),
+        Ok(machine) => {
+            newest = machine.data.newest;
+            of_machine(machine, facts.now, &mut findings);
+            findings.extend(platform::against(&facts.platform, &machine.limits));
+        }
         Err(faults) => findings.extend(
             faults
                 .iter()
                 .map(|fault| Finding::new("configuration", Verdict::Failure, fault)),
         ),
     }
-    findings.push(clock(facts.now));
+    findings.push(clock(newest, facts.now));
     findings
 }
 
@@ -61,6 +70,8 @@ fn of_machine(machine: &Machine, now: Wall, findings: &mut Vec<Finding>) {
         roots => findings.extend(roots.iter().map(|(path, found)| root(path, found))),
     }
     findings.extend(machine.certificate.map(|expires| certificate(expires, now)));
+    findings.extend(machine.secrets.iter().map(Guarded::finding));
+    findings.extend(machine.files.iter().map(Reach::finding));
 }
 
 fn access(access: Access) -> Finding {
@@ -236,19 +247,39 @@ fn certificate(expires: Wall, now: Wall) -> Finding {
         ),
         Some(left) if left < RENEWAL => (
             Verdict::Warning,
-            format!("expires on {end}; renew it, then send SIGHUP"),
+            format!(
+                "expires on {end}, in {} days; renew it, then send SIGHUP",
+                days(left)
+            ),
         ),
-        Some(_) => (Verdict::Ok, format!("valid until {end}")),
+        Some(left) => (
+            Verdict::Ok,
+            format!("valid until {end}, for {} days", days(left)),
+        ),
     };
     Finding::new("certificate", verdict, message)
 }
 
-fn clock(now: Wall) -> Finding {
+const fn days(time: Duration) -> u64 {
+    time.as_secs() / (24 * 60 * 60)
+}
+
+/// `newest` is when something was written to the data directory last.
+fn clock(newest: Option<Wall>, now: Wall) -> Finding {
     let time = now.to_rfc3339();
     if now < EARLIEST {
         let message =
             format!("says {time}; set it (timedatectl set-ntp true), or tokens cannot be judged");
         return Finding::new("clock", Verdict::Failure, message);
+    }
+    let ahead = |at: &Wall| at.as_millis().saturating_sub(now.as_millis()) > CLOCK_STEP;
+    if let Some(newest) = newest.filter(ahead) {
+        let message = format!(
+            "says {time}, but the data directory was written to on {}; set it (timedatectl set-ntp \
+             true)",
+            newest.to_rfc3339()
+        );
+        return Finding::new("clock", Verdict::Warning, message);
     }
     Finding::new("clock", Verdict::Ok, time)
 }

@@ -9,6 +9,8 @@ use super::checks::all;
 use super::facts::{Access, Connections, DataDirectory, Facts, Listening, Machine, Program, Root};
 use super::{Finding, Verdict};
 use crate::base::clock::Wall;
+use crate::config::Limits;
+use crate::host::platform::Platform;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u64 = 1024 * 1024;
@@ -31,6 +33,7 @@ fn machine() -> Machine {
             existing: "/srv".into(),
             problem: None,
             free: Some(4096 * MIB),
+            newest: Some(NOW),
         },
         listen: vec![("127.0.0.1:8080".parse().unwrap(), Listening::Free)],
         connections: Connections {
@@ -41,7 +44,26 @@ fn machine() -> Machine {
         agents: vec![program("claude", Ok("/bin/claude"), None)],
         roots: vec![("/home/me".into(), Root::Good)],
         certificate: Some(after(90 * DAY)),
+        limits: Limits::default(),
+        secrets: Vec::new(),
+        files: Vec::new(),
     }
+}
+
+/// Where all is well, too.
+fn platform() -> Platform {
+    Platform {
+        has_shell: true,
+        has_temporary: true,
+        ..Platform::default()
+    }
+}
+
+/// The findings behind those of the platform, which come first.
+fn after_platform(found: Vec<Finding>) -> Vec<Finding> {
+    let facts = |finding: &Finding| finding.check.starts_with("platform");
+    assert!(found.first().is_some_and(facts), "{found:?}");
+    found.into_iter().skip_while(facts).collect()
 }
 
 fn program(agent: &str, path: Result<&str, &str>, open: Option<&str>) -> Program {
@@ -54,10 +76,11 @@ fn program(agent: &str, path: Result<&str, &str>, open: Option<&str>) -> Program
 }
 
 fn findings(machine: Machine) -> Vec<Finding> {
-    all(&Facts {
+    after_platform(all(&Facts {
         now: NOW,
+        platform: platform(),
         machine: Ok(machine),
-    })
+    }))
 }
 
 /// Changes the good machine, and expects that one finding changes with it.
@@ -92,7 +115,7 @@ fn a_good_machine_has_nothing_to_mend() {
             "ok       descriptors: 20000, enough for limits.connections = 10000",
             "ok       agent claude: /bin/claude",
             "ok       project root /home/me: a directory",
-            "ok       certificate: valid until 2026-04-01T00:00:00.000Z",
+            "ok       certificate: valid until 2026-04-01T00:00:00.000Z, for 90 days",
             "ok       clock: 2026-01-01T00:00:00.000Z",
         ]
     );
@@ -100,10 +123,11 @@ fn a_good_machine_has_nothing_to_mend() {
 
 #[test]
 fn every_fault_of_the_configuration_is_a_failure() {
-    let found = all(&Facts {
+    let found = after_platform(all(&Facts {
         now: Wall::from_millis(0),
+        platform: platform(),
         machine: Err(vec!["a: wrong".to_owned(), "b: wrong".to_owned()]),
-    });
+    }));
     let lines: Vec<String> = found.iter().map(Finding::line).collect();
     assert_eq!(
         lines[..2],
@@ -269,7 +293,7 @@ fn a_certificate_is_renewed_in_time() {
     is(
         after(30 * DAY - Duration::from_millis(1)),
         Verdict::Warning,
-        "SIGHUP",
+        "in 29 days; renew it, then send SIGHUP",
     );
     is(NOW, Verdict::Failure, "expired on 2026-01-01");
     is(Wall::from_millis(0), Verdict::Failure, "renew it");
@@ -279,5 +303,19 @@ fn a_certificate_is_renewed_in_time() {
         findings(without)
             .iter()
             .all(|finding| finding.check != "certificate")
+    );
+}
+
+#[test]
+fn a_clock_that_is_behind_what_was_written_is_told() {
+    let is = |newest, verdict, words: &str| {
+        check(|it| it.data.newest = newest, "clock", verdict, &[words]);
+    };
+    is(None, Verdict::Ok, "2026-01-01");
+    is(Some(after(Duration::from_secs(60))), Verdict::Ok, "2026");
+    is(
+        Some(after(DAY)),
+        Verdict::Warning,
+        "written to on 2026-01-02",
     );
 }

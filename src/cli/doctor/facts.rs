@@ -8,7 +8,9 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use super::guarded::{self, Guarded, Reach};
 use crate::app::runs::launch;
 use crate::base::clock::{Clock, Wall};
 use crate::cli::Failure;
@@ -19,8 +21,9 @@ use crate::cli::serve::reachable;
 use crate::cli::server::Server;
 use crate::cli::transport::TransportFault;
 use crate::cli::url::Url;
-use crate::config::{AuthMode, CLAUDE, Config};
+use crate::config::{AuthMode, CLAUDE, Config, Limits};
 use crate::domain::fault::Fault;
+use crate::host::platform::Platform;
 use crate::os::{descriptor_limit, disk};
 use crate::runtime::{server, tls};
 
@@ -30,10 +33,15 @@ const OTHERS_WRITE: u32 = 0o002;
 /// In a directory with this bit only the owners of its entries can replace them.
 const STICKY: u32 = 0o1000;
 
+/// Files of the data directory that are looked at; it has about ten.
+const ENTRIES_MAX: usize = 1000;
+
 /// All that the checks go by.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) now: Wall,
+    /// The machine as it is, whatever the configuration says.
+    pub(super) platform: Platform,
     /// What the configuration says and needs, or the lines of its faults.
     pub(super) machine: Result<Machine, Vec<String>>,
 }
@@ -52,6 +60,9 @@ pub(super) struct Machine {
     pub(super) roots: Vec<(PathBuf, Root)>,
     /// When the certificate that the configuration names expires.
     pub(super) certificate: Option<Wall>,
+    pub(super) limits: Limits,
+    pub(super) secrets: Vec<Guarded>,
+    pub(super) files: Vec<Reach>,
 }
 
 /// Who can start runs.
@@ -77,6 +88,8 @@ pub(super) struct DataDirectory {
     pub(super) problem: Option<String>,
     /// Bytes free, where the system says.
     pub(super) free: Option<u64>,
+    /// When something was written there last.
+    pub(super) newest: Option<Wall>,
 }
 
 /// Whether an address can be listened on.
@@ -133,7 +146,12 @@ pub(super) fn gather(asked: ServeArguments) -> Facts {
         }
         Err(Failure::OutputClosed) => Err(Vec::new()),
     };
-    Facts { now, machine }
+    Facts {
+        now,
+        // After the limits were raised, as serve does.
+        platform: Platform::here(),
+        machine,
+    }
 }
 
 fn machine(loaded: &Loaded, now: Wall) -> Machine {
@@ -155,6 +173,9 @@ fn machine(loaded: &Loaded, now: Wall) -> Machine {
             .map(|at| (at.clone(), root(&at)))
             .collect(),
         certificate: pair.map(|pair| pair.expires()),
+        limits: config.limits.clone(),
+        secrets: guarded::secrets(&config.auth),
+        files: guarded::reach(loaded.again.path(), &config.server.data_dir),
     }
 }
 
@@ -177,8 +198,20 @@ fn data_directory(path: &Path) -> DataDirectory {
         path: path.to_owned(),
         problem: tried.err().map(|error| error.to_string()),
         free: disk::free_bytes(&existing).ok(),
+        newest: newest(&whole),
         existing,
     }
+}
+
+/// When the youngest file of a directory was written.
+fn newest(directory: &Path) -> Option<Wall> {
+    let entries = fs::read_dir(directory).ok()?.take(ENTRIES_MAX);
+    let times = entries.filter_map(|entry| {
+        let written = entry.ok()?.metadata().ok()?.modified().ok()?;
+        let since = written.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_millis()).ok()
+    });
+    times.max().map(Wall::from_millis)
 }
 
 fn listening(address: SocketAddr) -> Listening {
@@ -244,7 +277,7 @@ fn root(path: &Path) -> Root {
 }
 
 /// What on the way to `path` lets everybody put something else in its place, links followed.
-fn open_to_all(path: &Path) -> Option<PathBuf> {
+pub(super) fn open_to_all(path: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(path).ok();
     let real = real.as_deref().unwrap_or(path);
     let mut way = path.ancestors().chain(real.ancestors());
