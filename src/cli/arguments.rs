@@ -81,6 +81,8 @@ pub(super) enum Command {
     Run(RunArguments),
     /// List what runs and what ran, newest first
     Runs(RunsArguments),
+    /// Ask a server whether it is well; 0 if it is
+    Health(ServerArgument),
     /// Measure a WebSocket server: this one, or any other
     Bench(BenchArguments),
     /// Print the version

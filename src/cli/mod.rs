@@ -3,7 +3,7 @@
 //! ```text
 //! arguments ─┬─ serve, check-config, doctor ── configuration ── runtime::server
 //!            ├─ init, token ────────── configuration
-//!            ├─ publish, subscribe, export, import, run, runs
+//!            ├─ publish, subscribe, export, import, run, runs, health
 //!            │        └─ http_client, socket_client ── transport ── tls
 //!            └─ bench ── a load generator with connections of its own
 //! ```
@@ -20,6 +20,7 @@ mod configuration;
 mod doctor;
 mod export;
 mod following;
+mod health;
 mod http_client;
 mod import;
 mod init;
@@ -116,6 +117,7 @@ fn carry_out(arguments: Arguments) -> Exit {
         Command::Serve(asked) => serve::run(asked),
         Command::CheckConfig(asked) => configuration::check(asked),
         Command::Doctor(asked) => doctor::run(asked),
+        Command::Health(asked) => health::run(asked),
         Command::Init(asked) => init::run(&asked),
         Command::Token(asked) => token::run(asked),
         Command::Publish(asked) => publish::run(asked),
