@@ -11,6 +11,8 @@ STORM_CLIENTS ?= 10000
 CLIENTS := tests/clients
 JAVASCRIPT := clients/javascript
 CHROMIUM := /usr/bin/chromium
+STATIC_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf
+STATIC_TOOLS := target/static-tools
 
 .PHONY: help
 help: ## List the targets.
@@ -20,6 +22,31 @@ help: ## List the targets.
 .PHONY: build
 build: cargo ## Build the release binary, target/release/kinglet.
 	cargo build --release --locked
+
+# musl, so that nothing of the machine is needed. zig is the C compiler for SQLite and ring and the
+# linker, for every target; it and cargo-zigbuild come from PyPI. The library of each target comes from
+# rustup, which need not have it: then it is built from source, where the source is (rust-src).
+.PHONY: static
+static: cargo ## Build static binaries for STATIC_TARGETS (x86_64, aarch64, armv7).
+	@for tool in rustup python3; do command -v $$tool >/dev/null \
+	    || { echo "$$tool is missing (apt-get install rustup python3-venv)" >&2; exit 1; }; done; \
+	[ -x $(STATIC_TOOLS)/bin/cargo-zigbuild ] || { python3 -m venv --clear $(STATIC_TOOLS) \
+	    && $(STATIC_TOOLS)/bin/pip install --quiet --disable-pip-version-check \
+	    cargo-zigbuild==0.24.0 ziglang==0.17.0; }; \
+	export PATH="$$PWD/$(STATIC_TOOLS)/bin:$$PATH"; failed=; \
+	for target in $(STATIC_TARGETS); do \
+	    build=(cargo zigbuild --release --locked --bin kinglet --target $$target); \
+	    if ! rustup target add $$target >/dev/null 2>&1; then \
+	        if [ ! -d "$$(rustc --print sysroot)/lib/rustlib/src/rust/library" ] \
+	            && ! rustup component add rust-src >/dev/null 2>&1; then \
+	            echo "NOT BUILT: $$target, because rustup has neither its library nor rust-src"; \
+	            failed=1; continue; \
+	        fi; \
+	        build=(env RUSTC_BOOTSTRAP=1 "$${build[@]}" -Zbuild-std=std,panic_unwind); \
+	    fi; \
+	    echo "$${build[*]}"; "$${build[@]}"; \
+	    ls -l "$${CARGO_TARGET_DIR:-target}/$$target/release/kinglet"; \
+	done; [ -z "$$failed" ]
 
 .PHONY: run
 run: build ## Build the release binary and start it.
