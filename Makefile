@@ -10,6 +10,7 @@ SOAK_KILLS ?= 200
 STORM_CLIENTS ?= 10000
 CLIENTS := tests/clients
 JAVASCRIPT := clients/javascript
+DASHBOARD := tests/dashboard
 CHROMIUM := /usr/bin/chromium
 STATIC_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf
 STATIC_TOOLS := target/static-tools
@@ -66,10 +67,10 @@ test: cargo ## Run every test; those with others' programs only where these are 
 	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets; \
 	echo 'everything at once, over TLS:'; \
 	KINGLET_TEST_TLS=1 "$${runner[@]}" --locked --test pairs whatever_happens; \
-	[ -x $(CHROMIUM) ] || echo 'SKIPPED: the JavaScript client in a browser, because there is no' \
+	[ -x $(CHROMIUM) ] || echo 'SKIPPED: the dashboard and the JavaScript client in a browser, because there is no' \
 	    '$(CHROMIUM) (apt-get install chromium)'; \
 	export KINGLET_TEST_BINARY=$$(realpath "$${CARGO_TARGET_DIR:-target}/debug/kinglet"); \
-	script=test; $(run_javascript)
+	script=test; $(run_javascript); folder=$(DASHBOARD); what='the dashboard'; $(run_npm)
 	cargo test --locked --doc
 
 # Defines npm_install FOLDER, which installs what the folder's lock file says, unless it is there
@@ -97,11 +98,16 @@ endef
 
 # Runs a script of our own JavaScript client where its tools are there.
 define run_javascript
-npm_install $(JAVASCRIPT); \
+folder=$(JAVASCRIPT); what='the JavaScript client'; $(run_npm)
+endef
+
+# The same for `folder`, which holds `what`.
+define run_npm
+npm_install $$folder; \
 if [ -z "$$skip" ] && ! node --eval 'process.exit(+(parseInt(process.versions.node) < 20))'; \
 then skip='node is older than 20'; fi; \
-if [ -n "$$skip" ]; then echo "SKIPPED: the JavaScript client, because $$skip"; \
-else echo "npm run $$script --prefix $(JAVASCRIPT)"; (cd $(JAVASCRIPT) && npm run --silent $$script); fi
+if [ -n "$$skip" ]; then echo "SKIPPED: $$what, because $$skip"; \
+else echo "npm run $$script --prefix $$folder"; (cd $$folder && npm run --silent $$script); fi
 endef
 
 # The same for KINGLET_TEST_PYTHON, an interpreter that finds the Python clients.

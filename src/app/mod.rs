@@ -10,6 +10,7 @@ pub mod api;
 pub mod chain;
 pub mod commands;
 pub mod credentials;
+pub mod dashboard;
 pub mod durable;
 pub mod event_stream;
 pub mod host;

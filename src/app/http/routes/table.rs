@@ -6,6 +6,7 @@ use crate::app::api::{
     connections, health, history, host, metrics, presence, projects, publish, rooms, runs, server,
     stats, tokens, users,
 };
+use crate::app::dashboard;
 use crate::app::http::routes::Run::{Answer, Order};
 use crate::app::http::routes::{Access, Api, Kind, Route, Run};
 use crate::app::opening::Endpoint;
@@ -65,6 +66,17 @@ const fn health(run: Run) -> Kind {
         place: Place::Shard,
         is_metered: false,
         is_essential: true,
+        run,
+    })
+}
+
+/// What browsers load, which is the same for everybody.
+const fn page(run: Run) -> Kind {
+    Kind::Api(Api {
+        access: Access::Public,
+        place: Place::Shard,
+        is_metered: false,
+        is_essential: false,
         run,
     })
 }
@@ -191,14 +203,6 @@ pub static ROUTES: &[Route] = &[
     get("/health", health(Answer(health::health))),
     get("/health/live", health(Answer(health::live))),
     get("/health/ready", health(Answer(health::ready))),
-    get(
-        "/",
-        Kind::Api(Api {
-            access: Access::Public,
-            place: Place::Shard,
-            is_metered: false,
-            is_essential: false,
-            run: Answer(health::root),
-        }),
-    ),
+    get("/", page(Answer(dashboard::root))),
+    get("/dashboard/{file}", page(Answer(dashboard::file))),
 ];

@@ -1,0 +1,162 @@
+// Every view, light and dark, wide and narrow, with a run in progress and a hundred connections.
+// With KINGLET_TEST_SHOTS, a folder, it keeps a picture of each.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import WebSocket from "ws";
+
+import { browse, finallyDo, fits, Server, SIZES, shows, skip, until, visit } from "./support.js";
+
+const CONNECTIONS = 100;
+
+const SHOTS = process.env.KINGLET_TEST_SHOTS;
+
+/** A server at which something goes on. */
+async function busy() {
+  const server = await Server.start();
+  const [shop] = [await server.project("shop"), await server.project("bakery")];
+  const over = await server.run(shop, "claude", "scenario:multi_message");
+  await until("the run is over", async () => {
+    return (await server.call("GET", `runs/${over}`)).state === "exited";
+  });
+  for (let number = 0; number < 40; number += 1) {
+    const text = number % 2 === 0 ? "short" : "a text that is too long for its line ".repeat(4);
+    await server.publish(`chat:${number % 4}`, "message.posted", { number, text });
+  }
+  const sockets = [];
+  for (let number = 0; number < CONNECTIONS; number += 1) {
+    const socket = new WebSocket(`ws://127.0.0.1:${server.port}/ws?room=chat:${number % 4}`);
+    sockets.push(socket);
+    finallyDo(() => socket.terminate());
+    await once(socket, "open");
+  }
+  const active = await server.run(shop, "say", "slow");
+  await server.publish("metrics", "metrics", SAMPLE);
+  return { server, shop, over, active };
+}
+
+/** As the room `metrics` tells it. */
+const SAMPLE = {
+  cpu_usage: 23, cpu_temp: 52, cpu_cores: 2, memory_usage: 3210, memory_total: 7820,
+  memory_percent: 41, storage_usage: 81000, storage_total: 120000, storage_percent: 84,
+  uptime: 353000, hostname: "kitchen", is_undervolted: false,
+  top_processes: [{ pid: 7, name: "kinglet", cpu: 1.5, mem: 0.4, command: "/usr/bin/kinglet" }],
+  network_interfaces: [{ name: "eth0", ip4: "192.0.2.7", ip6: null, mac: null, type: "wired",
+    default: true, virtual: false, operstate: "up", rates: { received: 20480, sent: 4096 } }],
+  timestamp: new Date().toISOString(), cpu_per_core: [12, 92], load_average: [0.5, 0.4, 0.3],
+  swap_usage: 10, swap_total: 100, swap_percent: 10, processes_total: 210,
+  network_rates: { received: 20480, sent: 4096 }, disk_rates: { read: 0, written: 1000000 },
+  pressure: { cpu: { some: [1.5, 1, 1], full: null }, memory: null, io: null },
+};
+
+/** What each view shows when it has what it needs. */
+const VIEWS = [
+  ["overview", "#/overview", "healthy"],
+  ["rooms", "#/rooms", "chat:3"],
+  ["room", "#/rooms/chat%3A1", "101 sessions|26 sessions"],
+  ["console", "#/console", "Subscribe to a room, and see here what happens."],
+  ["projects", "#/projects", "bakery"],
+  ["project", "#/projects/{shop}", "of a long run"],
+  ["run", "#/projects/{shop}/runs/{over}", "message 3"],
+  ["host", "#/host", "GiB of"],
+  ["server", "#/server", "messages_sent"],
+  ["errors", "#/errors", "nothing|every local user"],
+];
+
+test("every view has what it is for, fits its window, and asks nobody else", { skip: skip() }, async () => {
+  const stage = await busy();
+  const tell = async (tab, [name, hash, expected], picture) => {
+    const address = hash.replace(/\{(\w+)\}/g, (_, word) => stage[word]);
+    await tab.page.evaluate((to) => (location.hash = to), address);
+    await shows(tab.page, new RegExp(expected));
+    await fits(tab.page, `${name} ${picture}`);
+    if (SHOTS === undefined) return;
+    await tab.page.screenshot({ path: join(SHOTS, `${name}-${picture}.png`), fullPage: true });
+  };
+  for (const size of Object.keys(SIZES)) {
+    for (const theme of ["light", "dark"]) {
+      const tab = await browse(stage.server.url, { size, theme });
+      await visit(tab);
+      for (const view of VIEWS) await tell(tab, view, `${size}-${theme}`);
+      assert.deepEqual(tab.faults, []);
+      await tab.context.close();
+    }
+  }
+});
+
+test("the overview counts who is there and what goes on", { skip: skip() }, async () => {
+  const { server } = await busy();
+  const tab = await browse(server.url);
+  await visit(tab);
+  const figure = (name) => tab.page.locator(".card", { hasText: name }).locator("dd").first();
+  const reads = (name, text) => until(`${name} is ${text}`, async () => {
+    return (await figure(name).textContent()) === text;
+  });
+  await reads("Sessions", String(CONNECTIONS + 1));
+  await reads("Active runs", "1");
+  await reads("Status", "healthy");
+  await shows(tab.page, "mailboxes");
+  assert.deepEqual(tab.faults, []);
+});
+
+test("rooms can be found, opened, heard, and read back", { skip: skip() }, async () => {
+  const server = await Server.start();
+  for (const room of ["chat:1", "chat:2", "news"]) await server.publish(room, "said", { to: room });
+  const tab = await browse(server.url);
+  const { page } = tab;
+  await visit(tab, "#/rooms");
+  await shows(page, "news");
+  await page.getByLabel("Begins with").fill("chat:");
+  await page.getByRole("link", { name: "news" }).waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "chat:2" }).click();
+  await shows(page, '{"to":"chat:2"}', "[aria-label='History of chat:2']");
+  await shows(page, "1 sessions of 0 users");
+  await server.publish("chat:2", "said", { now: true });
+  await shows(page, '{"now":true}', "[aria-label='Events in chat:2']");
+  // A view that is left hears nothing more.
+  await page.getByRole("link", { name: "All rooms" }).click();
+  await until("nobody is in the room", async () => {
+    return (await server.call("GET", "rooms/chat:2")).members === 0;
+  });
+  assert.deepEqual(tab.faults, []);
+});
+
+test("the console hears and publishes, checks JSON, and keeps 500 lines", { skip: skip() }, async () => {
+  const server = await Server.start();
+  const tab = await browse(server.url);
+  const { page } = tab;
+  await visit(tab, "#/console");
+  await page.getByLabel("Rooms", { exact: true }).fill("chat:1, chat:2");
+  await page.getByRole("button", { name: "Subscribe" }).click();
+  await shows(page, "Listening to chat:2");
+  await page.getByLabel("Room", { exact: true }).fill("chat:1");
+  await page.getByLabel("Event").fill("said");
+  await page.getByLabel("Data, as JSON").fill('{"text": ');
+  await shows(page, "That is no JSON yet");
+  await page.getByLabel("Data, as JSON").fill('{"text": "hello"}');
+  await page.getByRole("button", { name: "Publish" }).click();
+  await shows(page, "Published to chat:1, offset 1.");
+  await shows(page, '{"text":"hello"}', "[role=log]");
+  // What comes while another view is shown is there on return.
+  await page.getByRole("tab", { name: "Errors" }).click();
+  await until("nobody listens", async () => {
+    return (await server.call("GET", "rooms/chat:1")).members === 0;
+  });
+  await server.publish("chat:1", "said", "meanwhile");
+  await page.getByRole("tab", { name: "Console" }).click();
+  await shows(page, '"meanwhile"', "[role=log]");
+  for (let number = 0; number < 600; number += 1) await server.publish("chat:2", "tick", number);
+  await shows(page, "before them");
+  await page.locator("[role=log] li", { hasText: /^.*tick\s*599$/ }).waitFor({ state: "attached" });
+  assert.equal(await page.locator("[role=log] li").count(), 500);
+  // One publication to both is one line.
+  await server.call("POST", "publish", { rooms: ["chat:1", "chat:2"], event: "both", data: 1 });
+  await shows(page, "both", "[role=log]");
+  await page.getByRole("button", { name: "Unsubscribe from chat:2" }).click();
+  await shows(page, "Left chat:2");
+  assert.equal(await page.locator("[role=log] strong", { hasText: /^both$/ }).count(), 1);
+  assert.deepEqual(tab.faults, []);
+});
