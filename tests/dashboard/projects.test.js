@@ -38,7 +38,7 @@ test("a project is made, runs, and its runs can be read afterwards", { skip: ski
   await shows(page, "No run yet");
 
   await start(page, "nobody", "x");
-  await shows(page, "nobody", "form .outcome");
+  await shows(page, "there is no agent of this name", "form .outcome");
   await start(page, "say", "what is printed");
   await shows(page, "what is printed", LOG);
   await shows(page, "The run is over: exited", LOG);

@@ -65,9 +65,11 @@ export class Server {
     this.work = work;
   }
 
-  /** Starts it on a free port; `settings` are environment variables. */
-  static async start(settings = {}) {
+  /** Starts it on a free port; `settings` are environment variables, `config` is of the file. */
+  static async start(settings = {}, config = "") {
     const [data, work] = [await folder(), await folder()];
+    const file = join(work, "kinglet.toml");
+    await writeFile(file, config);
     const script = join(work, "say.sh");
     await writeFile(script, SAYS);
     const env = {
@@ -82,7 +84,7 @@ export class Server {
       KINGLET_AGENTS__SAY__COMMAND: JSON.stringify(["/bin/sh", script]),
       ...settings,
     };
-    const child = spawn(BINARY, ["serve"], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(BINARY, ["serve", "--config", file], { env, stdio: ["ignore", "pipe", "inherit"] });
     let last = "";
     for await (const line of createInterface(child.stdout)) {
       last = line;
