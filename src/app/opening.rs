@@ -5,6 +5,7 @@ use crate::app::http::{error_response, fault_response};
 use crate::app::services::Live;
 use crate::base::clock::Wall;
 use crate::dialect::Dialect;
+use crate::dialect::device::channel;
 use crate::dialect::native::members;
 use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
@@ -23,6 +24,8 @@ pub enum Endpoint {
     Native,
     /// `/ws/echo`.
     Echo,
+    /// `/ws/metrics`.
+    Device,
 }
 
 /// The subprotocol that switches on the hello and kinglet's own spellings.
@@ -96,21 +99,25 @@ pub fn open(
     let compression = negotiate(extensions, configured.takeover)
         .map_err(|fault| Box::new(malformed(&fault)))?
         .filter(|_| configured.enabled && identity != Identity::Pending);
-    let speaks_v1 = endpoint == Endpoint::Native && accepted.offered.contains(&KINGLET_V1);
+    // A browser that shows its token among its subprotocols needs one to be selected, even where
+    // it changes nothing.
+    let selects_v1 = endpoint != Endpoint::Echo && accepted.offered.contains(&KINGLET_V1);
     let dialect = match endpoint {
         Endpoint::Echo => Dialect::Echo,
-        Endpoint::Native if speaks_v1 => Dialect::NativeV1,
+        Endpoint::Device => Dialect::Device,
+        Endpoint::Native if selects_v1 => Dialect::NativeV1,
         Endpoint::Native => Dialect::Native,
     };
     let rooms = match endpoint {
         Endpoint::Echo => Vec::new(),
+        Endpoint::Device => channel::room(channel::FIRST).into_iter().collect(),
         Endpoint::Native => first_rooms(
             head.query(),
             live.config.limits.rooms_per_session.unwrap_or(usize::MAX),
         )
         .map_err(|fault| Box::new(fault_response(&fault)))?,
     };
-    let subprotocol = speaks_v1.then_some(KINGLET_V1);
+    let subprotocol = selects_v1.then_some(KINGLET_V1);
     Ok(Opening {
         accept: accepted.accept,
         subprotocol,
@@ -136,8 +143,12 @@ fn identify(
     now: Wall,
 ) -> Result<Identity, Fault> {
     let identity = credentials::of_upgrade(head, offered, live, now)?;
-    if endpoint == Endpoint::Echo && identity == Identity::Pending {
-        // Nothing but echoes can be said there, so no token can be shown later.
+    let takes_token_later = match endpoint {
+        Endpoint::Native => true,
+        // No message there shows one.
+        Endpoint::Echo | Endpoint::Device => false,
+    };
+    if identity == Identity::Pending && !takes_token_later {
         return Err(credentials::nothing_shown());
     }
     Ok(identity)
@@ -287,6 +298,17 @@ mod tests {
         let echo = opened(&request, Endpoint::Echo, false).unwrap();
         assert_eq!((echo.dialect, echo.subprotocol), (Dialect::Echo, None));
         assert!(echo.rooms.is_empty());
+    }
+
+    #[test]
+    fn a_device_is_in_its_first_channel_whatever_the_query_says() {
+        let target = "/ws/metrics?room=a&type=global";
+        let request = client_request("localhost", target, KEY, &["kinglet.v1"], &[]);
+        let device = opened(&request, Endpoint::Device, false).unwrap();
+        let told = (device.dialect, device.subprotocol);
+        assert_eq!(told, (Dialect::Device, Some("kinglet.v1")));
+        let rooms: Vec<&str> = device.rooms.iter().map(RoomName::as_str).collect();
+        assert_eq!(rooms, ["metrics"]);
     }
 
     #[test]

@@ -89,6 +89,15 @@ pub const BATCH_COMMANDS: usize = 100;
 /// Bytes of a message from a session that has not shown its token: a token has at most as many.
 pub const FIRST_MESSAGE_BYTES: usize = 8 * 1024 + 256;
 
+/// Bytes of a message of a device; the clients of P4 send some 50.
+pub const DEVICE_MESSAGE_BYTES: usize = 1_000_000;
+
+/// Channels of a device that are no rooms: twice as many as any version of P4 has.
+pub const DEVICE_CHANNELS: usize = 16;
+
+/// Bytes of a channel's name: as many as of a room's.
+pub const DEVICE_CHANNEL_BYTES: usize = 255;
+
 /// How long a session may stay after its token has expired, for a newer one to arrive.
 pub const TOKEN_GRACE: Duration = Duration::from_secs(25);
 

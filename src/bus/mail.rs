@@ -10,6 +10,7 @@ use crate::base::clock::Wall;
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
 use crate::bus::mailbox::Mailbox;
+use crate::dialect::Dialect;
 use crate::dialect::delivery::Delivery;
 use crate::domain::presence::Present;
 use crate::domain::room::RoomName;
@@ -117,10 +118,12 @@ pub struct SessionSummary {
     pub address: IpAddr,
     /// When it opened.
     pub connected_at: Wall,
-    /// The dialect's name.
-    pub dialect: &'static str,
+    /// What it speaks.
+    pub dialect: Dialect,
     /// The rooms it is in.
     pub rooms: Vec<RoomName>,
+    /// The channels of a device that are no rooms.
+    pub channels: Vec<Box<str>>,
 }
 
 /// How long a shard may take to answer.

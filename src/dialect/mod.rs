@@ -4,6 +4,7 @@
 //! not touch: sockets, sessions, rooms' state.
 
 pub mod delivery;
+pub mod device;
 pub mod events;
 pub mod frame;
 pub mod native;
@@ -20,6 +21,8 @@ pub enum Dialect {
     /// `/ws/echo`: every message comes back; in no room, and charged to no message rate, because
     /// it is there to be measured.
     Echo,
+    /// `/ws/metrics`: P4's channels; in the rooms of its channels alone.
+    Device,
     /// A stream of Server-Sent Events: it listens, in the rooms that its address names.
     Events,
 }
@@ -32,7 +35,17 @@ impl Dialect {
             Self::Native => "native",
             Self::NativeV1 => "kinglet.v1",
             Self::Echo => "echo",
+            Self::Device => "device",
             Self::Events => "sse",
+        }
+    }
+
+    /// Whether a user's session is in the user's own room by itself.
+    #[must_use]
+    pub const fn joins_own_room(self) -> bool {
+        match self {
+            Self::Native | Self::NativeV1 | Self::Events => true,
+            Self::Echo | Self::Device => false,
         }
     }
 }

@@ -121,6 +121,10 @@ pub enum Counter {
     MessagesTooLarge,
     /// Commands answered with an error.
     CommandErrors,
+    /// Messages of devices that asked for nothing known and were ignored.
+    DeviceMessagesIgnored,
+    /// Channels of devices refused because there were too many or their names were too long.
+    DeviceChannelsRefused,
     /// Sessions closed with 4503 after too many errors in a row.
     SessionsClosedForErrors,
     /// Sessions opened with compression agreed on.

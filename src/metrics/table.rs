@@ -314,6 +314,16 @@ const OF_CLIENTS: &[Row] = &[
         "Commands answered with an error.",
     ),
     (
+        Counter::DeviceMessagesIgnored,
+        "kinglet_device_messages_ignored_total",
+        "Messages of devices that asked for nothing known and were ignored.",
+    ),
+    (
+        Counter::DeviceChannelsRefused,
+        "kinglet_device_channels_refused_total",
+        "Channels of devices refused because there were too many or their names were too long.",
+    ),
+    (
         Counter::SessionsClosedForErrors,
         "kinglet_sessions_closed_for_errors_total",
         "Sessions closed with 4503 after too many errors in a row.",

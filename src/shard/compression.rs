@@ -103,7 +103,7 @@ impl Compressing {
                 let compress = |plain| self.frame(plain, None, window);
                 delivery.compressed_frame(wording, set, window, compress)
             }
-            Some(_) | None => delivery.native_frame(wording, set),
+            Some(_) | None => delivery.frame(wording, set),
         }
     }
 

@@ -173,7 +173,7 @@ impl Round<'_> {
         }
         let frame = match outlet.form(self.delivery, &session.dialect) {
             Form::Frame(Wording::Neutral, None) => {
-                let encode = || self.delivery.native_frame(Wording::Neutral, offer.set);
+                let encode = || self.delivery.frame(Wording::Neutral, offer.set);
                 Arc::clone(offer.plain.get_or_insert_with(encode))
             }
             form => self.frame(form, offer),

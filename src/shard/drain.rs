@@ -1,8 +1,8 @@
 //! Shutting down without a storm: closes are spread, then what is left is cut.
 //!
-//! Sessions get 1001, or the end of their stream, at 1,000 a second or faster if the time demands it, so a small server stops
-//! at once and a large one does not send everybody back in the same second. HTTP connections end
-//! after the answer they are owed; resting ones end at once.
+//! Sessions get 1001 (devices 1000), or the end of their stream, at 1,000 a second or faster if the
+//! time demands it, so a small server stops at once and a large one does not send everybody back in
+//! the same second. HTTP connections end after the answer they are owed; resting ones end at once.
 
 use std::time::Duration;
 
@@ -12,7 +12,6 @@ use crate::base::limits;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Conversation, Pause, Stage};
 use crate::shard::{Shard, session, tls};
-use crate::wire::websocket::close as code;
 
 /// A drain in progress.
 #[derive(Debug)]
@@ -161,14 +160,7 @@ pub(super) fn step(shard: &mut Shard, now: Now) {
         let Some(peer) = shard.peers.get_mut(id) else {
             continue;
         };
-        session::close(
-            peer,
-            id,
-            code::GOING_AWAY,
-            "server shutting down",
-            &mut shard.hub,
-            now,
-        );
+        session::say_goodbye(peer, id, &mut shard.hub, now);
         shard.hub.touch(peer, id);
         shard.hub.arm(peer, id);
     }

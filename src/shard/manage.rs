@@ -30,13 +30,17 @@ impl Shard {
             expires: session.identity.expires(),
             address: peer.address,
             connected_at: session.connected_at,
-            dialect: session.dialect.name(),
+            dialect: session.dialect,
             rooms: session
                 .memberships
                 .iter()
                 .filter_map(|membership| self.hub.rooms.room(*membership))
                 .map(|room| room.name.clone())
                 .collect(),
+            channels: session
+                .asides
+                .as_ref()
+                .map_or_else(Vec::new, |asides| asides.channels.clone()),
         });
         summaries.collect()
     }

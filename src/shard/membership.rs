@@ -29,7 +29,7 @@ use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::shard::peer::{Pause, Peer, Session};
 use crate::shard::rooms::Membership;
-use crate::shard::{Hub, durable, projects, session, slow, websocket};
+use crate::shard::{Hub, device, durable, projects, session, slow, websocket};
 
 /// Joins the rooms that a session is in from its start, a user's own among them.
 ///
@@ -43,7 +43,7 @@ pub(super) fn join_first(
     now: Mono,
 ) -> Result<Vec<(RoomName, Position)>, Fault> {
     let own = session.identity.user_id().map(|user| user.room().clone());
-    let own = own.filter(|own| session.dialect != Dialect::Echo && !rooms.contains(own));
+    let own = own.filter(|own| session.dialect.joins_own_room() && !rooms.contains(own));
     let mut joined = Vec::with_capacity(rooms.len() + 1);
     for room in rooms.iter().chain(&own) {
         let Entered { position, .. } = join(room, None, session, id, hub, now)?;
@@ -285,19 +285,23 @@ pub(super) fn take_out(
     hub: &mut Hub,
     now: Now,
 ) -> bool {
-    let left = peer
-        .open_session()
-        .is_some_and(|session| leave(room, session, hub));
+    let Some(session) = peer.open_session() else {
+        return false;
+    };
+    let (left, dialect) = (leave(room, session, hub), session.dialect);
     if left {
-        tell(peer, id, "unsubscribed", hub, now, |out| {
-            encode::unsubscribed(&Correlation::default(), room, now.wall, out);
+        tell(peer, id, "unsubscribed", hub, now, |out| match dialect {
+            Dialect::Device => device::taken_out(room, now.wall, out),
+            Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {
+                encode::unsubscribed(&Correlation::default(), room, now.wall, out);
+            }
         });
     }
     left
 }
 
 /// Puts a session into a room on an operator's behalf, and tells it. False if it is full of rooms,
-/// knows no rooms, or has those that its address names.
+/// knows no rooms, or has those that its address or its channels name.
 pub(super) fn put_in(
     peer: &mut Peer,
     id: PeerId,
@@ -308,7 +312,7 @@ pub(super) fn put_in(
     let session = peer.open_session();
     let Some(session) = session.filter(|session| match session.dialect {
         Dialect::Native | Dialect::NativeV1 => true,
-        Dialect::Echo | Dialect::Events => false,
+        Dialect::Echo | Dialect::Device | Dialect::Events => false,
     }) else {
         return false;
     };

@@ -19,10 +19,12 @@ mod compression;
 mod credentials;
 mod deadlines;
 mod deliver;
+mod device;
 mod dispatch;
 mod drain;
 mod durable;
 mod event_stream;
+mod heard;
 mod http;
 mod hub;
 #[cfg(any(test, feature = "testkit"))]

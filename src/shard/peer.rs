@@ -188,6 +188,8 @@ pub(super) struct Asides {
     pub(super) placed: Vec<RoomName>,
     /// Its durable subscriptions, to rooms that it is in.
     pub(super) durable: Vec<(RoomName, DurableName)>,
+    /// A device's channels that are no rooms, of which it never hears anything.
+    pub(super) channels: Vec<Box<str>>,
     /// The project that it joined last and has not left.
     pub(super) project: Option<ProjectId>,
 }

@@ -2,8 +2,10 @@
 
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
+use crate::dialect::Dialect;
 use crate::shard::peer::{Conversation, Peer};
 use crate::shard::{Hub, event_stream, websocket};
+use crate::wire::websocket::close as code;
 
 /// Queues a message that is no publication: JSON, whose type is `name`.
 pub(super) fn tell(peer: &mut Peer, id: PeerId, name: &str, json: &[u8], hub: &mut Hub) {
@@ -12,6 +14,20 @@ pub(super) fn tell(peer: &mut Peer, id: PeerId, name: &str, json: &[u8], hub: &m
         Conversation::Events(_) => event_stream::push_event(peer, name, json),
         Conversation::Http(_) | Conversation::Refused => {}
     }
+}
+
+/// Ends a session because the server shuts down, in words that its clients know.
+pub(super) fn say_goodbye(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    let Some(session) = peer.open_session() else {
+        return;
+    };
+    let (code, reason) = match session.dialect {
+        Dialect::Device => (code::NORMAL, "Server shutting down"),
+        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {
+            (code::GOING_AWAY, "server shutting down")
+        }
+    };
+    close(peer, id, code, reason, hub, now);
 }
 
 /// Ends a session from our side, once; memberships end now.

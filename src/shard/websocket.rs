@@ -1,12 +1,11 @@
 //! Drives the WebSocket conversation of a connection and the session on it.
 
-use crate::app::chain;
 use crate::app::commands::{self, Asker};
 use crate::app::opening::Opening;
 use crate::app::services::Live;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
-use crate::base::limits::{ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
+use crate::base::limits::{DEVICE_MESSAGE_BYTES, ERRORS_IN_A_ROW, FIRST_MESSAGE_BYTES};
 use crate::bus::job::{Job, Reply, Work};
 use crate::bus::order::{Outcome, Sequel, Then};
 use crate::config::Limits;
@@ -15,20 +14,20 @@ use crate::dialect::native::decode::{CommandType, Correlation, Decoded, Place};
 use crate::dialect::native::encode;
 use crate::domain::access::Identity;
 use crate::domain::command::Command;
-use crate::domain::fault::{Code, Fault};
+
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Timer, Timers};
 use crate::protocol::websocket::{Step, WebSocket};
-use crate::shard::compression::{Compressing, Party};
 use crate::shard::dispatch::{self, Flow};
+use crate::shard::heard::{Heard, Said, hear};
 use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
 use crate::shard::rate::{pay_owed_token, spend_token};
-use crate::shard::{Hub, credentials, durable, http, membership, projects, timeouts};
+use crate::shard::{Hub, credentials, device, durable, http, membership, projects, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
 use crate::wire::websocket::close::{self as code, close_payload};
@@ -85,14 +84,17 @@ pub(super) fn open(
         session.dialect.name(),
         peer.address
     );
-    let says_hello = session.dialect == Dialect::NativeV1 && session.identity != Identity::Pending;
+    let dialect = session.dialect;
+    let is_pending = session.identity == Identity::Pending;
     let socket = match peer.compression {
         Some(_) => WebSocket::server().with_compression(),
         None => WebSocket::server(),
     };
     peer.conversation = Conversation::Socket(SocketPeer { socket, session });
-    if says_hello {
-        hello(peer, id, &joined, hub, now);
+    match dialect {
+        Dialect::NativeV1 if !is_pending => hello(peer, id, &joined, hub, now),
+        Dialect::Device => device::hello(peer, id, &joined, hub, now),
+        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {}
     }
     Ok(())
 }
@@ -148,7 +150,7 @@ pub(super) fn receive(
         }
         step => step,
     };
-    let decoded = match step {
+    let heard = match step {
         Step::More => return (taken, Flow::Wait),
         Step::Heard | Step::Compressed(..) => None,
         Step::Ping(payload) => {
@@ -158,18 +160,12 @@ pub(super) fn receive(
         Step::Text(text) => {
             note_message(&mut peer.timers, &hub.live, &hub.counters, now);
             let (outbox, compressing) = (&mut peer.outbox, &mut hub.compressing);
-            let payload = text.as_bytes();
-            let is_echoed = echo(session, Opcode::Text, payload, outbox, party, compressing);
-            (!is_echoed).then(|| chain::validate(text, session.id))
+            hear(session, &Said::Text(text), outbox, party, compressing)
         }
         Step::Binary(bytes) => {
             note_message(&mut peer.timers, &hub.live, &hub.counters, now);
             let (outbox, compressing) = (&mut peer.outbox, &mut hub.compressing);
-            let is_echoed = echo(session, Opcode::Binary, bytes, outbox, party, compressing);
-            (!is_echoed).then(|| {
-                let text = simdutf8::basic::from_utf8(bytes);
-                text.map_or_else(|_| not_text(), |text| chain::validate(text, session.id))
-            })
+            hear(session, &Said::Binary(bytes), outbox, party, compressing)
         }
         Step::Closing(code) => {
             push_close(&mut peer.outbox, code, "");
@@ -190,8 +186,10 @@ pub(super) fn receive(
             None
         }
     };
-    if let Some(decoded) = decoded {
-        message(peer, id, decoded, hub, now);
+    match heard {
+        Some(Heard::Native(decoded)) => message(peer, id, decoded, hub, now),
+        Some(Heard::Device(message)) => device::message(peer, id, message, hub, now),
+        None => {}
     }
     (taken, Flow::Continue)
 }
@@ -199,30 +197,16 @@ pub(super) fn receive(
 /// What a session may send: little until it has shown a token.
 fn assembler_limits(session: &Session, limits: &Limits) -> AssemblerLimits {
     let fragments = limits.fragments.and_then(|most| u32::try_from(most).ok());
-    let message_bytes = match session.identity {
-        Identity::Pending => limits.message_bytes.min(FIRST_MESSAGE_BYTES),
-        Identity::Anonymous | Identity::User(_) | Identity::Key(_) => limits.message_bytes,
+    let most = match (&session.identity, session.dialect) {
+        (Identity::Pending, _) => FIRST_MESSAGE_BYTES,
+        (_, Dialect::Device) => DEVICE_MESSAGE_BYTES,
+        (Identity::Anonymous | Identity::User(_) | Identity::Key(_), _) => usize::MAX,
     };
+    let message_bytes = limits.message_bytes.min(most);
     AssemblerLimits {
         message_bytes,
         fragments: fragments.unwrap_or(u32::MAX),
     }
-}
-
-/// Sends a message back if that is all that the session does with messages; false if it is not.
-fn echo(
-    session: &Session,
-    opcode: Opcode,
-    payload: &[u8],
-    outbox: &mut Outbox,
-    to: Party,
-    compressing: &mut Compressing,
-) -> bool {
-    let is_echoed = session.dialect == Dialect::Echo;
-    if is_echoed {
-        compressing.push(outbox, to, opcode, payload);
-    }
-    is_echoed
 }
 
 /// Counts a message, which also shows that the session is not idle.
@@ -240,17 +224,6 @@ fn note_fault(fault: WebSocketFault, session: &Session, hub: &Hub) {
         (_, _) => Counter::ProtocolFaults,
     });
     log::debug!("websocket_fault session={} fault={fault:?}", session.id);
-}
-
-fn not_text() -> Decoded {
-    let fault = Fault::new(
-        Code::InvalidMessage,
-        "a binary message must hold JSON in UTF-8",
-    );
-    Decoded {
-        correlation: Correlation::default(),
-        command: Err(fault),
-    }
 }
 
 /// One message of a native session: exactly one reply, or one per room, or a job that makes it.

@@ -12,6 +12,7 @@
 mod body;
 mod config;
 mod deflate;
+mod device;
 mod extensions;
 mod frames;
 mod http;

@@ -6,6 +6,7 @@
 
 mod admission;
 mod closing;
+mod devices;
 mod drain;
 mod drop_oldest;
 mod durable;

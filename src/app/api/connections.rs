@@ -71,7 +71,7 @@ fn entry(session: &SessionSummary, out: &mut Vec<u8>) {
         .string_if("expires", expires.as_deref())
         .string("address", &session.address.to_string())
         .string("connected_at", &session.connected_at.to_rfc3339())
-        .string("dialect", session.dialect)
+        .string("dialect", session.dialect.name())
         .value("rooms", |out| {
             array(out, &session.rooms, |out, room| string(room.as_str(), out));
         })

@@ -5,6 +5,8 @@ use crate::app::api::connections;
 use crate::app::http::Call;
 use crate::base::limits;
 use crate::bus::mail::{SessionPage, SessionSummary};
+use crate::dialect::Dialect;
+use crate::dialect::device::channel;
 use crate::domain::fault::Fault;
 use crate::metrics::names::Counter;
 use crate::metrics::table::COUNTERS;
@@ -36,11 +38,20 @@ fn client(session: &SessionSummary, out: &mut Vec<u8>) {
     Object::begin(out)
         .string("id", &session.id.to_string())
         .string("connectedAt", &session.connected_at.to_rfc3339())
-        .string("dialect", session.dialect)
+        .string("dialect", session.dialect.name())
         .value("subscribedChannels", |out| {
-            array(out, &session.rooms, |out, room| string(room.as_str(), out));
+            array(out, channels(session), |out, channel| string(channel, out));
         })
         .end();
+}
+
+/// What a session hears: rooms, which devices know as channels, some of them as nothing else.
+fn channels(session: &SessionSummary) -> impl Iterator<Item = &str> {
+    let rooms = session.rooms.iter().map(|room| match session.dialect {
+        Dialect::Device => channel::name(room).unwrap_or(room.as_str()),
+        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => room.as_str(),
+    });
+    rooms.chain(session.channels.iter().map(|channel| &**channel))
 }
 
 /// How many connections and rooms there are, the members of the first thousand rooms, and what
@@ -84,19 +95,44 @@ mod tests {
     use std::net::IpAddr;
     use std::sync::Arc;
 
+    use super::channels;
     use crate::app::http;
     use crate::app::http::routes::resolve;
     use crate::app::services::Live;
     use crate::app::services::Services;
     use crate::base::clock::{Mono, Now, Wall};
+    use crate::base::ids::SessionId;
     use crate::base::rng::Rng;
     use crate::bus::job::HttpCall;
+    use crate::bus::mail::SessionSummary;
     use crate::bus::mailbox::Mailbox;
     use crate::config::Config;
+    use crate::dialect::Dialect;
     use crate::domain::access::Identity;
+    use crate::domain::room::RoomName;
     use crate::wire::http::head::{Head, Method};
     use crate::wire::http::response::Encoding;
     use crate::wire::http::scan::HeadLimits;
+
+    #[test]
+    fn a_device_is_in_channels_and_others_in_rooms() {
+        let check = |dialect, expected: &[&str]| {
+            let rooms = ["metrics:processes", "metrics"];
+            let session = SessionSummary {
+                id: SessionId(1),
+                user: None,
+                expires: None,
+                address: IpAddr::from([127, 0, 0, 1]),
+                connected_at: Wall::from_millis(0),
+                dialect,
+                rooms: rooms.map(|room| RoomName::parse(room).unwrap()).into(),
+                channels: vec!["logs".into()],
+            };
+            assert_eq!(channels(&session).collect::<Vec<_>>(), expected);
+        };
+        check(Dialect::Device, &["processes", "metrics", "logs"]);
+        check(Dialect::Native, &["metrics:processes", "metrics", "logs"]);
+    }
 
     #[test]
     fn a_shard_that_cannot_answer_is_503_and_not_an_empty_list() {

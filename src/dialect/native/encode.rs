@@ -79,7 +79,8 @@ pub fn spell_uid(uid: u128) -> String {
     format!("{uid:032x}")
 }
 
-fn payload(payload: &Payload, out: &mut Vec<u8>) {
+/// What was published, as JSON of any dialect spells it.
+pub(in crate::dialect) fn payload(payload: &Payload, out: &mut Vec<u8>) {
     match payload {
         Payload::Json(json) => out.extend_from_slice(json.as_bytes()),
         Payload::Bytes(bytes) => {

@@ -222,20 +222,17 @@ fn the_hello_names_session_interval_and_rooms() {
 fn a_publication_is_encoded_once_per_set_of_rooms() {
     let two = Delivery::new(Arc::new(event(&[("a", 1), ("b", 1)], json("1"), None)));
     let both = RoomSet::FIRST.with(1);
-    let first = two.native_frame(Wording::Neutral, both);
-    assert!(Arc::ptr_eq(
-        &first,
-        &two.native_frame(Wording::Neutral, both)
-    ));
+    let first = two.frame(Wording::Neutral, both);
+    assert!(Arc::ptr_eq(&first, &two.frame(Wording::Neutral, both)));
     assert!(!Arc::ptr_eq(
         &first,
-        &two.native_frame(Wording::Neutral, RoomSet::FIRST)
+        &two.frame(Wording::Neutral, RoomSet::FIRST)
     ));
     let one = Delivery::new(Arc::new(event(&[("a", 1)], json("1"), None)));
-    let frame = one.native_frame(Wording::Neutral, RoomSet::FIRST);
+    let frame = one.frame(Wording::Neutral, RoomSet::FIRST);
     assert!(Arc::ptr_eq(
         &frame,
-        &one.native_frame(Wording::Neutral, RoomSet::FIRST)
+        &one.frame(Wording::Neutral, RoomSet::FIRST)
     ));
     assert!(RoomSet::default().is_empty() && both.contains(1) && !both.contains(2));
 }

@@ -244,16 +244,13 @@ fn a_delivery_words_an_event_for_p1_once_and_for_nobody_else() {
     let (p1, neutral) = (Wording::P1, Wording::Neutral);
     let started = delivery("run.started", r#"{"project":{}}"#);
     assert_eq!(wordings(&started), [p1, neutral, neutral, neutral]);
-    let translated = started.native_frame(p1, first);
+    let translated = started.frame(p1, first);
     assert!(std::sync::Arc::ptr_eq(
         &translated,
-        &started.native_frame(p1, first)
+        &started.frame(p1, first)
     ));
-    assert!(translated.bytes() != started.native_frame(neutral, first).bytes());
+    assert!(translated.bytes() != started.frame(neutral, first).bytes());
     assert_eq!(wordings(&delivery("said", "{}")), [neutral; 4]);
     let malformed = delivery("run.started", "{}");
-    assert_eq!(
-        malformed.native_frame(p1, first),
-        malformed.native_frame(neutral, first)
-    );
+    assert_eq!(malformed.frame(p1, first), malformed.frame(neutral, first));
 }

@@ -16,6 +16,7 @@ use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Epoch;
 use crate::domain::run_command::RunCommand;
 use crate::testkit::choices::Choices;
+use crate::testkit::oracles::device;
 use crate::testkit::oracles::messages::{chosen_message, spell};
 
 /// Bytes of an error reply: a sentence, what it quotes, an id. None of it grows with the message.
@@ -24,6 +25,7 @@ const ERROR_BYTES_MAX: usize = 2048;
 /// For every text: it is a command within its bounds or a fault with a code, a short sentence and
 /// the message's id; a command spelt as a message again is read as the same command; what is
 /// published is the JSON that was sent, on one line; every reply repeats the id as it was spelt.
+/// The decoder of the device dialect reads the same messages; see [`device::check`].
 ///
 /// The first byte of `input` chooses whether the others are the text or choose its members.
 ///
@@ -32,9 +34,13 @@ const ERROR_BYTES_MAX: usize = 2048;
 pub fn native_message(input: &[u8]) {
     let mut choices = Choices::new(input);
     if choices.one_in(2) {
-        check(&chosen_message(&mut choices));
+        let text = chosen_message(&mut choices);
+        device::check(text.as_bytes());
+        check(&text);
     } else {
-        check(&String::from_utf8_lossy(choices.take(input.len())));
+        let bytes = choices.take(input.len());
+        device::check(bytes);
+        check(&String::from_utf8_lossy(bytes));
     }
 }
 

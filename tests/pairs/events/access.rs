@@ -2,6 +2,7 @@
 
 use crossbeam_channel::Sender;
 use kinglet::bus::mail::{Mail, Manage, SessionPage, Who, ask as ask_shards};
+use kinglet::dialect::Dialect;
 use kinglet::domain::room::RoomName;
 use kinglet::metrics::names::Counter;
 use kinglet::testkit::tokens::{self, Token, after};
@@ -159,7 +160,10 @@ fn operators_see_streams_and_end_them() {
         reply,
     };
     let sessions = tell(&mut world, list);
-    let found = sessions.iter().find(|it| it.dialect == "sse").unwrap();
+    let found = sessions
+        .iter()
+        .find(|it| it.dialect == Dialect::Events)
+        .unwrap();
     let rooms: Vec<&str> = found.rooms.iter().map(RoomName::as_str).collect();
     assert_eq!(rooms, ["a", "b"]);
     let who = Who::Session(found.id);

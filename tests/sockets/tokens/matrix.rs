@@ -39,6 +39,7 @@ enum For {
 const RIGHTS: &[(&str, For)] = &[
     ("GET /ws", For::Users),
     ("GET /ws/echo", For::UsersNow),
+    ("GET /ws/metrics", For::UsersNow),
     ("POST /api/v1/publish", For::Granted),
     ("POST /api/v1/batch", For::Known),
     ("GET /api/v1/rooms", For::Known),

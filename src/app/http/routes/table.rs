@@ -86,6 +86,7 @@ const fn page(run: Run) -> Kind {
 pub static ROUTES: &[Route] = &[
     get("/ws", Kind::Upgrade(Endpoint::Native)),
     get("/ws/echo", Kind::Upgrade(Endpoint::Echo)),
+    get("/ws/metrics", Kind::Upgrade(Endpoint::Device)),
     post(
         "/api/v1/publish",
         inline(Access::Rooms, Order(publish::publish)),
