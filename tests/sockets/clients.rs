@@ -100,9 +100,9 @@ pub fn secure(settings: &[(&str, &str)]) -> (Server, TempDir) {
     (start(&all), data)
 }
 
-/// The Python client, to be run with a subject of `rooms.py` against the server at `base`; `None` if there is
-/// none, which is said.
-fn python(base: &str, subject: &str) -> Option<Command> {
+/// A client in Python, to be run against the server at `base`; `None` if there is none, which is
+/// said.
+pub fn python(script: &str, base: &str) -> Option<Command> {
     let Ok(interpreter) = std::env::var("KINGLET_TEST_PYTHON") else {
         note(
             "skipped: a client in Python, because KINGLET_TEST_PYTHON is not set; `make test` \
@@ -111,17 +111,22 @@ fn python(base: &str, subject: &str) -> Option<Command> {
         return None;
     };
     let mut command = Command::new(interpreter);
-    command
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/rooms.py"))
-        .arg(base)
-        .arg(subject);
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    command.arg(clients.join(script)).arg(base);
+    Some(command)
+}
+
+/// The same with a subject of `rooms.py`.
+fn rooms(base: &str, subject: &str) -> Option<Command> {
+    let mut command = python("rooms.py", base)?;
+    command.arg(subject);
     Some(command)
 }
 
 /// Runs one subject of `rooms.py` against a server of its own.
 fn check(subject: &str) {
     let server = start(&HEARTBEAT);
-    succeeds(python(&format!("ws://{}", server.address()), subject));
+    succeeds(rooms(&format!("ws://{}", server.address()), subject));
 }
 
 const HEARTBEAT: [(&str, &str); 2] = [
@@ -129,7 +134,8 @@ const HEARTBEAT: [(&str, &str); 2] = [
     ("KINGLET_HEARTBEAT__PONG_TIMEOUT", "2s"),
 ];
 
-fn succeeds(command: Option<Command>) {
+/// Runs a client, if there is one, to its good end.
+pub fn succeeds(command: Option<Command>) {
     let Some(mut command) = command else { return };
     let run = command.output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
@@ -146,7 +152,7 @@ fn websockets_of_python_does_the_same_over_tls() {
         "ten_errors",
     ] {
         let (server, data) = secure(&HEARTBEAT);
-        let mut command = python(&format!("wss://{}", server.address()), subject);
+        let mut command = rooms(&format!("wss://{}", server.address()), subject);
         if let Some(command) = &mut command {
             command.env("SSL_CERT_FILE", data.path().join("self-signed.pem"));
         }
@@ -218,7 +224,7 @@ fn websockets_of_python_is_refused_for_another_site() {
 fn websockets_of_python_is_closed_with_1001_when_the_server_drains() {
     let mut server = start(&[]);
     let base = format!("ws://{}", server.address());
-    let Some(mut command) = python(&base, "drain") else {
+    let Some(mut command) = rooms(&base, "drain") else {
         return;
     };
     let mut run = command

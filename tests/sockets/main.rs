@@ -9,6 +9,7 @@ mod clients;
 mod commands;
 mod compression;
 mod descriptors;
+mod devices;
 mod events;
 mod framing;
 mod front;
