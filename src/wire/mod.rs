@@ -2,6 +2,7 @@
 //!
 //! May not touch: sockets, clocks, configuration types of other layers, sessions.
 
+pub mod engine_io;
 pub mod http;
 pub mod json;
 pub mod websocket;
