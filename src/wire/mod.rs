@@ -5,4 +5,5 @@
 pub mod engine_io;
 pub mod http;
 pub mod json;
+pub mod socket_io;
 pub mod websocket;
