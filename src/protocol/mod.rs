@@ -2,6 +2,7 @@
 //!
 //! May not touch: sockets, clocks, rooms, other conversations.
 
+pub mod engine_session;
 pub mod http_exchange;
 pub mod timers;
 pub mod tls;
