@@ -4,6 +4,7 @@
 
 pub mod engine_session;
 pub mod http_exchange;
+pub mod socket_session;
 pub mod timers;
 pub mod tls;
 pub mod websocket;
