@@ -13,6 +13,7 @@ mod body;
 mod config;
 mod deflate;
 mod device;
+mod engine_io;
 mod extensions;
 mod frames;
 mod http;
@@ -21,6 +22,7 @@ mod native;
 mod reading;
 mod runs;
 mod shard;
+mod socket_io;
 mod tls;
 mod tungstenite;
 mod websocket;
@@ -28,10 +30,12 @@ mod websocket;
 pub use self::body::http_body;
 pub use self::config::config;
 pub use self::deflate::deflate;
+pub use self::engine_io::engine_io;
 pub use self::extensions::extensions;
 pub use self::http::http_head;
 pub use self::native::native_message;
 pub use self::shard::shard_operations;
+pub use self::socket_io::socket_io;
 pub use self::tls::tls_records;
 pub use self::websocket::websocket_stream;
 
@@ -39,14 +43,16 @@ pub use self::websocket::websocket_stream;
 pub type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const ORACLES: [(&str, Oracle); 9] = [
+pub const ORACLES: [(&str, Oracle); 11] = [
     ("config", config),
     ("deflate", deflate),
+    ("engine_io", engine_io),
     ("extensions", extensions),
     ("http_body", http_body),
     ("http_head", http_head),
     ("native_message", native_message),
     ("shard_operations", shard_operations),
+    ("socket_io", socket_io),
     ("tls_records", tls_records),
     ("websocket_stream", websocket_stream),
 ];
