@@ -19,6 +19,7 @@ pub mod server;
 pub mod simulation;
 pub mod small_disk;
 pub mod socket;
+pub mod socket_io;
 pub mod tls;
 pub mod tokens;
 pub mod world;
