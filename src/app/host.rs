@@ -11,13 +11,12 @@
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::app::durable;
 use crate::app::publish::{options, publish_now};
 use crate::app::services::Context;
 use crate::base::clock::Mono;
 use crate::base::locks::lock;
 use crate::domain::command::{Payload, Publish};
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::host::json;
 use crate::host::plan::Topic;
@@ -126,7 +125,8 @@ impl Host {
     }
 }
 
-/// Tells a topic's room of a sample. What cannot enter is dropped and counted: the next follows.
+/// Tells a topic's room of a sample. What cannot enter is dropped and counted: the next follows. A
+/// room that is durable by configuration gets none, because every sample would go to the disk.
 pub fn tell(topic: Topic, sample: &Sample, context: Context<'_>) {
     if let Err(fault) = publish(topic, sample, context) {
         context.counters.increment(Counter::HostPublicationsDropped);
@@ -143,6 +143,10 @@ fn publish(topic: Topic, sample: &Sample, context: Context<'_>) -> Result<(), Fa
         return Ok(());
     };
     let options = options(&room, context.services, context.live, context.counters)?;
+    if options.durable {
+        let message = "samples are not written to disk: rooms.metrics.durable must be false";
+        return Err(Fault::new(Code::ValidationFailed, message));
+    }
     let publish = Publish {
         rooms: vec![room],
         event: topic.event().into(),
@@ -151,9 +155,6 @@ fn publish(topic: Topic, sample: &Sample, context: Context<'_>) -> Result<(), Fa
         key: None,
         except: Vec::new(),
     };
-    if options.durable {
-        return durable::submit_own(publish, context);
-    }
     publish_now(publish, context).map(drop)
 }
 
@@ -184,6 +185,7 @@ mod tests {
 
     use super::*;
     use crate::base::clock::Now;
+    use crate::testkit::world::{Options, World};
 
     const AGE: Duration = Duration::from_secs(5);
 
@@ -204,6 +206,33 @@ mod tests {
 
     fn second(sample: Option<Arc<Sample>>) -> Option<u64> {
         sample.map(|sample| sample.at.mono.as_millis() / 1000)
+    }
+
+    #[test]
+    fn a_room_gets_what_can_enter_and_the_rest_is_counted() {
+        let check = |config: &str, told: u64, dropped: u64| {
+            let world = World::new(Options {
+                config,
+                ..Options::default()
+            });
+            let services = &world.services;
+            let (live, counters) = (services.live(), services.counters_of_workers());
+            let context = services.context(&live, &counters, world.now());
+            for topic in Topic::ALL {
+                tell(topic, &sample(1), context);
+                let found = services.rooms.summary(&room(topic).unwrap());
+                let offset = found.map_or(0, |found| found.position.offset);
+                assert_eq!(offset, told, "{topic:?} {config}");
+            }
+            let name = Counter::HostPublicationsDropped;
+            assert_eq!(world.total(name), 4 * dropped, "{config}");
+        };
+        check("", 1, 0);
+        check(
+            "[limits]\nrooms = 1\n[rooms.metrics]\ndurable = true\n",
+            0,
+            1,
+        );
     }
 
     #[test]

@@ -20,9 +20,31 @@ pub fn on_one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// As much of the text as fits into so many bytes, in whole characters.
+#[must_use]
+pub fn cut(text: &str, bytes: usize) -> &str {
+    let ends = (0..=bytes.min(text.len())).rev();
+    let mut parts = ends.filter_map(|end| text.get(..end));
+    parts.next().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_leaves_whole_characters() {
+        let check = |text: &str, bytes: usize, expected: &str| {
+            assert_eq!(cut(text, bytes), expected, "{text} {bytes}");
+        };
+        check("abc", 9, "abc");
+        check("abc", 3, "abc");
+        check("abc", 2, "ab");
+        check("a\u{e9}\u{20ac}", 5, "a\u{e9}");
+        check("a\u{e9}\u{20ac}", 2, "a");
+        check("\u{20ac}", 2, "");
+        check("", 0, "");
+    }
 
     #[test]
     fn a_peer_cannot_forge_lines_or_command_the_terminal() {

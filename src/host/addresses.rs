@@ -1,9 +1,10 @@
 //! The addresses of network interfaces, which no file below /proc tells in full.
 
+#[cfg(target_os = "linux")]
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sysinfo::{NetworkData, Networks};
+use sysinfo::NetworkData;
 
 /// The first addresses of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,8 +15,9 @@ pub(super) struct Addresses {
 }
 
 /// Those of all interfaces, by name.
+#[cfg(target_os = "linux")]
 pub(super) fn read() -> HashMap<String, Addresses> {
-    let networks = Networks::new_with_refreshed_list();
+    let networks = sysinfo::Networks::new_with_refreshed_list();
     let of = |(name, data): (&String, &NetworkData)| (name.clone(), addresses(data));
     networks.iter().map(of).collect()
 }
@@ -71,6 +73,7 @@ mod tests {
         check(&["fd00::2", "fe80::1"], None, Some("fd00::2"));
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_loopback_has_its_address() {
         let all = read();

@@ -32,6 +32,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether anything is limited.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.memory().is_some() || self.cpus.is_some() || self.pids_max.is_some()
+    }
+
     /// Bytes of memory that the group should stay below: the smaller of both limits.
     #[must_use]
     pub fn memory(&self) -> Option<u64> {

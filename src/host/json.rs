@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::base::clock::Wall;
+use crate::host::cgroup::Limits;
 use crate::host::sample::{Disk, Interface, Medium, Process, Sample, Stall, Storage};
 use crate::wire::json::object::{Object, array};
 
@@ -51,6 +52,7 @@ pub fn system_metrics<'a>(sample: &Sample, processes: usize, out: &'a mut Vec<u8
         })
         .value("disks", |out| array(out, &sample.disks, disk))
         .value("pressure", |out| pressure(sample, out))
+        .value("cgroup", |out| group(sample.group, out))
 }
 
 /// What the machine is.
@@ -163,7 +165,7 @@ fn interface(out: &mut Vec<u8>, interface: &Interface) {
     };
     object
         .value("rates", |out| {
-            rates(interface.rates, ["received", "sent"], out)
+            rates(interface.rates, ["received", "sent"], out);
         })
         .end();
 }
@@ -189,6 +191,20 @@ fn pressure(sample: &Sample, out: &mut Vec<u8>) {
         .value("cpu", stall(sample.pressure.cpu))
         .value("memory", stall(sample.pressure.memory))
         .value("io", stall(sample.pressure.io))
+        .end();
+}
+
+fn group(limits: Option<Limits>, out: &mut Vec<u8>) {
+    let Some(limits) = limits else {
+        return out.extend_from_slice(b"null");
+    };
+    let memory = |bytes: Option<u64>| or_null(bytes.map(mebibytes));
+    Object::begin(out)
+        .raw("memory_limit", &memory(limits.memory()))
+        .raw("memory_usage", &memory(limits.memory_used))
+        .raw("cpus", &or_null(limits.cpus.map(|cpus| decimal(cpus, 2))))
+        .raw("pids_limit", &or_null(limits.pids_max))
+        .raw("pids_usage", &or_null(limits.pids_used))
         .end();
 }
 

@@ -13,6 +13,7 @@ use sysinfo::{
 };
 
 use crate::base::clock::{Mono, Now};
+use crate::base::one_line::cut;
 use crate::host::addresses;
 use crate::host::rates::Meters;
 use crate::host::sample::{
@@ -70,6 +71,7 @@ impl Machine {
             interfaces: self.interfaces(now.mono),
             disks: Vec::new(),
             pressure: Pressure::default(),
+            group: None,
         }
     }
 
@@ -193,9 +195,7 @@ fn tell(process: &sysinfo::Process, wanted: Wanted, cores: f64, total: f64) -> P
         .map(|path| path.to_string_lossy().into_owned());
     let arguments = process.cmd().iter().map(|part| part.to_string_lossy());
     let line = arguments.collect::<Vec<_>>().join(" ");
-    let line = line
-        .get(..line.floor_char_boundary(COMMAND))
-        .unwrap_or_default();
+    let line = cut(&line, COMMAND);
     let command = match (wanted.command_lines && !line.is_empty(), program) {
         (true, _) => line.to_owned(),
         (false, Some(program)) if !program.is_empty() => program,

@@ -44,7 +44,7 @@ fn rate(before: u64, after: u64, elapsed: Duration) -> Option<u64> {
     const WRAP: u64 = 1 << 32;
     let grown = match after.checked_sub(before) {
         Some(grown) => grown,
-        None if before < WRAP && before >= WRAP / 2 && after < WRAP / 2 => WRAP - before + after,
+        None if (WRAP / 2..WRAP).contains(&before) && after < WRAP / 2 => WRAP - before + after,
         None => return None,
     };
     let millis = u64::try_from(elapsed.as_millis())

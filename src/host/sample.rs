@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Now;
+use crate::host::cgroup::Limits;
 
 /// What a sample is to hold that costs something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Sample {
     pub disks: Vec<Disk>,
     /// How long tasks wait for what they lack.
     pub pressure: Pressure,
+    /// What our control group may use, if that is less than the machine.
+    pub group: Option<Limits>,
 }
 
 /// What seldom changes of a machine.

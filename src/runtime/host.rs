@@ -78,11 +78,11 @@ fn watch(services: &Services, clock: Clock) {
             is_asked,
         };
         let due = plan.due(demand, config.interval, now.mono);
-        if due.is_sample {
-            if let Some(sample) = measure(&mut machine, wanted(config), now, &counters) {
-                counters.increment(Counter::HostSamples);
-                services.host.put(Arc::new(sample));
-            }
+        if due.is_sample
+            && let Some(sample) = measure(&mut machine, wanted(config), now, &counters)
+        {
+            counters.increment(Counter::HostSamples);
+            services.host.put(Arc::new(sample));
         }
         let context = services.context(&live, &counters, clock.now());
         if let Some(sample) = services.host.latest() {

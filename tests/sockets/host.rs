@@ -1,5 +1,6 @@
 //! The machine, as the whole server tells of it: over HTTP and in its rooms.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use kinglet::testkit::client::get;
@@ -156,7 +157,7 @@ fn each_topic_has_its_room() {
 fn nobody_but_the_server_tells_of_the_machine() {
     let server = start(&[]);
     let mut socket = Socket::open(server.address(), "/ws?room=metrics");
-    let command = json!({"type": "publish", "room": "metrics", "event": "metrics", "id": 1});
+    let command = json!({"type": "publish", "room": "metrics", "event": "x", "id": 1});
     socket.json(&command);
     assert_eq!(told(&mut socket, "error")["code"], "PERMISSION_DENIED");
 }
@@ -192,4 +193,24 @@ fn whoever_may_subscribe_to_the_room_may_ask() {
     check(&Token::of("ada").role("admin").sign(), 200);
     check(CHAT_KEY, 403);
     assert_eq!(request(&server, "GET", METRICS, &[], "").status(), 401);
+}
+
+#[test]
+fn another_interval_counts_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kinglet.toml");
+    let write = |interval: &str| {
+        let config = format!("server.listen = \"127.0.0.1:0\"\nhost.interval = \"{interval}\"\n");
+        fs::write(&path, config).unwrap();
+    };
+    write("1h");
+    let arguments = ["--config", path.to_str().unwrap()];
+    let server = Server::start_with(env!("CARGO_BIN_EXE_kinglet"), &arguments, &[]);
+    let mut socket = Socket::open(server.address(), "/ws?room=metrics");
+    told(&mut socket, "metrics");
+    write("100ms");
+    server.signal("HUP");
+    // It would wait an hour for them.
+    told(&mut socket, "metrics");
+    told(&mut socket, "metrics");
 }

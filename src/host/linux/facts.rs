@@ -1,6 +1,7 @@
 //! What seldom changes of the machine: its name, its make, its system.
 
 use crate::host::linux::files::{Files, word};
+use crate::host::platform::os_release;
 use crate::host::sample::Facts;
 
 /// Reads all of it.
@@ -19,11 +20,7 @@ fn os(files: &mut Files) -> Option<String> {
     let text = files
         .text("etc/os-release")
         .or_else(|| files.text("usr/lib/os-release"))?;
-    let value = text
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-    let is_quote = |character| character == '"' || character == '\'';
-    word(value.trim_matches(is_quote).as_bytes())
+    os_release::value(&text, "PRETTY_NAME").and_then(|value| word(value.as_bytes()))
 }
 
 /// The board's own name, or the maker's of a computer.

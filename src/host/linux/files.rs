@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::base::one_line::cut;
+
 /// Bytes read of one file. /proc/stat of 256 cores has 30 KB; what is longer is cut.
 const BYTES: usize = 64 * 1024;
 
@@ -114,8 +116,7 @@ pub(super) fn readable(bytes: &[u8]) -> String {
 pub(super) fn word(bytes: &[u8]) -> Option<String> {
     let mut text = readable(bytes.get(..bytes.len().min(4 * WORD))?);
     text.retain(|character| !character.is_control());
-    let text = text.trim();
-    let text = text.get(..text.floor_char_boundary(WORD))?;
+    let text = cut(text.trim(), WORD);
     (!text.is_empty()).then(|| text.to_owned())
 }
 

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use crate::base::clock::{Mono, Now};
 use crate::host::addresses::{self, Addresses};
+use crate::host::cgroup::{self, Limits};
 use crate::host::linux::cpu::Cores;
 use crate::host::linux::files::Files;
 use crate::host::linux::network::Network;
@@ -34,8 +35,9 @@ use crate::os::disk;
 /// How long what seldom changes is believed, and where the sensors are.
 const FACTS_AGE: Duration = Duration::from_secs(10 * 60);
 
-/// How often the supply is looked at: the kernel's log is the slowest to read.
-const VOLTAGE_AGE: Duration = Duration::from_secs(10);
+/// How often the supply is looked at, and the limits of the control group: the kernel's log and its
+/// list of mounts are the slowest to read.
+const SLOW_AGE: Duration = Duration::from_secs(10);
 
 /// The machine, with what is needed to tell how it changed.
 #[derive(Debug)]
@@ -50,7 +52,8 @@ pub struct Machine {
     facts: Arc<Facts>,
     facts_at: Option<Mono>,
     is_undervolted: bool,
-    voltage_at: Option<Mono>,
+    group: Option<Limits>,
+    slow_at: Option<Mono>,
 }
 
 impl Default for Machine {
@@ -74,7 +77,8 @@ impl Machine {
             facts: Arc::default(),
             facts_at: None,
             is_undervolted: false,
-            voltage_at: None,
+            group: None,
+            slow_at: None,
         }
     }
 
@@ -107,6 +111,7 @@ impl Machine {
             interfaces: self.network.read(files, now.mono),
             disks: disks::read(files, &mut self.disks, now.mono),
             pressure: pressure::read(files),
+            group: self.group,
         }
     }
 
@@ -118,9 +123,11 @@ impl Machine {
             self.thermometer = Thermometer::find(&mut self.files);
             self.facts_at = Some(now);
         }
-        if is_due(self.voltage_at, VOLTAGE_AGE) {
+        if is_due(self.slow_at, SLOW_AGE) {
             self.is_undervolted = self.voltmeter.read(&mut self.files);
-            self.voltage_at = Some(now);
+            let limits = cgroup::read(&self.files.path(""));
+            self.group = Some(limits).filter(Limits::is_any);
+            self.slow_at = Some(now);
         }
     }
 }

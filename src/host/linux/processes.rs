@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::base::clock::Mono;
+use crate::base::one_line::cut;
 use crate::host::linux::files::{Files, readable, word};
 use crate::host::sample::{Process, Processes, Wanted};
 use crate::os::page;
@@ -211,8 +212,7 @@ fn command_line(pid: u32, files: &mut Files) -> Option<String> {
     let bytes = files.line(&format!("proc/{pid}/cmdline"))?;
     let mut text = readable(bytes.get(..bytes.len().min(4 * COMMAND))?);
     text = text.replace(|character: char| character.is_control(), " ");
-    let text = text.trim();
-    let text = text.get(..text.floor_char_boundary(COMMAND))?;
+    let text = cut(text.trim(), COMMAND);
     (!text.is_empty()).then(|| text.to_owned())
 }
 

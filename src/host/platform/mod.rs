@@ -16,7 +16,7 @@ mod files;
 mod lines;
 mod linux;
 mod macos;
-mod os_release;
+pub(super) mod os_release;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! os-release(5): lines of `NAME=value`, where the value is quoted as a shell would have it.
 
 /// The value of the first line for `name`, if it says something.
-pub(super) fn value(text: &str, name: &str) -> Option<String> {
+pub(in crate::host) fn value(text: &str, name: &str) -> Option<String> {
     let written = text.lines().find_map(|line| {
         let (key, written) = line.trim().split_once('=')?;
         (key == name).then_some(written)

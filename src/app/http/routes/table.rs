@@ -175,10 +175,7 @@ pub static ROUTES: &[Route] = &[
         "/api/v1/tokens/check",
         inline(Access::Public, Answer(tokens::check)),
     ),
-    get(
-        "/api/v1/metrics",
-        worker(Access::Rooms, Answer(host::read)),
-    ),
+    get("/api/v1/metrics", worker(Access::Rooms, Answer(host::read))),
     get(
         "/api/v1/ws/stats",
         worker(Access::Admin, Answer(stats::sessions)),
