@@ -22,6 +22,8 @@ use crate::request;
 enum For {
     /// Anybody, whatever they show.
     Anybody,
+    /// Anybody, but who shows a credential shows a good one.
+    Scrapers,
     /// Whoever shows a good credential; what is inside is filtered or refused piece by piece.
     Known,
     /// Whoever has a grant in the room `chat:1`.
@@ -67,6 +69,8 @@ const RIGHTS: &[(&str, For)] = &[
     ("POST /api/v1/users/{user}/unsubscribe", For::Admins),
     ("POST /api/v1/tokens/check", For::Known),
     ("GET /api/v1/metrics", For::Watchers),
+    ("GET /api/v1/server", For::Admins),
+    ("GET /metrics", For::Scrapers),
     ("GET /api/v1/ws/stats", For::Admins),
     ("GET /api/v1/websocket/stats", For::Admins),
     ("GET /health", For::Anybody),
@@ -202,7 +206,7 @@ fn refusal(rights: For, caller: &Caller) -> Option<u16> {
         .iter()
         .any(|(name, _)| *name == "Authorization");
     match (rights, caller.rank) {
-        (For::Anybody, _) => None,
+        (For::Anybody, _) | (For::Scrapers, Rank::Nobody) => None,
         (For::Users, _) if !shows => None,
         (For::Users | For::UsersNow, _) => (!is_user(caller)).then_some(401),
         (_, Rank::Nobody | Rank::Refused) => Some(401),
@@ -210,7 +214,7 @@ fn refusal(rights: For, caller: &Caller) -> Option<u16> {
             let is_of_chat = |(_, value): &(_, String)| value.contains(CHAT_KEY);
             caller.headers.iter().any(is_of_chat).then_some(403)
         }
-        (For::Known, _) | (_, Rank::Admin) | (For::Granted, Rank::Granted) => None,
+        (For::Known | For::Scrapers, _) | (_, Rank::Admin) | (For::Granted, Rank::Granted) => None,
         (For::Granted, Rank::Known) | (For::Admins, Rank::Known | Rank::Granted) => Some(403),
     }
 }
