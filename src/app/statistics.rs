@@ -13,6 +13,7 @@ use crate::base::locks::lock;
 use crate::bus::execution::Record;
 use crate::bus::rooms::RoomTotals;
 use crate::domain::run::{Run, RunState};
+use crate::host::sample::Sample;
 use crate::metrics::counters::Counters;
 use crate::metrics::gauges::{Gauge, Gauges};
 use crate::metrics::histograms::Histogram;
@@ -145,6 +146,9 @@ impl Services {
         }
         gauges.count(Gauge::Draining, u64::from(self.is_draining()));
         note_process(&mut gauges);
+        if let Some(sample) = self.host.latest() {
+            note_machine(&sample, &mut gauges);
+        }
         gauges
     }
 }
@@ -174,6 +178,31 @@ fn note_process(gauges: &mut Gauges) {
         let seconds = Duration::from_millis(started.as_millis()).as_secs_f64();
         gauges.set(Gauge::ProcessCpuSecondsTotal, usage.cpu().as_secs_f64());
         gauges.set(Gauge::ProcessStartTimeSeconds, seconds);
+    }
+}
+
+fn note_machine(sample: &Sample, gauges: &mut Gauges) {
+    gauges.set(Gauge::HostCpuUsageRatio, sample.cpu.usage / 100.0);
+    if let Some(celsius) = sample.cpu.temperature {
+        gauges.set(Gauge::HostTemperatureCelsius, f64::from(celsius));
+    }
+    gauges.count(Gauge::HostUndervolted, u64::from(sample.is_undervolted));
+    if let Some([one, five, fifteen]) = sample.load {
+        gauges.set(Gauge::NodeLoad1, one);
+        gauges.set(Gauge::NodeLoad5, five);
+        gauges.set(Gauge::NodeLoad15, fifteen);
+    }
+    let memory = &sample.memory;
+    if memory.total > 0 {
+        gauges.count(Gauge::NodeMemTotal, memory.total);
+        gauges.count(Gauge::NodeMemAvailable, memory.available);
+        gauges.count(Gauge::NodeSwapTotal, memory.swap_total);
+        let swap_free = memory.swap_total.saturating_sub(memory.swap_used);
+        gauges.count(Gauge::NodeSwapFree, swap_free);
+    }
+    if let Some(storage) = &sample.storage {
+        gauges.count(Gauge::HostStorageBytes, storage.total);
+        gauges.count(Gauge::HostStorageAvailableBytes, storage.available);
     }
 }
 

@@ -32,6 +32,18 @@ pub enum Gauge {
     ProcessOpenFds,
     ProcessMaxFds,
     ProcessStartTimeSeconds,
+    HostCpuUsageRatio,
+    HostTemperatureCelsius,
+    HostUndervolted,
+    NodeLoad1,
+    NodeLoad5,
+    NodeLoad15,
+    NodeMemTotal,
+    NodeMemAvailable,
+    NodeSwapTotal,
+    NodeSwapFree,
+    HostStorageBytes,
+    HostStorageAvailableBytes,
 }
 
 /// What a series has beside its name.
@@ -198,12 +210,92 @@ pub const GAUGES: &[Row] = &[
         Label::None,
         "When the process was started, in seconds since 1970.",
     ),
+    (
+        Gauge::HostCpuUsageRatio,
+        "kinglet_host_cpu_usage_ratio",
+        Label::None,
+        "How busy the machine's processors are, 0 to 1.",
+    ),
+    (
+        Gauge::HostTemperatureCelsius,
+        "kinglet_host_temperature_celsius",
+        Label::None,
+        "The processor's temperature; absent where nobody knows.",
+    ),
+    (
+        Gauge::HostUndervolted,
+        "kinglet_host_undervolted",
+        Label::None,
+        "Whether the machine's supply is too weak, or was since its start.",
+    ),
+    (
+        Gauge::NodeLoad1,
+        "node_load1",
+        Label::None,
+        "Tasks that ran or waited, mean of one minute.",
+    ),
+    (
+        Gauge::NodeLoad5,
+        "node_load5",
+        Label::None,
+        "Tasks that ran or waited, mean of 5 minutes.",
+    ),
+    (
+        Gauge::NodeLoad15,
+        "node_load15",
+        Label::None,
+        "Tasks that ran or waited, mean of 15 minutes.",
+    ),
+    (
+        Gauge::NodeMemTotal,
+        "node_memory_MemTotal_bytes",
+        Label::None,
+        "The machine's memory.",
+    ),
+    (
+        Gauge::NodeMemAvailable,
+        "node_memory_MemAvailable_bytes",
+        Label::None,
+        "What of it a new program could have.",
+    ),
+    (
+        Gauge::NodeSwapTotal,
+        "node_memory_SwapTotal_bytes",
+        Label::None,
+        "The machine's swap.",
+    ),
+    (
+        Gauge::NodeSwapFree,
+        "node_memory_SwapFree_bytes",
+        Label::None,
+        "What of it is free.",
+    ),
+    (
+        Gauge::HostStorageBytes,
+        "kinglet_host_storage_bytes",
+        Label::None,
+        "Size of the file system that data is on.",
+    ),
+    (
+        Gauge::HostStorageAvailableBytes,
+        "kinglet_host_storage_available_bytes",
+        Label::None,
+        "What a program without privileges may still take of it.",
+    ),
 ];
 
 /// The values of one moment; of what is not there, none.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Gauges {
     values: [Option<f64>; GAUGES.len()],
+}
+
+impl Default for Gauges {
+    fn default() -> Self {
+        Self {
+            values: [None; GAUGES.len()],
+        }
+    }
 }
 
 impl Gauges {
@@ -249,7 +341,7 @@ mod tests {
                 assert!(matches!(label, Label::State(_)), "{name} is there twice");
             }
         }
-        let last = Gauge::ProcessStartTimeSeconds as usize;
+        let last = Gauge::HostStorageAvailableBytes as usize;
         assert_eq!(GAUGES.len(), last + 1);
     }
 

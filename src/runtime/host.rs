@@ -20,6 +20,7 @@ use crate::host::Machine;
 use crate::host::plan::{Demand, Plan, Topic};
 use crate::host::sample::{Sample, Wanted};
 use crate::metrics::counters::Counters;
+use crate::metrics::histograms::Histogram;
 use crate::metrics::names::Counter;
 
 /// Processes that the room of processes is told of; more only if `host.top_processes` is more.
@@ -78,11 +79,14 @@ fn watch(services: &Services, clock: Clock) {
             is_asked,
         };
         let due = plan.due(demand, config.interval, now.mono);
-        if due.is_sample
-            && let Some(sample) = measure(&mut machine, wanted(config), now, &counters)
-        {
-            counters.increment(Counter::HostSamples);
-            services.host.put(Arc::new(sample));
+        if due.is_sample {
+            let sample = measure(&mut machine, wanted(config), now, &counters);
+            let took = clock.now().mono.since(now.mono);
+            counters.observe_time(Histogram::HostSampleSeconds, took);
+            if let Some(sample) = sample {
+                counters.increment(Counter::HostSamples);
+                services.host.put(Arc::new(sample));
+            }
         }
         let context = services.context(&live, &counters, clock.now());
         if let Some(sample) = services.host.latest() {
