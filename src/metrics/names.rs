@@ -74,7 +74,7 @@ pub enum Counter {
     SessionsClosed,
     /// Messages received from sessions.
     MessagesReceived,
-    /// Messages sent to sessions: one per delivery and reply.
+    /// Messages sent: one per delivery, reply, control frame and HTTP answer.
     MessagesSent,
     /// Bytes read from sockets.
     BytesReceived,
@@ -173,7 +173,7 @@ pub enum Counter {
     PresenceUntold,
     /// Changes of presence that were told before they had lasted, because too many waited.
     PresenceHurried,
-    /// Publications dropped from a history to keep it within its bounds.
+    /// Publications dropped from histories because they were too old.
     HistoryEvicted,
     /// Publications answered from the memory of an earlier one with the same key.
     IdempotentRepeats,

@@ -200,7 +200,7 @@ const OF_CLIENTS: &[Row] = &[
     (
         Counter::MessagesSent,
         "kinglet_messages_sent_total",
-        "Messages sent to sessions: one per delivery and reply.",
+        "Messages sent: one per delivery, reply, control frame and HTTP answer.",
     ),
     (
         Counter::BytesReceived,
@@ -449,7 +449,7 @@ const OF_CLIENTS: &[Row] = &[
     (
         Counter::HistoryEvicted,
         "kinglet_history_evicted_total",
-        "Publications dropped from a history to keep it within its bounds.",
+        "Publications dropped from histories because they were too old.",
     ),
     (
         Counter::IdempotentRepeats,
