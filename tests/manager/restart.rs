@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use kinglet::testkit::client::note;
+
 use crate::stand_in::{DEADLINE, Service};
 
 const RESTARTS: usize = 4;
@@ -85,7 +87,7 @@ fn nobody_is_refused_while_the_server_is_restarted() {
         })
     });
     let tally = tally.unwrap();
-    println!("{tally:?}");
+    note(&format!("restarts under clients: {tally:?}"));
     assert_eq!(tally.refused, 0, "{tally:?}");
     assert!(tally.served > RESTARTS * CLIENTS, "{tally:?}");
     // At most one of each client's at each restart.
