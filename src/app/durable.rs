@@ -44,6 +44,8 @@ pub struct StoreAccess {
     pub readers: Readers,
     /// The disk did not take the last transaction.
     is_failing: AtomicBool,
+    /// Its thread is to give memory back.
+    is_to_release: AtomicBool,
 }
 
 impl StoreAccess {
@@ -54,7 +56,15 @@ impl StoreAccess {
             queue,
             readers,
             is_failing: AtomicBool::new(false),
+            is_to_release: AtomicBool::new(false),
         }
+    }
+
+    /// Has memory given back that the store can do without: by the readers at once, by its thread
+    /// within a second.
+    pub fn release(&self) {
+        self.readers.release();
+        self.is_to_release.store(true, Ordering::Relaxed);
     }
 
     /// Whether durable publications are refused at the moment, because the disk takes none.

@@ -30,6 +30,8 @@ pub enum Mail {
     },
     /// Go by another configuration from now on.
     Reconfigure,
+    /// Give memory back that can be had again when it is needed.
+    Release,
     /// The server shuts down: everything is to be over after this time.
     Drain(Duration),
     /// The server shuts down now: cut what is left.

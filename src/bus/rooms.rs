@@ -20,6 +20,7 @@ mod locked;
 mod presence;
 mod projects;
 mod reading;
+mod releasing;
 mod watch;
 
 pub use presence::{Reading, Settled};

@@ -66,6 +66,11 @@ impl<K: Clone + Eq + Hash, V> AgedMap<K, V> {
         self.entries.remove(&key).map(|aged| aged.value)
     }
 
+    /// Gives back the memory of what was removed.
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Checks what must hold between any two calls.
     ///
     /// # Panics

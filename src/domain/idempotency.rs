@@ -176,6 +176,19 @@ impl<A: Clone> IdempotencyTable<A> {
         }
     }
 
+    /// Forgets what is older than five minutes, all of it, and gives its memory back. What is younger
+    /// stays: it is promised.
+    pub fn release(&mut self, now: Mono) {
+        while self
+            .commands
+            .oldest()
+            .is_some_and(|command| command.is_aged(now))
+        {
+            self.commands.pop_oldest();
+        }
+        self.commands.shrink();
+    }
+
     /// How many keys were dropped before their time since this was last asked.
     pub fn take_evicted(&mut self) -> u64 {
         std::mem::take(&mut self.evicted)
@@ -285,6 +298,23 @@ mod tests {
         let last = scope("a", &FORGOTTEN_PER_CALL.to_string());
         let begun = table.begin(&last, &body, START + IDEMPOTENCY_AGE);
         assert_eq!((begun, table.len()), (Begin::New, 1));
+    }
+
+    #[test]
+    fn releasing_forgets_what_is_aged_and_nothing_else() {
+        let mut table = IdempotencyTable::new(0);
+        let body = fingerprint(&[]);
+        for n in 0..100 {
+            table.finish(&scope("a", &n.to_string()), &body, n, START);
+        }
+        let later = START + Duration::from_secs(1);
+        table.finish(&scope("b", "k"), &body, 7, later);
+        table.release(START + IDEMPOTENCY_AGE);
+        assert_eq!(table.len(), 1);
+        assert_eq!(
+            table.begin(&scope("b", "k"), &body, later),
+            Begin::Repeat(7)
+        );
     }
 
     #[test]

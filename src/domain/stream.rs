@@ -221,6 +221,14 @@ impl<T: Clone> Stream<T> {
         self.epoch = epoch;
     }
 
+    /// Forgets what is retained and goes on as the same stream, as if all of it had aged out. Returns
+    /// how many that were.
+    pub fn forget(&mut self) -> usize {
+        let forgotten = self.entries.len();
+        self.clear();
+        forgotten
+    }
+
     /// Checks what must hold between any two calls.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! L0: what only the operating system can do, behind safe functions: signals, limits, sockets,
-//! processes and what they use, locks on files, room on disks, the kernel's log, the boot, what
-//! service managers pass on.
+//! processes and what they use, locks on files, room on disks, memory given back, the kernel's log,
+//! the boot, what service managers pass on.
 //!
 //! The only folder with `unsafe` and `libc`. Each block states why it is sound, each file has a
 //! test, and where macOS differs from Linux the two cases stand side by side.
@@ -16,6 +16,7 @@ pub mod file_lock;
 #[cfg(target_os = "linux")]
 pub mod kernel_log;
 pub mod launchd;
+pub mod memory;
 pub mod monotonic;
 pub mod page;
 pub mod process;

@@ -54,6 +54,12 @@ impl Compressing {
         }
     }
 
+    /// Lets go of the compressors that are nobody's; the next message makes another.
+    pub(super) fn release(&mut self) {
+        self.deflater = Deflater::default();
+        self.contexts.shrink_to_fit();
+    }
+
     /// Settles what a new connection gets: contexts only while few have some.
     pub(super) fn open(&mut self, agreement: Agreement) -> Agreement {
         self.counters.increment(Counter::SessionsCompressed);
@@ -243,6 +249,12 @@ impl Inflating {
             contexts: HashMap::new(),
             counters,
         }
+    }
+
+    /// Lets go of the inflater that is nobody's; the next message makes another.
+    pub(super) fn release(&mut self) {
+        self.inflater = Inflater::default();
+        self.contexts.shrink_to_fit();
     }
 
     /// What a compressed message of at most `limit` bytes is, once it is inflated and checked; a

@@ -79,6 +79,15 @@ impl Hub {
         }
     }
 
+    /// Gives back the memory of what is made again when it is needed.
+    pub(super) fn release(&mut self) {
+        self.compressing.release();
+        self.inflating.release();
+        for list in [&mut self.dirty, &mut self.resumed, &mut self.ended] {
+            list.shrink_to_fit();
+        }
+    }
+
     /// Lets go of all that a removed peer had.
     pub(super) fn retire(&mut self, peer: &mut Peer, id: PeerId) {
         self.compressing.close(peer.party(id));

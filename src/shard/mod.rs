@@ -247,6 +247,7 @@ impl Shard {
                 }
                 Mail::Answer { peer, answer } => self.answer(peer, answer, now),
                 Mail::Reconfigure => self.reconfigure(now),
+                Mail::Release => self.hub.release(),
                 Mail::Drain(timeout) => self.begin_drain(timeout, now),
                 Mail::Cut => self.cut(),
                 Mail::ListSessions { page, reply } => {

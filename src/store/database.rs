@@ -151,6 +151,15 @@ impl Store {
         Ok(())
     }
 
+    /// Gives back what SQLite holds in memory and can read again.
+    ///
+    /// # Errors
+    /// What SQLite answered.
+    pub fn release(&self) -> Result<(), StoreFault> {
+        self.connection.flush_prepared_statement_cache();
+        Ok(self.connection.execute_batch("PRAGMA shrink_memory")?)
+    }
+
     fn rooms(&self) -> Result<Vec<(RoomName, Position)>, StoreFault> {
         let mut statement = self
             .connection

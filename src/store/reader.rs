@@ -132,6 +132,12 @@ impl Readers {
         Ok(Page { items, more })
     }
 
+    /// Closes the connections that nobody uses, with what they have in memory.
+    pub fn release(&self) {
+        let idle = std::mem::take(&mut *lock(&self.idle));
+        drop(idle);
+    }
+
     /// Uses a connection that nobody else uses.
     pub(super) fn with<T>(
         &self,

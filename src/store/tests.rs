@@ -253,6 +253,25 @@ fn pages_go_both_ways_and_end_where_the_stream_stood() {
 }
 
 #[test]
+fn releasing_memory_loses_nothing() {
+    let place = Place::new();
+    let room = room("a");
+    let mut store = place.open("e").store;
+    let readers = store.readers();
+    let read = |offset: u64| {
+        let page = readers.after(&wanted(&room, offset, KEEP), 0, 10, at(1));
+        page.unwrap().items.len()
+    };
+    fill(&mut store, &room, 2, KEEP, at(0));
+    assert_eq!(read(2), 2);
+    store.release().unwrap();
+    readers.release();
+    assert_eq!(read(2), 2);
+    fill(&mut store, &room, 1, KEEP, at(0));
+    assert_eq!(read(3), 3);
+}
+
+#[test]
 fn a_history_keeps_its_bounds() {
     let place = Place::new();
     let (long, large) = (room("long"), room("large"));

@@ -154,7 +154,13 @@ impl Clerk {
     /// if there is more of it to do at once.
     pub fn rest(&mut self, context: Context<'_>) -> bool {
         let services = context.services;
-        if services.store.as_ref().is_some_and(StoreAccess::is_failing) {
+        let access = services.store.as_ref();
+        if access.is_some_and(|access| access.is_to_release.swap(false, Ordering::Relaxed))
+            && let Err(fault) = self.store.release()
+        {
+            log::warn!("store_not_released fault=\"{fault}\"");
+        }
+        if access.is_some_and(StoreAccess::is_failing) {
             note(&self.store.probe(), context);
             return false;
         }

@@ -393,6 +393,45 @@ fn only_the_first_member_of_a_watched_room_wakes_who_watches() {
 }
 
 #[test]
+fn releasing_forgets_what_nobody_needs_the_longest_silent_first_and_streams_go_on() {
+    let hall = Hall::new("", 100);
+    let member = hall.join("occupied", A);
+    for (second, name) in [(1, "occupied"), (3, "b"), (2, "a"), (4, "c")] {
+        hall.rooms.publish(asked(&[name]), at(second)).unwrap();
+    }
+    let retained = |name: &str| {
+        let history = hall.rooms.history(&room(name), None, 10, false, at(4).mono);
+        history.unwrap().page.items.len()
+    };
+    let all = |names: [&str; 4]| names.map(retained);
+    let names = ["occupied", "a", "b", "c"];
+    assert_eq!(hall.rooms.release(0), 0);
+    assert_eq!(all(names), [1, 1, 1, 1]);
+    assert_eq!(hall.rooms.release(1), 1, "a history is given up whole");
+    assert_eq!(all(names), [1, 0, 1, 1]);
+    assert_eq!(hall.rooms.release(u64::MAX), 2);
+    assert_eq!(all(names), [1, 0, 0, 0]);
+    hall.rooms.check_invariants();
+
+    let epoch = hall.rooms.summary(&room("a")).unwrap().position.epoch;
+    assert!(hall.join_since("a", B, Some(&since(0))).missed.is_none());
+    let known = Since {
+        epoch: Some(epoch),
+        offset: 1,
+    };
+    let current = hall.join_since("a", B, Some(&known)).missed;
+    assert_eq!(
+        current.map(|missed| missed.len()),
+        Some(0),
+        "nothing is missing"
+    );
+    assert_eq!(hall.publish(&["a"]), Ok(vec![2]), "offsets go on");
+    hall.leave(&member, A);
+    assert_eq!(hall.rooms.release(u64::MAX), 1);
+    assert_eq!(retained("occupied"), 0);
+}
+
+#[test]
 fn publishers_on_many_threads_agree_on_one_order_in_all_rooms_they_share() {
     let hall = Hall::new("", 100_000);
     let names = ["a", "b", "c"];
