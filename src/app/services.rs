@@ -25,6 +25,7 @@ use crate::domain::token::Authority;
 use crate::host::platform::Platform;
 use crate::metrics::counters::{Counters, total};
 use crate::metrics::names::Counter;
+use crate::metrics::recent::Recent;
 use crate::protocol::tls::acceptor::TlsAcceptor;
 use crate::store::database::Kept;
 
@@ -112,6 +113,8 @@ pub struct Services {
     pub executor: Option<ExecutorQueue>,
     /// What the machine was last found to be.
     pub host: Host,
+    /// The last warnings and errors of the log; empty where there is none.
+    pub recent: Arc<Recent>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
     pub(super) admission: Admission,
@@ -143,6 +146,7 @@ impl Services {
             statistics: Statistics::default(),
             executor: None,
             host: Host::default(),
+            recent: Arc::default(),
             mailboxes,
             listening,
             started: now,
@@ -164,6 +168,13 @@ impl Services {
     #[must_use]
     pub fn standing_on(mut self, platform: Platform) -> Self {
         self.platform = platform;
+        self
+    }
+
+    /// The same, with what its log has said.
+    #[must_use]
+    pub fn remembering(mut self, recent: Arc<Recent>) -> Self {
+        self.recent = recent;
         self
     }
 

@@ -109,7 +109,8 @@ fn serve(
         .tls
         .as_deref()
         .map(|tls| Secure::of(tls.pair(), &live.config));
-    let server = Server::start(live, reader, logging.counters(), given)
+    let log = (logging.counters(), logging.recent());
+    let server = Server::start(live, reader, log, given)
         .map_err(|fault| Failure::Failed(fault.to_string()))?;
     for address in server.addresses() {
         log::info!(

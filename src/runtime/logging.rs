@@ -18,13 +18,14 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
 use simplelog::{ConfigBuilder, LevelPadding, WriteLogger};
 
-use crate::base::clock::Mono;
+use crate::base::clock::{Clock, Mono};
 use crate::base::one_line::on_one_line;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
+use crate::metrics::recent::{Line, Recent, Severity};
 use crate::runtime::logging::drain::{Drain, Message, Output, QUEUE_LINES, Wanted, open};
 
 mod drain;
@@ -41,6 +42,7 @@ pub struct Logging {
     queue: Sender<Message>,
     wanted: Arc<Wanted>,
     counters: Arc<Counters>,
+    recent: Arc<Recent>,
     thread: thread::JoinHandle<()>,
     /// Disconnects when the thread is done.
     done: Receiver<()>,
@@ -77,6 +79,12 @@ impl Logging {
         Arc::clone(&self.counters)
     }
 
+    /// What it warned of lately.
+    #[must_use]
+    pub fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
+    }
+
     /// Writes what is queued and ends the thread. Waits two seconds at most, so that a terminal
     /// that is stopped cannot stop the shutdown. What is logged afterwards is dropped.
     pub fn finish(self) {
@@ -101,47 +109,78 @@ fn spawn(output: Output) -> io::Result<(Logger, Logging)> {
             drain.run();
             drop(done_guard);
         })?;
-    let logger = Logger::new(LineQueue {
+    let recent = Arc::default();
+    let lines = LineQueue {
         queue: queue.clone(),
         counters: Arc::clone(&counters),
         line: Vec::new(),
-    });
+    };
+    let logger = Logger::new(lines, Arc::clone(&recent));
     let logging = Logging {
         queue,
         wanted,
         counters,
+        recent,
         thread,
         done,
     };
     Ok((logger, logging))
 }
 
-/// Turns a record into one line before simplelog adds time and level.
-struct Logger(Box<WriteLogger<LineQueue>>);
+/// Turns a record into one line before simplelog adds time and level, and remembers it if it warns.
+struct Logger {
+    lines: Box<WriteLogger<LineQueue>>,
+    recent: Arc<Recent>,
+    clock: Clock,
+}
 
 impl Logger {
-    fn new(lines: LineQueue) -> Self {
+    fn new(lines: LineQueue, recent: Arc<Recent>) -> Self {
         let config = ConfigBuilder::new()
             .set_time_format_rfc3339()
             .set_level_padding(LevelPadding::Off)
             .set_thread_level(LevelFilter::Off)
             .set_target_level(LevelFilter::Off)
             .set_location_level(LevelFilter::Off)
-            .add_filter_allow_str("kinglet")
+            .add_filter_allow_str(OURS)
             .build();
         // The level in force is `log::max_level`, which can change; this one cannot.
-        Self(WriteLogger::new(LevelFilter::Trace, config, lines))
+        Self {
+            lines: WriteLogger::new(LevelFilter::Trace, config, lines),
+            recent,
+            clock: Clock::start(),
+        }
+    }
+
+    /// Keeps a warning or an error of ours; another crate's may hold payloads.
+    fn remember(&self, metadata: &Metadata<'_>, message: &str) {
+        let severity = match metadata.level() {
+            Level::Error => Severity::Error,
+            Level::Warn => Severity::Warning,
+            Level::Info | Level::Debug | Level::Trace => return,
+        };
+        if metadata.target().starts_with(OURS) {
+            self.recent.push(Line {
+                at: self.clock.now().wall,
+                severity,
+                message: message.into(),
+            });
+        }
     }
 }
 
+/// The crate whose records are logged.
+const OURS: &str = "kinglet";
+
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.0.enabled(metadata)
+        self.lines.enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
         let message = one_line(record.args().to_string());
-        self.0.log(
+        self.remember(record.metadata(), &message);
+        self.lines.log(
             &Record::builder()
                 .metadata(record.metadata().clone())
                 .args(format_args!("{message}"))
@@ -223,15 +262,14 @@ impl Repeated {
 mod tests {
     use std::fs;
 
-    use log::Level;
-
     use super::*;
 
     fn say(logger: &Logger, target: &str, message: &str) {
-        let metadata = Metadata::builder()
-            .level(Level::Info)
-            .target(target)
-            .build();
+        say_at(Level::Info, logger, target, message);
+    }
+
+    fn say_at(level: Level, logger: &Logger, target: &str, message: &str) {
+        let metadata = Metadata::builder().level(level).target(target).build();
         logger.log(
             &Record::builder()
                 .metadata(metadata)
@@ -274,6 +312,30 @@ mod tests {
         assert_eq!(messages[0], "session_opened id=7");
         assert_eq!(messages[1], "forged\\n2026 [INFO] \\u{1b}[2J");
         assert_eq!(messages[2].len(), MESSAGE_BYTES + '…'.len_utf8());
+    }
+
+    #[test]
+    fn remembers_warnings_and_errors_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let (logger, logging) = spawn(file_output(&folder.path().join("log"))).unwrap();
+        say_at(Level::Info, &logger, "kinglet", "listening");
+        say_at(
+            Level::Warn,
+            &logger,
+            "kinglet::shard",
+            "queue_full\n2026 [INFO]",
+        );
+        say_at(Level::Error, &logger, "rustls::conn", "payload: secret");
+        say_at(Level::Error, &logger, "kinglet", "broken");
+        let (recent, more) = logging.recent().newest(10);
+        logging.finish();
+
+        let told = recent.iter().map(|line| (line.severity, &*line.message));
+        let expected = [
+            (Severity::Error, "broken"),
+            (Severity::Warning, "queue_full\\n2026 [INFO]"),
+        ];
+        assert_eq!((told.collect::<Vec<_>>(), more), (expected.to_vec(), false));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::executor::Executor;
 use crate::host::platform::Platform;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
+use crate::metrics::recent::Recent;
 use crate::os::{boot, descriptor_limit, signals};
 use crate::runtime::children::{Entrance, ExecutorThread};
 use crate::runtime::host::HostThread;
@@ -111,16 +112,16 @@ const REACTOR_DESCRIPTORS: usize = 4;
 
 impl Server {
     /// Raises the descriptor limit, listens, takes over the signals and starts the workers.
-    /// `reader` reads the configuration again when SIGHUP asks for it; `log_counters` are those of
-    /// the log ([`Logging::counters`]). Sockets in `given` are listened on instead of the addresses
-    /// that the configuration names.
+    /// `reader` reads the configuration again when SIGHUP asks for it; `log` is what the log counts
+    /// and remembers ([`Logging::counters`], [`Logging::recent`]). Sockets in `given` are listened on
+    /// instead of the addresses that the configuration names.
     ///
     /// # Errors
     /// When an address is taken or the operating system refuses something.
     pub fn start(
         mut live: Live,
         reader: Reader,
-        log_counters: Arc<Counters>,
+        log: (Arc<Counters>, Arc<Recent>),
         given: Given,
     ) -> Result<Self, StartFault> {
         let count = reactor_count(&live.config);
@@ -141,7 +142,8 @@ impl Server {
         let mailboxes = mailboxes.collect();
         let services = Services::new(live, mailboxes, listening, rng.split(), clock.now());
         let mut services = services
-            .counting(log_counters)
+            .counting(log.0)
+            .remembering(log.1)
             .standing_on(Platform::here());
         let (mut store, mut executor) = (None, None);
         if let Some((opened, kept)) = opened {

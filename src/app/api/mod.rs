@@ -1,6 +1,7 @@
 //! The handlers of the HTTP API, one file per noun.
 
 pub mod connections;
+pub mod errors;
 pub mod health;
 pub mod history;
 pub mod host;

@@ -62,6 +62,7 @@ const RIGHTS: &[(&str, For)] = &[
     ("DELETE /api/v1/runs/{id}", For::Known),
     ("POST /api/v1/runs/{id}/input", For::Known),
     ("POST /api/v1/runs/{id}/permissions/{request}", For::Known),
+    ("GET /api/v1/errors", For::Admins),
     ("GET /api/v1/connections", For::Admins),
     ("DELETE /api/v1/connections/{id}", For::Admins),
     ("POST /api/v1/users/{user}/disconnect", For::Admins),

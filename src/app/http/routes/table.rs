@@ -3,8 +3,8 @@
 //! May not touch: how a request finds its row, which is `routes.rs`'s.
 
 use crate::app::api::{
-    connections, health, history, host, metrics, presence, projects, publish, rooms, runs, server,
-    stats, tokens, users,
+    connections, errors, health, history, host, metrics, presence, projects, publish, rooms, runs,
+    server, stats, tokens, users,
 };
 use crate::app::dashboard;
 use crate::app::http::routes::Run::{Answer, Order};
@@ -150,6 +150,10 @@ pub static ROUTES: &[Route] = &[
     post(
         "/api/v1/runs/{id}/permissions/{request}",
         worker(Access::Rooms, Order(runs::decide)),
+    ),
+    get(
+        "/api/v1/errors",
+        essential(Access::Administration, Answer(errors::list)),
     ),
     get(
         "/api/v1/connections",
