@@ -14,6 +14,7 @@ pub mod fault;
 pub mod idempotency;
 pub mod launch;
 pub mod line_splitter;
+pub mod monitor;
 pub mod origin;
 pub mod position;
 pub mod presence;
