@@ -11,6 +11,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::app::http::error_response;
 use crate::app::services::{Context, Services};
 use crate::base::limits;
@@ -18,6 +20,7 @@ use crate::base::locks::lock;
 use crate::base::network::client_key;
 use crate::domain::client_address;
 use crate::domain::fault::Code;
+use crate::domain::monitor::Excess;
 use crate::domain::rate_limit::{Rate, RateTable};
 use crate::metrics::names::Counter;
 use crate::wire::http::response::{Encoding, Response, Status};
@@ -57,7 +60,8 @@ pub struct Admitted {
     pub is_counted: bool,
     /// It is a trusted proxy's: its requests say whose they are.
     pub is_proxy: bool,
-    /// It is over the limit, on a place kept for health checks and administration.
+    /// It is on a place kept for health checks and administration, because the server is full or
+    /// over a limit on its resources.
     pub is_reserved: bool,
 }
 
@@ -70,6 +74,8 @@ pub enum Refusal {
     Client,
     /// The client connects too often.
     Rate(Duration),
+    /// The server has too little of something.
+    Resource(Excess),
 }
 
 impl Refusal {
@@ -97,6 +103,7 @@ impl Refusal {
                  if it is a proxy's, add it to server.trusted_proxies",
                 wait.as_secs() + 1,
             ),
+            Self::Resource(excess) => return over_limit(excess),
         };
         error_response(status, code, message).header("Retry-After", seconds.to_string())
     }
@@ -120,8 +127,27 @@ impl Refusal {
             Self::Full => Counter::ConnectionsRefusedLimit,
             Self::Client => Counter::ConnectionsRefusedClient,
             Self::Rate(_) => Counter::ConnectionsRefusedRate,
+            Self::Resource(_) => Counter::ConnectionsRefusedResource,
         }
     }
+}
+
+/// The answer to whoever would take more of a resource that is short.
+fn over_limit(excess: Excess) -> Response {
+    let (status, code) = (Status::SERVICE_UNAVAILABLE, Code::ResourceLimit);
+    let details = Some(excess_details(excess));
+    let seconds = limits::MONITOR_RECHECK.as_secs();
+    Response::error(status, code.as_str(), &excess.message(), details)
+        .header("Retry-After", seconds.to_string())
+}
+
+/// What programs are told of a resource that is short.
+fn excess_details(excess: Excess) -> Value {
+    json!({
+        "resource": excess.resource.word(),
+        "limit": excess.limit,
+        "current": excess.current,
+    })
 }
 
 impl Services {
@@ -135,7 +161,13 @@ impl Services {
         let limit = config.limits.connections.unwrap_or(usize::MAX);
         let open = usize::try_from(self.connections()).unwrap_or(usize::MAX);
         let is_loopback = address.is_loopback();
-        let is_reserved = open >= limit;
+        let excess = self.refuses_connections();
+        if let Some(excess) = excess.filter(|_| !is_loopback) {
+            let refusal = Refusal::Resource(excess);
+            context.counters.increment(refusal.counter());
+            return Err(refusal);
+        }
+        let is_reserved = open >= limit || excess.is_some();
         let reserved = if is_loopback {
             limits::RESERVED_CONNECTIONS
         } else {
@@ -157,6 +189,26 @@ impl Services {
             is_proxy,
             is_reserved,
         })
+    }
+
+    /// Why requests are refused that come on a place kept for health checks and administration, and
+    /// are for neither.
+    #[must_use]
+    pub fn refuses_others(&self) -> Refusal {
+        self.refuses_connections()
+            .map_or(Refusal::Full, Refusal::Resource)
+    }
+
+    /// Whether a session may begin now.
+    ///
+    /// # Errors
+    /// Why it may not; the refusal is counted.
+    pub fn accept_session(&self, context: Context<'_>) -> Result<(), Refusal> {
+        let Some(excess) = self.refuses_connections() else {
+            return Ok(());
+        };
+        context.counters.increment(Counter::SessionsRefusedResource);
+        Err(Refusal::Resource(excess))
     }
 
     /// Decides on a WebSocket of `client`, who comes through a trusted proxy, and counts it.

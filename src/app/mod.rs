@@ -15,6 +15,7 @@ pub mod durable;
 pub mod event_stream;
 pub mod host;
 pub mod http;
+pub mod monitor;
 pub mod opening;
 pub mod presence;
 pub mod projects;

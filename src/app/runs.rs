@@ -378,6 +378,7 @@ fn start(asked: Start, asker: Asker<'_>, context: Context<'_>) -> Result<RunOrde
         launch,
         waits: config.projects.busy == Busy::Queue,
         runs_max: config.limits.runs,
+        excess: context.services.resources.status().refuses_runs(),
         key,
     })))
 }

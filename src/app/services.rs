@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::app::admission::Admission;
 use crate::app::durable::StoreAccess;
 use crate::app::host::Host;
+use crate::app::monitor::Resources;
 use crate::app::projects::Projects;
 use crate::app::publish::Receipt;
 use crate::app::statistics::Statistics;
@@ -113,6 +114,8 @@ pub struct Services {
     pub executor: Option<ExecutorQueue>,
     /// What the machine was last found to be.
     pub host: Host,
+    /// How the server's resources stand, as last seen.
+    pub resources: Resources,
     /// The last warnings and errors of the log; empty where there is none.
     pub recent: Arc<Recent>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
@@ -146,6 +149,7 @@ impl Services {
             statistics: Statistics::default(),
             executor: None,
             host: Host::default(),
+            resources: Resources::default(),
             recent: Arc::default(),
             mailboxes,
             listening,

@@ -123,6 +123,12 @@ pub const STORE_BATCH: usize = 512;
 /// How long a durable subscription is kept that nobody subscribes to or acknowledges.
 pub const SUBSCRIPTION_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
+/// How often the server's resources are looked at.
+pub const MONITOR_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often while one is over its limit; whoever is refused comes back after as long.
+pub const MONITOR_RECHECK: Duration = Duration::from_secs(5);
+
 /// How often the store looks for histories that are too old, when nothing else is to do.
 pub const STORE_SWEEP: Duration = Duration::from_secs(1);
 

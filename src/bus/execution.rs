@@ -14,6 +14,7 @@ use crate::dialect::native::decode::Correlation;
 use crate::domain::fault::Fault;
 use crate::domain::idempotency::{Fingerprint, Scope};
 use crate::domain::launch::Launch;
+use crate::domain::monitor::Excess;
 use crate::domain::project::{Project, ProjectId};
 use crate::domain::run::{PendingPermission, Run, RunId};
 use crate::domain::run_command::{Decision, RunInput};
@@ -128,6 +129,8 @@ pub struct StartOrder {
     pub waits: bool,
     /// Runs that may be active on the host; `None` for any number.
     pub runs_max: Option<usize>,
+    /// Why the host takes no run at the moment; those that were started already are told again.
+    pub excess: Option<Excess>,
     /// A repeat with the same key gets the run of the first request.
     pub key: Option<(Scope, Fingerprint)>,
 }

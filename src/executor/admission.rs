@@ -160,6 +160,11 @@ impl Executor {
         if !self.projects.contains_key(&start.project) {
             return Err(no_project());
         }
+        if let Some(excess) = start.excess {
+            self.out.count(Counter::RunsRefusedResource);
+            let (resource, message) = (excess.resource.word(), excess.message());
+            return Err(over_limit(message, resource, excess.limit, excess.current));
+        }
         match self.why_not_now(start.project) {
             Some((counter, fault)) if !start.waits => {
                 self.out.count(counter);

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::json;
 
 use crate::base::clock::Now;
@@ -149,7 +150,12 @@ pub(super) fn ended(run: &Run, state: RunState, now: Now) -> Run {
     }
 }
 
-pub(super) fn over_limit(message: String, resource: &str, limit: usize, current: usize) -> Fault {
+pub(super) fn over_limit<T: Serialize>(
+    message: String,
+    resource: &str,
+    limit: T,
+    current: T,
+) -> Fault {
     let details = json!({ "resource": resource, "limit": limit, "current": current });
     Fault::new(Code::ResourceLimit, message).with_details(details)
 }

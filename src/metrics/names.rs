@@ -16,6 +16,8 @@ pub enum Counter {
     ConnectionsRefusedClient,
     /// Connections refused because their client connected too often.
     ConnectionsRefusedRate,
+    /// Connections refused because the server was over a limit on its resources.
+    ConnectionsRefusedResource,
     /// Requests refused on a connection kept for health checks and administration.
     ReservedRefused,
     /// Times accepting paused because too many handshakes were in progress.
@@ -270,6 +272,18 @@ pub enum Counter {
     Reloads,
     /// Configurations that were read again and had faults; the old one stayed.
     ReloadsFailed,
+    /// Sessions refused because the server was over a limit on its resources.
+    SessionsRefusedResource,
+    /// Runs refused because the server was over a limit on its resources.
+    RunsRefusedResource,
+    /// Times a resource came near its limit.
+    ResourcesNear,
+    /// Times a resource went over its limit.
+    ResourcesOver,
+    /// Times memory was given back because the server was over its limit on it.
+    CachesReleased,
+    /// Publications dropped from the histories of rooms that nobody was in, to free memory.
+    HistoryReleased,
     /// Log lines dropped because the queue was full or the log could not be written.
     LogLinesDropped,
     /// Packets sent to StatsD.

@@ -50,6 +50,11 @@ const OF_CLIENTS: &[Row] = &[
         "Connections refused because their client connected too often.",
     ),
     (
+        Counter::ConnectionsRefusedResource,
+        "kinglet_connections_refused_resource_total",
+        "Connections refused because the server was over a limit on its resources.",
+    ),
+    (
         Counter::ReservedRefused,
         "kinglet_reserved_refused_total",
         "Requests refused on a connection kept for health checks and administration.",

@@ -7,6 +7,7 @@ pub mod keeper;
 mod listening;
 pub mod logging;
 pub mod manager;
+mod monitor;
 mod platform;
 mod publisher;
 mod reactor;

@@ -33,6 +33,7 @@ use crate::runtime::logging::Logging;
 use crate::runtime::manager::Given;
 use crate::runtime::manager::notify::Notifier;
 use crate::runtime::manager::watchdog::{Turns, Watchdog};
+use crate::runtime::monitor::MonitorThread;
 use crate::runtime::platform;
 use crate::runtime::publisher::Publisher;
 use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
@@ -59,6 +60,7 @@ pub struct Server {
     host: HostThread,
     reloads: Reloads,
     publisher: Publisher,
+    monitor: MonitorThread,
     services: Arc<Services>,
     notifier: Notifier,
 }
@@ -169,6 +171,7 @@ impl Server {
         };
         let reloads = Reloads::start(reading, written, places.connections, &services, clock)?;
         let publisher = Publisher::start(&services, clock)?;
+        let monitor = MonitorThread::start(&services, clock)?;
         let seats: Vec<Seat> = (0..)
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
@@ -193,6 +196,7 @@ impl Server {
             dealer: Dealer { seats },
             refusals: places.refusals,
             reloader: reloads.reloader(),
+            looker: monitor.looker(),
             fleet: Arc::clone(&fleet),
             notifier: given.notifier.clone(),
             watchdog,
@@ -222,6 +226,7 @@ impl Server {
             host,
             reloads,
             publisher,
+            monitor,
             services,
             notifier: given.notifier,
         })
@@ -248,6 +253,7 @@ impl Server {
             host,
             reloads,
             publisher,
+            monitor,
             services,
             notifier,
         } = self;
@@ -278,6 +284,7 @@ impl Server {
         store.finish(&services);
         reloads.finish();
         publisher.finish();
+        monitor.finish();
         log::info!(
             "shutdown_done complete={} sessions={} publications={} messages_sent={}",
             ended.is_complete,

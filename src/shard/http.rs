@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::app::admission::Refusal;
 use crate::app::credentials;
 use crate::app::http::admit::{Beginning, Destination, Way, admit};
 use crate::app::http::routes::{self, Access};
@@ -193,9 +192,15 @@ fn verdict(
         Ok(destination) if http.is_reserved && !destination.is_essential() => {
             // The last places are for those who look after a full server.
             hub.counters.increment(Counter::ReservedRefused);
-            refused(Refusal::Full.response())
+            refused(hub.services.refuses_others().response())
         }
-        Ok(Destination::Session(beginning)) => Verdict::Session(beginning),
+        Ok(Destination::Session(beginning)) => {
+            let accepted = hub.services.accept_session(hub.context(now));
+            accepted.map_or_else(
+                |refusal| refused(refusal.response()),
+                |()| Verdict::Session(beginning),
+            )
+        }
         Ok(Destination::Api { route, parameters }) => {
             // Whoever looks after a full server is not held up by the rate of its address.
             let payer = (!http.is_reserved).then_some(address);

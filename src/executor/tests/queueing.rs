@@ -6,6 +6,7 @@ use super::world::{StoreMode, World, order};
 use crate::bus::execution::{CancelAnswer, RunAnswer, RunOrder, StartOrder};
 use crate::domain::fault::Code;
 use crate::domain::idempotency::{Owner, Scope, fingerprint};
+use crate::domain::monitor::{Excess, Resource};
 use crate::domain::project::ProjectId;
 use crate::domain::run::{RunId, RunState};
 use crate::executor::effects::Exit;
@@ -25,6 +26,49 @@ fn place(world: &World, asked: u32) -> (RunId, Option<usize>) {
         Ok(RunAnswer::Started(run, position)) => (run.id, *position),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_run_is_refused_while_the_host_is_short_of_something_and_a_repeat_is_not() {
+    let mut world = World::new();
+    let (a, b) = (world.project("/srv/a"), world.project("/srv/b"));
+    let key = (
+        Scope::new(Owner::Credential("a".into()), "k").unwrap(),
+        fingerprint(&[]),
+    );
+    let start = |project, excess| {
+        let key = Some(key.clone());
+        RunOrder::Start(Box::new(StartOrder {
+            excess,
+            waits: true,
+            key,
+            ..*order(project)
+        }))
+    };
+    let first = world.ask(start(a, None));
+    let (run, _) = place(&world, first);
+    let excess = Some(Excess {
+        resource: Resource::Disk,
+        current: 7,
+        limit: 64,
+    });
+    let again = world.ask(start(a, excess));
+    assert_eq!(place(&world, again).0, run);
+    let told = world.told.len();
+    let refused = world.ask(RunOrder::Start(Box::new(StartOrder {
+        excess,
+        waits: true,
+        ..*order(b)
+    })));
+    let Err(fault) = world.answer(refused) else {
+        panic!("it is refused");
+    };
+    let details = serde_json::json!({"resource": "disk", "limit": 64, "current": 7});
+    assert_eq!(
+        (fault.code, &fault.details),
+        (Code::ResourceLimit, &Some(details))
+    );
+    assert_eq!(world.told.len(), told, "nobody else is told");
 }
 
 #[test]

@@ -439,6 +439,7 @@ pub(super) fn order(project: ProjectId) -> Box<StartOrder> {
         },
         waits: false,
         runs_max: Some(10),
+        excess: None,
         key: None,
     })
 }

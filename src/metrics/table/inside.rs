@@ -109,6 +109,36 @@ pub(super) const ROWS: &[Row] = &[
         "Configurations that were read again and had faults; the old one stayed.",
     ),
     (
+        Counter::SessionsRefusedResource,
+        "kinglet_sessions_refused_resource_total",
+        "Sessions refused because the server was over a limit on its resources.",
+    ),
+    (
+        Counter::RunsRefusedResource,
+        "kinglet_runs_refused_resource_total",
+        "Runs refused because the server was over a limit on its resources.",
+    ),
+    (
+        Counter::ResourcesNear,
+        "kinglet_resources_near_total",
+        "Times a resource came near its limit.",
+    ),
+    (
+        Counter::ResourcesOver,
+        "kinglet_resources_over_total",
+        "Times a resource went over its limit.",
+    ),
+    (
+        Counter::CachesReleased,
+        "kinglet_caches_released_total",
+        "Times memory was given back because the server was over its limit on it.",
+    ),
+    (
+        Counter::HistoryReleased,
+        "kinglet_history_released_total",
+        "Publications dropped from the histories of rooms that nobody was in, to free memory.",
+    ),
+    (
         Counter::LogLinesDropped,
         "kinglet_log_lines_dropped_total",
         "Log lines dropped because the queue was full or the log could not be written.",

@@ -18,6 +18,7 @@ use crate::os::signals::{Signal, SignalPipe};
 use crate::runtime::logging::Logging;
 use crate::runtime::manager::notify::Notifier;
 use crate::runtime::manager::watchdog::Watchdog;
+use crate::runtime::monitor::Looker;
 use crate::runtime::reactor::accept::Acceptor;
 use crate::runtime::reactor::deal::Dealer;
 use crate::runtime::reactor::fleet::Fleet;
@@ -33,6 +34,7 @@ pub(super) struct Lead {
     pub(super) acceptor: Acceptor,
     signals: SignalPipe,
     reloader: Reloader,
+    looker: Looker,
     pub(super) fleet: Arc<Fleet>,
     drain: Draining,
     notifier: Notifier,
@@ -50,6 +52,7 @@ pub(crate) struct LeadParts {
     /// Refused connections that may be told so at a time.
     pub(crate) refusals: usize,
     pub(crate) reloader: Reloader,
+    pub(crate) looker: Looker,
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) notifier: Notifier,
     pub(crate) watchdog: Option<Watchdog>,
@@ -79,6 +82,7 @@ impl Lead {
             dealer,
             refusals,
             reloader,
+            looker,
             fleet,
             notifier,
             watchdog,
@@ -90,6 +94,7 @@ impl Lead {
             acceptor,
             signals,
             reloader,
+            looker,
             fleet,
             drain: Draining::No,
             notifier,
@@ -115,7 +120,10 @@ impl Lead {
                         logging.reopen();
                     }
                 }
-                Signal::DumpMetrics => dump_metrics(services),
+                Signal::DumpMetrics => {
+                    dump_metrics(services);
+                    self.looker.ask();
+                }
             }
         }
     }
