@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod dashboard;
 pub mod durable;
 pub mod event_stream;
+pub mod health;
 pub mod host;
 pub mod http;
 pub mod monitor;

@@ -10,13 +10,14 @@
 //! is kept: no session, no history of a room with members and no answer that may still be asked for
 //! again is given up.
 
-use std::sync::RwLock;
+use std::sync::{Arc, RwLock};
 
 use crate::app::services::{Context, Services};
 use crate::base::limits;
 use crate::base::locks::{read, write};
 use crate::bus::mail::Mail;
 use crate::config::Limits;
+use crate::domain::claude_cli::ClaudeCli;
 use crate::domain::monitor::{Change, Excess, Level, Monitor, Reading, Readings, Status};
 use crate::host::cgroup;
 use crate::metrics::names::Counter;
@@ -26,6 +27,7 @@ use crate::os::disk::Space;
 #[derive(Debug, Default)]
 pub struct Resources {
     seen: RwLock<Seen>,
+    claude: RwLock<Option<Arc<ClaudeCli>>>,
 }
 
 /// What one look has shown.
@@ -48,6 +50,17 @@ impl Resources {
     #[must_use]
     pub fn status(&self) -> Status {
         read(&self.seen).status
+    }
+
+    /// What is known of the Claude CLI; `None` until it was looked for.
+    #[must_use]
+    pub fn claude(&self) -> Option<Arc<ClaudeCli>> {
+        read(&self.claude).clone()
+    }
+
+    /// Takes what was found of the Claude CLI.
+    pub fn found_claude(&self, found: ClaudeCli) {
+        *write(&self.claude) = Some(Arc::new(found));
     }
 }
 

@@ -129,6 +129,9 @@ pub const MONITOR_INTERVAL: Duration = Duration::from_secs(30);
 /// How often while one is over its limit; whoever is refused comes back after as long.
 pub const MONITOR_RECHECK: Duration = Duration::from_secs(5);
 
+/// How long a program may take to say its version.
+pub const VERSION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How often the store looks for histories that are too old, when nothing else is to do.
 pub const STORE_SWEEP: Duration = Duration::from_secs(1);
 

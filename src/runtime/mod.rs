@@ -2,6 +2,7 @@
 //! what they ask for; it decides nothing that a core could decide.
 
 mod children;
+mod claude;
 mod host;
 pub mod keeper;
 mod listening;

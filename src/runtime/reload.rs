@@ -15,7 +15,7 @@ use crate::base::clock::{Clock, Wall};
 use crate::config::{Config, Faults, Reload};
 use crate::metrics::names::Counter;
 use crate::runtime::manager::notify::Notifier;
-use crate::runtime::tls;
+use crate::runtime::{claude, tls};
 
 /// Reads the configuration again, for a server that goes by the one given.
 pub type Reader = Box<dyn Fn(&Config) -> Result<Reload, Faults> + Send>;
@@ -68,6 +68,7 @@ impl Reloads {
             .name("reload".to_owned())
             .spawn(move || {
                 let mut written = written;
+                look_for_claude(&services);
                 while asked.recv().is_ok() {
                     let now = clock.now().wall;
                     let serving = serving(&services);
@@ -75,6 +76,7 @@ impl Reloads {
                         Some(config) => {
                             written = config;
                             told.ready(&serving);
+                            look_for_claude(&services);
                         }
                         None => told.ready(&format!(
                             "{serving}; the last reload was refused, see the log"
@@ -122,6 +124,13 @@ pub(super) fn limit_connections(live: &mut Live, most: usize) {
 /// Looks for the programs of the agents.
 pub(super) fn look_for_agents(live: &mut Live) {
     live.missing_agents = launch::missing(&live.config);
+}
+
+/// Looks for the Claude CLI and its version, which takes a while.
+fn look_for_claude(services: &Services) {
+    if let Some(found) = claude::look_up(&services.live().config) {
+        services.resources.found_claude(found);
+    }
 }
 
 /// Says which agents have no program; runs of them are refused.

@@ -18,6 +18,7 @@ mod host;
 mod http;
 mod http_limits;
 mod life;
+mod monitor;
 mod nginx;
 mod origin;
 mod policies;

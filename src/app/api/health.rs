@@ -3,8 +3,10 @@
 //! Live says that the process answers; ready, that new clients are welcome; health sums both up.
 //! They cost nothing, are charged to no rate and are never refused for their Host.
 
+use crate::app::durable::StoreAccess;
+use crate::app::health::{Check, State, of_machine, of_server, worst};
 use crate::app::http::Call;
-use crate::app::services::{Context, Services};
+use crate::app::services::Context;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::projects;
 use crate::domain::fault::Fault;
@@ -19,7 +21,12 @@ const SERVICE: &str = "kinglet";
 /// # Errors
 /// None.
 pub fn health(call: &Call<'_>) -> Result<Response, Fault> {
-    Ok(report(call, Status::OK, false))
+    let checks = Checks::of(call.context);
+    let status = match checks.state() {
+        State::Critical => Status::SERVICE_UNAVAILABLE,
+        State::Healthy | State::Unknown | State::Warning => Status::OK,
+    };
+    Ok(report(call, &checks, status, false))
 }
 
 /// That the process answers, which is all that a restart could mend.
@@ -35,19 +42,22 @@ pub fn live(_: &Call<'_>) -> Result<Response, Fault> {
     Ok(Response::raw_json(Status::OK, out.into()))
 }
 
-/// Whether new clients should be sent here: 503 while the server shuts down, or while the disk takes
-/// nothing and some namespace's rooms are durable.
+/// Whether new clients should be sent here: 503 while the server shuts down, while it refuses them
+/// because it is over a limit on its resources, or while the disk takes nothing and some namespace's
+/// rooms are durable.
 ///
 /// # Errors
 /// None.
 pub fn ready(call: &Call<'_>) -> Result<Response, Fault> {
     let services = call.context.services;
     let needs_disk = call.context.live.config.rooms.any_durable();
-    let is_failing = needs_disk && store_state(services) == Some(FAILING);
-    if services.is_draining() || is_failing {
-        return Ok(report(call, Status::SERVICE_UNAVAILABLE, true).header("Retry-After", "5"));
+    let is_failing = needs_disk && services.store.as_ref().is_some_and(StoreAccess::is_failing);
+    let checks = Checks::of(call.context);
+    if services.is_draining() || is_failing || services.refuses_connections().is_some() {
+        let response = report(call, &checks, Status::SERVICE_UNAVAILABLE, true);
+        return Ok(response.header("Retry-After", "5"));
     }
-    Ok(report(call, Status::OK, true))
+    Ok(report(call, &checks, Status::OK, true))
 }
 
 /// What a browser or a probe finds at the root.
@@ -67,72 +77,73 @@ pub fn root(_: &Call<'_>) -> Result<Response, Fault> {
     Ok(Response::raw_json(Status::OK, out.into()))
 }
 
-/// What is said of a store that the disk takes nothing from.
-const FAILING: &str = "failing";
-
-/// How the store is; `None` if there is none.
-fn store_state(services: &Services) -> Option<&'static str> {
-    let store = services.store.as_ref()?;
-    Some(if store.is_failing() { FAILING } else { "ok" })
-}
-
-/// The reply to `health_check`, in P1's shape: a status for the whole and one for each check. It
-/// says what the server knows of itself; processor, memory, disk and the Claude CLI are not looked
-/// at.
+/// The reply to `health_check`, in P0's shape: a status for the whole, and one with its members for
+/// each check. The machine's come first, as its clients know them; the server's own follow.
 pub fn check(name: &str, to: &Correlation, context: Context<'_>, out: &mut Vec<u8>) {
-    let checks = Checks::of(context.services);
+    let checks = Checks::of(context);
     let each = |out: &mut Vec<u8>| {
         let mut object = Object::begin(out);
-        for (name, status) in checks.each() {
-            object = object.value(name, |out| {
-                Object::begin(out).string("status", status).end();
-            });
+        for check in checks.machine.iter().chain(&checks.server) {
+            object = object.value(check.name, |out| check.write(out));
         }
         object.end();
     };
-    let (state, names) = (checks.state(), context.live.config.reply_names);
-    projects::health(name, to, state, each, names, context.now.wall, out);
+    let state = worst(checks.machine.iter().chain(&checks.server)).of_all();
+    projects::health(
+        name,
+        to,
+        state,
+        each,
+        context.live.config.reply_names,
+        context.now.wall,
+        out,
+    );
 }
 
-/// What the server looks at when it is asked how it is.
+/// What is looked at when the server is asked how it is.
 struct Checks {
-    draining: bool,
-    busy: bool,
-    store: Option<&'static str>,
+    server: Vec<Check>,
+    machine: [Check; 4],
 }
 
 impl Checks {
-    fn of(services: &Services) -> Self {
+    fn of(context: Context<'_>) -> Self {
         Self {
-            draining: services.is_draining(),
-            busy: !services.rooms.has_room_for_mail(),
-            store: store_state(services),
+            server: of_server(context.services),
+            machine: of_machine(context.services, context.live),
         }
     }
 
-    fn state(&self) -> &'static str {
-        match self.draining || self.busy || self.store == Some(FAILING) {
-            true => "degraded",
-            false => "healthy",
-        }
+    /// How the whole is for those who probe it. A busy processor is no fault, and a server whose
+    /// Claude CLI is missing has rooms and other agents to serve: both are told and count for nothing.
+    fn state(&self) -> State {
+        let [_cpu, memory, disk, _claude] = &self.machine;
+        worst(self.server.iter().chain([memory, disk]))
     }
 
-    /// Each with its name.
-    fn each(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let accepting = if self.draining { "shutting down" } else { "ok" };
-        let mailboxes = if self.busy { "full" } else { "ok" };
-        let own = [("accepting", accepting), ("mailboxes", mailboxes)];
-        let store = self.store.map(|state| ("store", state));
-        own.into_iter().chain(store)
+    /// Each with its name and a word.
+    fn each(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let word = |check: &Check| match check.state {
+            State::Healthy => "ok",
+            State::Unknown | State::Warning | State::Critical => check.state.word(),
+        };
+        let own = self.server.iter().map(move |check| {
+            let problem = check.message.as_deref();
+            (check.name, problem.unwrap_or_else(|| word(check)))
+        });
+        own.chain(
+            self.machine
+                .iter()
+                .map(move |check| (check.name, word(check))),
+        )
     }
 }
 
-fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
+fn report(call: &Call<'_>, checks: &Checks, status: Status, with_details: bool) -> Response {
     let services = call.context.services;
-    let checks = Checks::of(services);
     let mut out = Vec::new();
     let object = Object::begin(&mut out)
-        .string("status", checks.state())
+        .string("status", checks.state().of_all())
         .string("service", SERVICE)
         .string("version", env!("CARGO_PKG_VERSION"))
         .number("connections", services.connections())
@@ -149,7 +160,7 @@ fn report(call: &Call<'_>, status: Status, with_details: bool) -> Response {
             let object = Object::begin(out)
                 .number("sessions", services.sessions())
                 .number("rooms", services.rooms.count() as u64)
-                .boolean("draining", checks.draining);
+                .boolean("draining", services.is_draining());
             let object = match (&services.store, &services.executor) {
                 (None, _) => object.string("runs", "no data directory"),
                 (Some(_), None) => object.string("runs", "off"),

@@ -5,6 +5,7 @@
 //! of the projects.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::app::runs::paths;
-use crate::config::{AgentKind, Config, StallAction};
+use crate::config::{AgentKind, CLAUDE, Config, StallAction};
 use crate::domain::agent::{Agent, Request};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::launch::{Launch, ProcessLimits};
@@ -92,6 +93,36 @@ pub fn programs(config: &Config) -> impl Iterator<Item = (String, Result<PathBuf
             agent.program(search.map(|path| &**path), is_executable)
         });
         (name.to_owned(), program)
+    })
+}
+
+/// The Claude CLI as it would be started.
+#[derive(Debug)]
+pub struct Cli {
+    /// Its program as the configuration names it.
+    pub program: String,
+    /// Where that is, or why it cannot be run.
+    pub found: Result<PathBuf, String>,
+    /// What it is started with.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// The Claude CLI of the agent of that name; `None` if that is no agent, or another command.
+#[must_use]
+pub fn claude(config: &Config) -> Option<Cli> {
+    let agent = Agent::find(config, CLAUDE).ok()?;
+    let options = agent.options();
+    if options.kind != AgentKind::Claude {
+        return None;
+    }
+    let first = options.command.first()?;
+    let environment = agent.environment(env::vars_os(), Path::new("/"));
+    let search = environment.get(std::ffi::OsStr::new("PATH"));
+    let found = agent.program(search.map(|path| &**path), is_executable);
+    Some(Cli {
+        program: first.text().unwrap_or_default().to_owned(),
+        found: found.map_err(|fault| fault.message),
+        environment: environment.into_iter().collect(),
     })
 }
 
