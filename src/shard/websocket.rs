@@ -14,7 +14,6 @@ use crate::dialect::native::decode::{CommandType, Correlation, Decoded, Place};
 use crate::dialect::native::encode;
 use crate::domain::access::Identity;
 use crate::domain::command::Command;
-
 use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::counters::Counters;

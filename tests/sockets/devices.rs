@@ -65,6 +65,13 @@ fn a_client_is_closed_with_1000_when_the_server_drains() {
 #[test]
 fn the_figures_are_those_of_psutil() {
     let server = start(&[INTERVAL]);
-    let base = format!("ws://{}", server.address());
-    succeeds(python("host.py", &base));
+    let Some(client) = python("host.py", &format!("ws://{}", server.address())) else {
+        return;
+    };
+    let mut looks = Command::new(client.get_program());
+    let found = looks.args(["-c", "import psutil"]).output().unwrap();
+    if !found.status.success() {
+        return note("skipped: the figures of psutil, which there is not for this machine");
+    }
+    succeeds(Some(client));
 }
