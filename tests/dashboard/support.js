@@ -142,7 +142,7 @@ export class Server {
 /** The agent `say`: prints what it reads until the end of its input; `slow` prints on and on. */
 const SAYS = `prompt=$(cat)
 case "$prompt" in
-  slow) n=0; while [ $n -lt 1200 ]; do n=$((n + 1)); echo "step $n of a long run"; read -t 0.1 x < /dev/zero || :; done ;;
+  slow) n=0; while [ $n -lt 1200 ]; do n=$((n + 1)); echo "step $n of a long run"; sleep 0.1; done ;;
   file:*) cat "\${prompt#file:}" ;;
   *) printf '%s\\n' "$prompt" ;;
 esac

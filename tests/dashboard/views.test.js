@@ -16,7 +16,7 @@ const SHOTS = process.env.KINGLET_TEST_SHOTS;
 
 /** A server at which something goes on. */
 async function busy() {
-  const server = await Server.start();
+  const server = await Server.start({ KINGLET_HOST__INTERVAL: "500ms" });
   const [shop] = [await server.project("shop"), await server.project("bakery")];
   const over = await server.run(shop, "claude", "scenario:multi_message");
   await until("the run is over", async () => {
@@ -34,23 +34,8 @@ async function busy() {
     await once(socket, "open");
   }
   const active = await server.run(shop, "say", "slow");
-  await server.publish("metrics", "metrics", SAMPLE);
   return { server, shop, over, active };
 }
-
-/** As the room `metrics` tells it. */
-const SAMPLE = {
-  cpu_usage: 23, cpu_temp: 52, cpu_cores: 2, memory_usage: 3210, memory_total: 7820,
-  memory_percent: 41, storage_usage: 81000, storage_total: 120000, storage_percent: 84,
-  uptime: 353000, hostname: "kitchen", is_undervolted: false,
-  top_processes: [{ pid: 7, name: "kinglet", cpu: 1.5, mem: 0.4, command: "/usr/bin/kinglet" }],
-  network_interfaces: [{ name: "eth0", ip4: "192.0.2.7", ip6: null, mac: null, type: "wired",
-    default: true, virtual: false, operstate: "up", rates: { received: 20480, sent: 4096 } }],
-  timestamp: new Date().toISOString(), cpu_per_core: [12, 92], load_average: [0.5, 0.4, 0.3],
-  swap_usage: 10, swap_total: 100, swap_percent: 10, processes_total: 210,
-  network_rates: { received: 20480, sent: 4096 }, disk_rates: { read: 0, written: 1000000 },
-  pressure: { cpu: { some: [1.5, 1, 1], full: null }, memory: null, io: null },
-};
 
 /** What each view shows when it has what it needs. */
 const VIEWS = [
@@ -66,6 +51,14 @@ const VIEWS = [
   ["errors", "#/errors", "nothing|every local user"],
 ];
 
+/** Waits until a chart has a line of several points. */
+function drawn(page, title) {
+  const line = page.locator(".chart", { hasText: title }).locator("path.line").first();
+  return until("a line is drawn", async () => {
+    return ((await line.getAttribute("d")) ?? "").split("L").length > 4;
+  });
+}
+
 test("every view has what it is for, fits its window, and asks nobody else", { skip: skip() }, async () => {
   const stage = await busy();
   const tell = async (tab, [name, hash, expected], picture) => {
@@ -73,6 +66,7 @@ test("every view has what it is for, fits its window, and asks nobody else", { s
     await tab.page.evaluate((to) => (location.hash = to), address);
     await shows(tab.page, new RegExp(expected));
     await fits(tab.page, `${name} ${picture}`);
+    if (name === "host") await drawn(tab.page, "Processors");
     if (SHOTS === undefined) return;
     await tab.page.screenshot({ path: join(SHOTS, `${name}-${picture}.png`), fullPage: true });
   };
@@ -158,5 +152,26 @@ test("the console hears and publishes, checks JSON, and keeps 500 lines", { skip
   await page.getByRole("button", { name: "Unsubscribe from chat:2" }).click();
   await shows(page, "Left chat:2");
   assert.equal(await page.locator("[role=log] strong", { hasText: /^both$/ }).count(), 1);
+  assert.deepEqual(tab.faults, []);
+});
+
+test("the host is watched only while somebody looks at it", { skip: skip() }, async () => {
+  const server = await Server.start({ KINGLET_HOST__INTERVAL: "500ms" });
+  const tab = await browse(server.url);
+  const { page } = tab;
+  await visit(tab, "#/host");
+  await drawn(page, "Processors");
+  for (const text of ["load ", "iB of", "core 0"]) await shows(page, text);
+  await shows(page, "lo", "table[aria-label='Network interfaces']");
+  assert((await page.locator("table[aria-label='Top processes'] tbody tr").count()) > 0);
+  assert.equal((await server.call("GET", "rooms/metrics")).members, 1);
+  await page.getByRole("tab", { name: "Server" }).click();
+  await shows(page, "of one of");
+  await shows(page, "at most");
+  await until("nobody watches the host", async () => {
+    return (await server.call("GET", "rooms/metrics")).members === 0;
+  });
+  await page.getByText("Show those that are zero").click();
+  await shows(page, "tls_failed_http");
   assert.deepEqual(tab.faults, []);
 });
