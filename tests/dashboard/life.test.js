@@ -1,13 +1,13 @@
 // Who looks, and for how long: tokens, the keyboard, tabs in the background, restarts.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
-import { browse, live, Relay, Server, shows, sign, skip, TOKENS, until, visit } from "./support.js";
+import { browse, check, live, Relay, Server, shows, sign, TOKENS, until, visit }
+  from "./support.js";
 
 const TABS = ["Overview", "Rooms", "Console", "Projects", "Host", "Server", "Errors"];
 
-test("token mode asks for a token until one is good, and keeps it on wish", { skip: skip() }, async () => {
+check("token mode asks for a token until one is good, and keeps it on wish", async () => {
   const server = await Server.start(TOKENS);
   const tab = await browse(server.url);
   const { page } = tab;
@@ -42,7 +42,7 @@ test("token mode asks for a token until one is good, and keeps it on wish", { sk
   assert.deepEqual(tab.faults, []);
 });
 
-test("whoever may only read is told what they may not", { skip: skip() }, async () => {
+check("whoever may only read is told what they may not", async () => {
   const server = await Server.start(TOKENS);
   const project = await server.project("shop", sign("root"));
   const tab = await browse(server.url);
@@ -67,7 +67,7 @@ test("whoever may only read is told what they may not", { skip: skip() }, async 
   assert.deepEqual(tab.faults, []);
 });
 
-test("an API key opens what the HTTP API tells, and the page says so", { skip: skip() }, async () => {
+check("an API key opens what the HTTP API tells, and the page says so", async () => {
   const key = "a-key-that-is-long-enough-and-no-token";
   const server = await Server.start(TOKENS, `[[auth.api_keys]]\nname = "probe"\nkey = "${key}"\n`);
   const tab = await browse(server.url);
@@ -82,7 +82,7 @@ test("an API key opens what the HTTP API tells, and the page says so", { skip: s
   assert.deepEqual(tab.faults, []);
 });
 
-test("a session that an operator ends says so, and comes back when asked", { skip: skip() }, async () => {
+check("a session that an operator ends says so, and comes back when asked", async () => {
   const server = await Server.start();
   const tab = await browse(server.url);
   await visit(tab);
@@ -93,7 +93,7 @@ test("a session that an operator ends says so, and comes back when asked", { ski
   await live(tab.page);
 });
 
-test("the keyboard alone reaches every view, and shows where it is", { skip: skip() }, async () => {
+check("the keyboard alone reaches every view, and shows where it is", async () => {
   const server = await Server.start();
   const tab = await browse(server.url);
   const { page } = tab;
@@ -110,7 +110,8 @@ test("the keyboard alone reaches every view, and shows where it is", { skip: ski
     assert.notEqual(await focused("(it) => getComputedStyle(it).outlineStyle"), "none");
     await page.locator(`#panel[data-view=${name.toLowerCase()}]`).waitFor();
     await page.keyboard.press("ArrowRight");
-    await until("the view has changed", async () => (await focused("(it) => it.textContent")) !== name);
+    const at = () => focused("(it) => it.textContent");
+    await until("the view has changed", async () => (await at()) !== name);
   }
   await page.keyboard.press("End");
   await page.locator("#panel[data-view=errors]").waitFor();
@@ -122,7 +123,7 @@ test("the keyboard alone reaches every view, and shows where it is", { skip: ski
   assert.deepEqual(tab.faults, []);
 });
 
-test("a restart of the server is survived, and what is heard goes on", { skip: skip() }, async () => {
+check("a restart of the server is survived, and what is heard goes on", async () => {
   const first = await Server.start();
   const relay = await Relay.start(first);
   const tab = await browse(relay.url);
@@ -148,7 +149,7 @@ test("a restart of the server is survived, and what is heard goes on", { skip: s
   assert.deepEqual(tab.faults, []);
 });
 
-test("a page in the background costs the server nothing", { skip: skip() }, async () => {
+check("a page in the background costs the server nothing", async () => {
   const server = await Server.start();
   const tab = await browse(server.url);
   const { page } = tab;

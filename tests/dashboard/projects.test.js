@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { test } from "node:test";
 
-import { browse, Server, shows, skip, until, visit } from "./support.js";
+import { browse, check, Server, shows, until, visit } from "./support.js";
 
 const LOG = "[role=log]";
 
@@ -20,7 +19,7 @@ function state(page, text) {
   return page.locator(".card", { hasText: "State" }).getByText(text, { exact: true }).waitFor();
 }
 
-test("a project is made, runs, and its runs can be read afterwards", { skip: skip() }, async () => {
+check("a project is made, runs, and its runs can be read afterwards", async () => {
   const server = await Server.start();
   const tab = await browse(server.url);
   const { page } = tab;
@@ -51,7 +50,7 @@ test("a project is made, runs, and its runs can be read afterwards", { skip: ski
   assert.deepEqual(tab.faults, []);
 });
 
-test("a run's pieces of speech become one line", { skip: skip() }, async () => {
+check("a run's pieces of speech become one line", async () => {
   const server = await Server.start();
   const project = await server.project("shop");
   const tab = await browse(server.url);
@@ -62,7 +61,7 @@ test("a run's pieces of speech become one line", { skip: skip() }, async () => {
 });
 
 for (const [button, heard] of [["Allow", "used with"], ["Deny", "denied"]]) {
-  test(`a permission is answered with ${button}`, { skip: skip() }, async () => {
+  check(`a permission is answered with ${button}`, async () => {
     const server = await Server.start();
     const project = await server.project("shop");
     const tab = await browse(server.url);
@@ -81,7 +80,7 @@ for (const [button, heard] of [["Allow", "used with"], ["Deny", "denied"]]) {
   });
 }
 
-test("a run is spoken to, and cancelled", { skip: skip() }, async () => {
+check("a run is spoken to, and cancelled", async () => {
   const server = await Server.start();
   const project = await server.project("shop");
   const tab = await browse(server.url);
@@ -98,7 +97,7 @@ test("a run is spoken to, and cancelled", { skip: skip() }, async () => {
   assert.deepEqual(tab.faults, []);
 });
 
-test("a long output is paged through", { skip: skip() }, async () => {
+check("a long output is paged through", async () => {
   const server = await Server.start();
   const project = await server.project("shop");
   const run = await server.run(project, "claude", "scenario:many_lines:450");

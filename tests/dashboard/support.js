@@ -11,7 +11,7 @@ import { createConnection, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
-import { after } from "node:test";
+import { after, test } from "node:test";
 
 import { chromium } from "playwright-core";
 
@@ -34,8 +34,12 @@ const FLAGS = [
   "--disable-sync",
 ];
 
-/** Why the tests cannot run here, or false. */
-export function skip() {
+/** A test, skipped with a word where it cannot run. */
+export function check(title, body) {
+  test(title, { skip: reason() }, body);
+}
+
+function reason() {
   if (BINARY === undefined) return "KINGLET_TEST_BINARY is not set";
   return existsSync(CHROMIUM) ? false : `there is no ${CHROMIUM}`;
 }
@@ -84,7 +88,8 @@ export class Server {
       KINGLET_AGENTS__SAY__COMMAND: JSON.stringify(["/bin/sh", script]),
       ...settings,
     };
-    const child = spawn(BINARY, ["serve", "--config", file], { env, stdio: ["ignore", "pipe", "inherit"] });
+    const stdio = ["ignore", "pipe", "inherit"];
+    const child = spawn(BINARY, ["serve", "--config", file], { env, stdio });
     let last = "";
     for await (const line of createInterface(child.stdout)) {
       last = line;
@@ -142,7 +147,8 @@ export class Server {
 /** The agent `say`: prints what it reads until the end of its input; `slow` prints on and on. */
 const SAYS = `prompt=$(cat)
 case "$prompt" in
-  slow) n=0; while [ $n -lt 1200 ]; do n=$((n + 1)); echo "step $n of a long run"; sleep 0.1; done ;;
+  slow) n=0
+    while [ $n -lt 1200 ]; do n=$((n + 1)); echo "step $n of a long run"; sleep 0.1; done ;;
   file:*) cat "\${prompt#file:}" ;;
   *) printf '%s\\n' "$prompt" ;;
 esac
@@ -211,7 +217,7 @@ export const SIZES = { desktop: { width: 1280, height: 900 }, phone: { width: 36
  * A page of a browser that knows nothing yet. `faults` collects what must not be: requests to
  * another origin, uncaught errors, and complaints on the console, among them those of the policy.
  */
-export async function browse(origin, { size = "desktop", theme = "light", motion = "reduce" } = {}) {
+export async function browse(origin, { size = "desktop", theme = "light" } = {}) {
   const profile = await folder();
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: CHROMIUM,
@@ -219,7 +225,7 @@ export async function browse(origin, { size = "desktop", theme = "light", motion
     timeout: PATIENCE_MS,
     viewport: SIZES[size],
     colorScheme: theme,
-    reducedMotion: motion,
+    reducedMotion: "reduce",
     permissions: [],
   });
   finallyDo(() => context.close());
@@ -268,7 +274,8 @@ export async function fits(page, what) {
     const width = document.documentElement.clientWidth;
     const isClipped = (element) => element.closest("svg, .skip, thead, pre, .output") !== null;
     return [...document.body.querySelectorAll("*")]
-      .filter((element) => !isClipped(element) && element.getBoundingClientRect().right > width + 0.5)
+      .filter((element) => !isClipped(element))
+      .filter((element) => element.getBoundingClientRect().right > width + 0.5)
       .map((element) => `${element.tagName}.${element.className}`)
       .concat(document.documentElement.scrollWidth > width ? ["the page"] : []);
   });

@@ -15,8 +15,6 @@ export class Refusal extends Error {
     switch (this.status) {
       case 0:
         return "The server cannot be reached; trying again.";
-      case 401:
-        return "This needs a token.";
       case 403:
         return `You may not see this: ${this.message}.`;
       case 404:

@@ -134,8 +134,8 @@ function decode(part) {
 
 function build() {
   for (const [id, title] of VIEWS) {
-    tabs.append(make("a", { href: `#/${id}`, id: `tab-${id}`, role: "tab", "aria-controls": "panel" },
-      title));
+    const names = { href: `#/${id}`, id: `tab-${id}`, role: "tab", "aria-controls": "panel" };
+    tabs.append(make("a", names, title));
   }
   tabs.addEventListener("keydown", (event) => {
     const all = [...tabs.children];

@@ -5,10 +5,10 @@ import { duration } from "./format.js";
 
 const WIDTH = 300;
 const HEIGHT = 80;
-export const WINDOW_MS = 10 * 60 * 1000;
+const WINDOW_MS = 10 * 60 * 1000;
 const WINDOW_LEAST_MS = 60 * 1000;
 
-/** Points of the last minutes: `{at, values}`, where a value may be missing. */
+/** Points of the last minutes: `{at, values}`; a value may be missing. */
 export class Series {
   points = [];
 
@@ -65,17 +65,18 @@ export class Chart {
     const span = Math.min(WINDOW_MS, Math.max(WINDOW_LEAST_MS, last.at - points[0].at));
     const known = points.flatMap(({ values }) => values.filter(Number.isFinite));
     const top = rounded(Math.max(this.ceiling, ...known), this.format(1024).includes("KiB"));
-    const x = (at) => (WIDTH * (at - last.at + span)) / span;
-    const y = (value) => HEIGHT - 1 - ((HEIGHT - 2) * value) / top;
+    const x = (at) => ((WIDTH * (at - last.at + span)) / span).toFixed(1);
+    const y = (value) => (HEIGHT - 1 - ((HEIGHT - 2) * value) / top).toFixed(1);
     const gap = 3 * usual(points) + 1000;
     this.lines.forEach((_, index) => {
       const pieces = split(points, index, gap);
-      const spelt = pieces.map((piece) => piece.map(([at, value]) => `${x(at).toFixed(1)} ${y(value).toFixed(1)}`));
-      this.#paths.line[index].setAttribute("d", spelt.map((piece) => `M${piece.join("L")}`).join(""));
-      this.#paths.area[index]?.setAttribute("d", spelt.map((piece, number) => {
+      const spelt = pieces.map((piece) => piece.map(([at, value]) => `${x(at)} ${y(value)}`));
+      const path = (kind, parts) => this.#paths[kind][index]?.setAttribute("d", parts.join(""));
+      path("line", spelt.map((piece) => `M${piece.join("L")}`));
+      path("area", spelt.map((piece, number) => {
         const [from, to] = [pieces[number][0][0], pieces[number].at(-1)[0]];
-        return `M${x(from).toFixed(1)} ${HEIGHT}L${piece.join("L")}L${x(to).toFixed(1)} ${HEIGHT}Z`;
-      }).join(""));
+        return `M${x(from)} ${HEIGHT}L${piece.join("L")}L${x(to)} ${HEIGHT}Z`;
+      }));
       this.#values[index].textContent = this.format(last.values[index]);
     });
     this.#top.textContent = this.format(top);
@@ -87,11 +88,11 @@ export class Chart {
 
 /** The time between most points. */
 function usual(points) {
-  const spaces = points.slice(1).map(({ at }, index) => at - points[index].at).sort((a, b) => a - b);
-  return spaces[spaces.length >> 1] ?? 0;
+  const spaces = points.slice(1).map(({ at }, index) => at - points[index].at);
+  return spaces.sort((a, b) => a - b)[spaces.length >> 1] ?? 0;
 }
 
-/** The runs of points that have the value, without holes. A lone point is drawn as a dot. */
+/** The runs of points that have the value. A lone point is drawn as a dot. */
 function split(points, index, gap) {
   const pieces = [];
   let before;

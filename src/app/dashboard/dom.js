@@ -1,4 +1,4 @@
-// Elements. There is no markup in strings anywhere: whatever is a string becomes a text node.
+// Elements. No string is ever markup: it becomes a text node.
 
 import { visible } from "./text.js";
 
@@ -27,6 +27,11 @@ function fill(element, { on = {}, ...attributes }, children) {
 /** Text of a stranger, which does not change the direction of what stands around it. */
 export function foreign(text, limit) {
   return make("bdi", {}, visible(text, limit));
+}
+
+/** The same, of a program. */
+export function code(text) {
+  return make("code", {}, foreign(text, 400));
 }
 
 /** A part of a view: its heading, and what `body` is filled with. */
@@ -81,12 +86,17 @@ export function level(share) {
   return share >= 90 ? "bad" : share >= 80 ? "warn" : "";
 }
 
+/** The state of something, with a dot of its colour. */
+export function badge(text, state) {
+  return make("span", { class: "badge", "data-state": state }, visible(text, 40).toLowerCase());
+}
+
 /** An input with its label. */
 export function field(label, input) {
   return make("label", { class: "field" }, make("span", {}, label), input);
 }
 
-/** A line that tells how the last action went. */
+/** A line that tells how an action went. */
 export function outcome() {
   return make("p", { class: "outcome", role: "status" });
 }
@@ -96,7 +106,7 @@ export function command(text) {
   return make("code", { class: "command" }, text);
 }
 
-/** What stands where there is nothing yet. */
+/** What stands in place of nothing. */
 export function empty(...children) {
   return make("div", { class: "empty" }, ...children);
 }

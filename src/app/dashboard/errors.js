@@ -1,6 +1,6 @@
 // Errors: what the server warned of lately.
 
-import { empty, foreign, make, section } from "./dom.js";
+import { badge, empty, foreign, section } from "./dom.js";
 import { clock } from "./format.js";
 import { noticeboard, POLL_MS } from "./scope.js";
 import { Table } from "./table.js";
@@ -9,8 +9,7 @@ export function errors(scope, panel) {
   const notices = noticeboard();
   const table = new Table("Recent errors", [
     { label: "Time", cell: ({ at }) => clock(at) },
-    { label: "Level", cell: ({ level }) => make("span", { class: "badge",
-      "data-state": /^err/i.test(level) ? "bad" : "warn" }, foreign(String(level).toLowerCase(), 20)) },
+    { label: "Level", cell: ({ level }) => badge(level, /^err/i.test(level) ? "bad" : "warn") },
     { label: "Message", kind: "prose", cell: ({ message }) => foreign(message, 2000) },
   ], ({ number }) => number, empty("The server has warned of nothing since it started."));
   panel.append(section("Recent errors", notices, ...table.parts).element);

@@ -17,8 +17,8 @@ export function link(text, ...segments) {
 }
 
 /**
- * A form with these parts and a button. `send` does what it is for, once at a time, and answers with
- * what to tell; a refusal of the server is told, too.
+ * A form with these parts and a button. `send` does what it is for, once at a time, and answers
+ * with what to tell; a refusal is told, too.
  */
 export function form(scope, label, parts, send) {
   const told = outcome();

@@ -1,7 +1,7 @@
 // Host: the machine that the server runs on, from the room `metrics`.
 
 import { Chart, Series } from "./chart.js";
-import { bar, card, cards, foreign, hold, level, make, section } from "./dom.js";
+import { bar, card, cards, code, foreign, hold, level, make, section } from "./dom.js";
 import { byteRate, bytes, count, decimal, duration, percent } from "./format.js";
 import { noticeboard, POLL_MS } from "./scope.js";
 import { Table } from "./table.js";
@@ -16,7 +16,8 @@ const CHARTS = [
   ["Memory", ["used", "swap"], percent, 100, (told) => [told.memory_percent, told.swap_percent]],
   ["Network", ["received", "sent"], byteRate, 1024,
     ({ network_rates: rates }) => [rates?.received, rates?.sent]],
-  ["Disks", ["read", "written"], byteRate, 1024, ({ disk_rates: rates }) => [rates?.read, rates?.written]],
+  ["Disks", ["read", "written"], byteRate, 1024,
+    ({ disk_rates: rates }) => [rates?.read, rates?.written]],
   ["Temperature", ["processor"], degrees, 100, (told) => [told.cpu_temp ?? undefined]],
   ["Pressure: time spent waiting", ["processors", "memory", "disks"], percent, 1,
     ({ pressure }) => ["cpu", "memory", "io"].map((name) => pressure?.[name]?.some?.[0])],
@@ -40,26 +41,28 @@ export function host(scope, panel) {
     { label: "Number", kind: "number", cell: ({ pid }) => String(pid) },
     { label: "Processor", kind: "number", cell: ({ cpu: share }) => percent(share) },
     { label: "Memory", kind: "number", cell: ({ mem }) => percent(mem) },
-    { label: "Command", kind: "prose", cell: ({ command }) => make("code", {}, foreign(command, 200)) },
+    { label: "Command", kind: "prose", cell: ({ command }) => code(command) },
   ], ({ pid }) => pid);
   const links = new Table("Network interfaces", [
     { label: "Interface", cell: ({ name }) => foreign(name, 40) },
     { label: "State", cell: ({ operstate, default: isDefault, type }) =>
       foreign([operstate, type, isDefault && "default"].filter(Boolean).join(", "), 80) },
-    { label: "Addresses", cell: ({ ip4, ip6 }) => foreign([ip4, ip6].filter(Boolean).join(" ") || "–") },
+    { label: "Addresses", cell: ({ ip4, ip6 }) =>
+      foreign([ip4, ip6].filter(Boolean).join(" ") || "–") },
     { label: "Received", kind: "number", cell: ({ rates }) => byteRate(rates?.received) },
     { label: "Sent", kind: "number", cell: ({ rates }) => byteRate(rates?.sent) },
   ], ({ name }) => name);
-  const lists = [section("Top processes", top.element), section("Network interfaces", links.element)];
   panel.append(notices, about,
     cards(...figures),
     make("div", { class: "charts" }, ...charts.map(({ element }) => element)),
-    cores.element, ...lists.map(({ element }) => element));
+    cores.element,
+    section("Top processes", top.element).element,
+    section("Network interfaces", links.element).element);
 
   const take = (told) => {
     const { network_rates: traffic, disk_rates: io, load_average: load } = told;
-    cpu.set(percent(told.cpu_usage), load ? `load ${load.map((mean) => mean.toFixed(2)).join(", ")}` : "",
-      level(told.cpu_usage));
+    const means = load?.map((mean) => mean.toFixed(2)).join(", ");
+    cpu.set(percent(told.cpu_usage), means && `load ${means}`, level(told.cpu_usage));
     memory.set(percent(told.memory_percent), of(told.memory_usage, told.memory_total),
       level(told.memory_percent));
     disk.set(percent(told.storage_percent), of(told.storage_usage, told.storage_total),
@@ -83,12 +86,13 @@ export function host(scope, panel) {
     links.show(told.network_interfaces ?? []);
     if (about.textContent === "") about.textContent = told.hostname;
   };
-  scope.keep(notices, async () => take(await scope.get("api/v1/metrics")));
+  const ask = async () => take(await scope.get("api/v1/metrics"));
+  scope.keep(notices, ask);
   scope.follow("metrics", {
     since: 0,
     onEvent: ({ data }) => take(data),
     // Whoever may not listen, or has no socket, asks.
-    onRefused: () => scope.keep(notices, async () => take(await scope.get("api/v1/metrics")), POLL_MS),
+    onRefused: () => scope.keep(notices, ask, POLL_MS),
   });
   const stop = scope.follow("metrics:system-info", {
     since: 0,

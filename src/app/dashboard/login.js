@@ -9,7 +9,7 @@ export function kept() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch {
-    return ""; // A browser may forbid it.
+    return ""; // It may be forbidden.
   }
 }
 
@@ -19,7 +19,7 @@ export function keep(token) {
     if (token === "") sessionStorage.removeItem(KEY);
     else sessionStorage.setItem(KEY, token);
   } catch {
-    // Then it is asked for again.
+    // Then it is asked for.
   }
 }
 

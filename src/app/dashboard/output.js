@@ -6,7 +6,7 @@ import { button } from "./form.js";
 import { clock } from "./format.js";
 import { compact, pretty, printed } from "./text.js";
 
-export const LINES_MAX = 500;
+const LINES_MAX = 500;
 
 /** Data of at most so many characters stands in its line; longer data unfolds. */
 const INLINE_MAX = 100;
@@ -17,6 +17,7 @@ export class Output {
   #dropped = 0;
   #list;
   #count = make("span", { class: "muted" });
+  #clear = button("Clear", () => this.clear());
 
   /** `buttons` take the place of the one that clears it. */
   constructor(name, hint, buttons) {
@@ -24,7 +25,7 @@ export class Output {
       "aria-live": "off" });
     this.hint = make("p", { class: "empty" }, hint);
     const tools = make("div", { class: "tools" },
-      ...(buttons ?? [button("Clear", () => this.clear())]), this.#count);
+      ...(buttons ?? [this.#clear]), this.#count);
     this.element = make("div", {}, this.hint, this.#list, tools);
     this.#tell();
   }
@@ -69,9 +70,10 @@ export class Output {
   #tell() {
     const shown = this.#list.childElementCount;
     this.hint.hidden = shown > 0;
-    this.#list.hidden = shown === 0;
+    this.#list.hidden = this.#clear.hidden = this.#count.hidden = shown === 0;
     const earlier = this.#dropped > 0 ? `, ${this.#dropped.toLocaleString("en")} before them` : "";
-    this.#count.textContent = shown === 0 ? "" : `${shown} ${shown === 1 ? "line" : "lines"}${earlier}`;
+    const lines = shown === 1 ? "line" : "lines";
+    this.#count.textContent = shown === 0 ? "" : `${shown} ${lines}${earlier}`;
   }
 }
 
@@ -90,7 +92,8 @@ export function publication({ type, offset, timestamp, data, room, source }, isO
   }
   const body = make("pre", { dir: "ltr" });
   const start = compact(data, INLINE_MAX).replace(/ … \([^)]*\)$/, " …");
-  const details = make("details", {}, make("summary", {}, make("code", { dir: "ltr" }, start)), body);
+  const summary = make("summary", {}, make("code", { dir: "ltr" }, start));
+  const details = make("details", {}, summary, body);
   // Only what somebody unfolds is spelt out.
   details.addEventListener("toggle", () => (body.textContent = pretty(data)), { once: true });
   return [...head, details];

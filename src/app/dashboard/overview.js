@@ -31,7 +31,7 @@ export function overview(scope, panel) {
   scope.keep(healthNotices, async () => {
     const answer = await scope.get("health/ready");
     const { details = {} } = answer;
-    const state = answer.status === "healthy" ? "ok" : answer.status === "degraded" ? "warn" : "bad";
+    const state = { healthy: "ok", degraded: "warn" }[answer.status] ?? "bad";
     status.set(visible(answer.status), `version ${visible(answer.version)}`, state);
     uptime.set(duration(answer.uptime));
     connections.set(count(answer.connections));
@@ -45,11 +45,11 @@ export function overview(scope, panel) {
 
   scope.keep(rateNotices, async () => {
     statistics.take(await scope.get("api/v1/websocket/stats"));
-    const [receivedRate, sentRate] = ["received", "sent"].map((way) =>
-      statistics.rate(`kinglet_messages_${way}_total`));
-    const { counters } = statistics.latest;
-    received.set(rate(receivedRate), `${count(counters.kinglet_messages_received_total)} in all`);
-    sent.set(rate(sentRate), `${count(counters.kinglet_messages_sent_total)} in all`);
+    for (const [figure, way] of [[received, "received"], [sent, "sent"]]) {
+      const name = `kinglet_messages_${way}_total`;
+      const total = count(statistics.latest.counters[name]);
+      figure.set(rate(statistics.rates.get(name)), `${total} in all`);
+    }
     messages.show(statistics.messages);
     people.show(statistics.sessions);
   }, POLL_MS);

@@ -1,12 +1,11 @@
 // One project: the run that is active, what it says and asks, how to start one, and earlier ones.
 
 import { path } from "./api.js";
-import { card, cards, field, foreign, hold, make, outcome, section } from "./dom.js";
+import { badge, card, cards, field, foreign, hold, make, outcome, section } from "./dom.js";
 import { button, form, json, link, NAME } from "./form.js";
 import { clock, count } from "./format.js";
 import { Output } from "./output.js";
-import { badge } from "./projects.js";
-import { earlier, Spoken } from "./runs.js";
+import { earlier, mood, Spoken } from "./runs.js";
 import { notice, noticeboard } from "./scope.js";
 import { pretty } from "./text.js";
 
@@ -97,7 +96,7 @@ class Project {
   #tell({ name, path: place, state, error, subscribers, last_active: time }) {
     hold(this.#title, foreign(name ?? place.split("/").at(-1), 255));
     hold(this.#place, make("code", {}, foreign(place)));
-    this.#state.set(state.toLowerCase(), error ?? "", { ERROR: "bad", EXECUTING: "busy" }[state] ?? "ok");
+    this.#state.set(state.toLowerCase(), error ?? "", mood(state));
     if (subscribers !== undefined) this.#watchers.set(count(subscribers));
     this.#active.set(clock(time));
   }
@@ -154,7 +153,7 @@ class Project {
       hold(this.#about, "No run yet: start one below.");
       return;
     }
-    hold(this.#about, badge(run.state), " ", foreign(run.agent, 80),
+    hold(this.#about, badge(run.state, mood(run.state)), " ", foreign(run.agent, 80),
       run.position === undefined ? "" : `, place ${run.position} of those that wait`, ": ",
       foreign(run.prompt ?? "", 300), " ", link("all of it", "projects", this.id, "runs", run.id));
   }
@@ -224,8 +223,9 @@ class Project {
     const agent = make("input", { ...NAME, value: "claude", required: true });
     const prompt = make("textarea", { rows: "3", placeholder: "Fix the test that fails" });
     const more = json("As JSON", '{"options": {"model": "opus"}, "params": {"target": "docs"}}');
-    const unfolded = make("details", {}, make("summary", {}, "Options and parameters"), more.element);
-    const parts = [field("Agent", agent), field("Prompt", prompt), unfolded];
+    const title = make("summary", {}, "Options and parameters");
+    const parts = [field("Agent", agent), field("Prompt", prompt),
+      make("details", {}, title, more.element)];
     return section("Start a run", form(this.scope, "Start run", parts, async () => {
       const { options, params } = more.value() ?? {};
       const body = { agent: agent.value, prompt: prompt.value, options, params };

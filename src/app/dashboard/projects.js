@@ -1,10 +1,10 @@
 // Projects: which there are, and a new one. What happens in one of them is in project.js.
 
-import { command, empty, field, foreign, make, section } from "./dom.js";
+import { badge, code, command, empty, field, foreign, make, section } from "./dom.js";
 import { form, link, NAME } from "./form.js";
 import { clock, count } from "./format.js";
 import { project } from "./project.js";
-import { past } from "./runs.js";
+import { mood, past } from "./runs.js";
 import { noticeboard, POLL_MS } from "./scope.js";
 import { Table } from "./table.js";
 
@@ -17,13 +17,13 @@ export function projects(scope, panel, [id, word, run]) {
 function list(scope, panel) {
   const notices = noticeboard();
   const nothing = empty(
-    make("p", {}, "There is no project yet. One is a directory that agents run in: name one below, or"),
+    "There is no project yet. One is a directory that agents run in: name one below, or",
     command(`curl ${location.origin}/api/v1/projects -d '{"path":"/home/me/work/shop"}'`),
   );
   const table = new Table("Projects", [
     { label: "Project", cell: name },
-    { label: "Path", kind: "prose", cell: ({ path: place }) => make("code", {}, foreign(place, 400)) },
-    { label: "State", cell: ({ state }) => badge(state) },
+    { label: "Path", kind: "prose", cell: ({ path: place }) => code(place) },
+    { label: "State", cell: ({ state }) => badge(state, mood(state)) },
     { label: "Watched by", cell: ({ subscribers }) => count(subscribers) },
     { label: "Last active", cell: ({ last_active: time }) => clock(time) },
   ], ({ id }) => id, nothing);
@@ -50,11 +50,4 @@ function creation(scope, load) {
     load();
     return ["Created ", link("project", "projects", id), "."];
   })).element;
-}
-
-/** The state of a project or a run. */
-export function badge(state) {
-  const kinds = { EXECUTING: "busy", running: "busy", queued: "busy", stalled: "warn", ERROR: "bad",
-    failed: "bad", timeout: "bad", lost: "bad", exited: "ok" };
-  return make("span", { class: "badge", "data-state": kinds[state] ?? "idle" }, state.toLowerCase());
 }

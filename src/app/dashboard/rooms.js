@@ -1,7 +1,8 @@
 // Rooms: which there are, and what happens in one of them.
 
 import { path } from "./api.js";
-import { card, cards, command, empty, field, foreign, hold, make, outcome, section } from "./dom.js";
+import { card, cards, code, command, empty, field, foreign, hold, make, outcome, section }
+  from "./dom.js";
 import { button, link, NAME } from "./form.js";
 import { clock, count, rate } from "./format.js";
 import { Output, publication } from "./output.js";
@@ -24,7 +25,7 @@ function list(scope, panel) {
   /** Room and epoch to the offset when it was last told. */
   let known = new Map();
   const nothing = empty(
-    make("p", {}, "No room is in use here. One begins when somebody subscribes or publishes:"),
+    "No room is in use here. One begins when somebody subscribes or publishes:",
     command(`curl ${location.origin}/api/v1/publish -d '{"room":"chat:1","event":"hello"}'`),
   );
   const table = new Table("Rooms", [
@@ -94,7 +95,7 @@ function one(scope, panel, room) {
   scope.follow(room, {
     onEvent: (event) => stream.add("", ...publication(event, false)),
     onJoined: ({ recovered }) => {
-      if (recovered === false) stream.note("mark", "The stream began anew, or too much was missed.");
+      if (recovered === false) stream.note("mark", "It began anew, or too much was missed.");
       hold(liveNotices);
     },
     onRefused: ({ message }) => {
@@ -138,7 +139,7 @@ function presence(scope, room) {
   const sum = make("p", { class: "muted" });
   const table = new Table("Members", [
     { label: "User", cell: ({ user }) => (user === undefined ? "nobody" : foreign(user, 255)) },
-    { label: "Session", cell: ({ session }) => make("code", {}, session) },
+    { label: "Session", kind: "prose", cell: ({ session }) => code(session) },
     { label: "Since", cell: ({ since }) => clock(since) },
   ], ({ session }) => session);
   scope.keep(notices, async () => {

@@ -1,11 +1,10 @@
 // Runs: those of a project, and what an earlier one said, page by page.
 
 import { path } from "./api.js";
-import { card, cards, foreign, hold, make, section } from "./dom.js";
+import { badge, card, cards, foreign, hold, make, section } from "./dom.js";
 import { button, link } from "./form.js";
 import { between, clock, duration } from "./format.js";
 import { Output, text } from "./output.js";
-import { badge } from "./projects.js";
 import { notice, noticeboard } from "./scope.js";
 import { dollars, lines } from "./speech.js";
 import { Table } from "./table.js";
@@ -48,6 +47,13 @@ function label(who) {
   return make("strong", {}, foreign(who, 80), " ");
 }
 
+/** How good the state of a run, or of a project, is. */
+export function mood(state) {
+  const moods = { EXECUTING: "busy", running: "busy", queued: "busy", stalled: "warn", ERROR: "bad",
+    failed: "bad", timeout: "bad", lost: "bad", exited: "ok" };
+  return moods[state] ?? "idle";
+}
+
 /** The newest runs of a project: the element, and `put` for one that is new or has changed. */
 export function earlier(scope, project) {
   const notices = noticeboard();
@@ -55,7 +61,7 @@ export function earlier(scope, project) {
   const table = new Table("Runs", [
     { label: "Run", cell: ({ id, created_at: time }) => 
       link(clock(time), "projects", project, "runs", id) },
-    { label: "State", cell: ({ state }) => badge(state) },
+    { label: "State", cell: ({ state }) => badge(state, mood(state)) },
     { label: "Agent", cell: ({ agent }) => foreign(agent, 80) },
     { label: "Prompt", kind: "prose", cell: ({ prompt }) => foreign(prompt ?? "", 120) },
     { label: "Took", kind: "number", cell: took },
@@ -102,7 +108,7 @@ export function past(scope, panel, project, id) {
   const output = new Output("What the run said", "It said nothing that is still kept.",
     [previous, next]);
   const spoken = new Spoken(output);
-  /** The offsets behind which the pages up to this one begin. */
+  /** Behind which offsets the pages up to this one begin. */
   const starts = [];
   const said = section("Output", output.element);
   panel.append(
@@ -130,7 +136,7 @@ export function past(scope, panel, project, id) {
   };
   scope.keep(notices, async () => {
     run = await scope.get(path("runs", id));
-    state.set(run.state, run.reason ?? "", badge(run.state).dataset.state);
+    state.set(run.state, run.reason ?? "", mood(run.state));
     time.set(took(run), `begun ${clock(run.started_at)}`);
     cost.set(dollars(run.result?.cost_usd) ?? "–");
     hold(about, make("strong", {}, foreign(run.agent, 80)), ": ", foreign(run.prompt ?? "", 2000));

@@ -1,5 +1,5 @@
-// What a view may use while it is open: requests, polling, rooms. When it closes all of that ends, so
-// that the server is asked for nothing that nobody looks at.
+// What a view may use while it is open: requests, polling, rooms. When it closes all of that ends,
+// so that the server is asked for nothing that nobody looks at.
 
 import { Refusal } from "./api.js";
 import { hold, make } from "./dom.js";

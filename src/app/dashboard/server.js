@@ -1,24 +1,24 @@
 // Server: what the process uses, and everything it counts.
 
 import { Chart, Series } from "./chart.js";
-import { card, cards, foreign, make, section } from "./dom.js";
+import { card, cards, code, make, section } from "./dom.js";
 import { bytes, count, duration, percent, rate } from "./format.js";
 import { noticeboard, POLL_MS } from "./scope.js";
 import { statistics } from "./statistics.js";
 import { Table } from "./table.js";
 
-/** Words that a counter's name has behind `kinglet_`, with what they are about; the first counts. */
+/** What counters' names are like behind `kinglet_`, and what they are about; the first counts. */
 const GROUPS = [
-  [/^tls_/, "TLS"],
-  [/^(runs?|keepers?|agents?|permissions?|lines|output|children)_/, "Projects and runs"],
-  [/^(store|durable|idempot|commits?|disk)/, "Store"],
-  [/^(http|heads|bodies|handshake|webhooks?)/, "HTTP and handshakes"],
-  [/^(engine|socketio|socket_io|polls?|packets?)/, "Socket.IO"],
-  [/(compressed|inflate|deflate)/, "Compression"],
-  [/^(sessions?|event_streams|messages|bytes_|tokens|credentials|memberships|pong|idle)/, "Sessions"],
-  [/^(slow|oldest|latest|fell|refilled|lag|outbox|protocol|command)/, "Sessions"],
-  [/^(connections?|reserved|accept|events_stale|write_stalls)/, "Connections"],
-  [/^(publications?|rooms?|history|subscri|deliver|presence|recover|except)/, "Rooms"],
+  [/^tls/, "TLS"],
+  [/compress|flate|context/, "Compression"],
+  [/^(store|durable|ack)/, "Store"],
+  [/^(run|permission|project)/, "Projects and runs"],
+  [/^(http|head|bodies|handshake)/, "HTTP and handshakes"],
+  [/^(connect|reserved|accept|events|write)/, "Connections"],
+  [/^(publication|room|session_room|history|presence|recover|idempot)/, "Rooms"],
+  [/^rate/, "Rates"],
+  [/^(handler|host|job|log|mailbox|monitor|reload|statsd)/, "Inside"],
+  [/^/, "Sessions"],
 ];
 
 const MIB = 1 << 20;
@@ -84,9 +84,9 @@ export function server(scope, panel) {
 
 function table(name) {
   return new Table(name, [
-    { label: "Counter", cell: ({ name }) => make("code", {}, foreign(name.replace(/^kinglet_|_total$/g, ""))) },
+    { label: "Counter", cell: ({ name }) => code(name.replace(/^kinglet_|_total$/g, "")) },
     { label: "Total", kind: "number", cell: ({ value }) => count(value) },
-    { label: "Now", kind: "number", cell: ({ name }) => rate(statistics.rate(name)) },
+    { label: "Now", kind: "number", cell: ({ name }) => rate(statistics.rates.get(name)) },
   ], ({ name }) => name);
 }
 
@@ -95,7 +95,7 @@ function grouped(counters, withZeros) {
   for (const [name, value] of Object.entries(counters)) {
     if (value === 0 && !withZeros) continue;
     const bare = name.replace(/^kinglet_/, "");
-    const group = GROUPS.find(([pattern]) => pattern.test(bare))?.[1] ?? "Other";
+    const group = GROUPS.find(([pattern]) => pattern.test(bare))[1];
     if (!groups.has(group)) groups.set(group, []);
     groups.get(group).push({ name, value });
   }

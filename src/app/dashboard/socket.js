@@ -17,9 +17,9 @@ function comesBack(code) {
 }
 
 export class Socket {
-  /** Called with a state (connecting, live, waiting, paused, refused, off) and what to say of it. */
+  /** Called with a state (connecting, live, waiting, paused, refused, off), and why it is so. */
   onState = () => {};
-  /** Called when the token is refused, or might be: a browser does not say why an upgrade failed. */
+  /** Called when the token may have been refused: a browser does not say why an upgrade failed. */
   onDoubt = () => {};
   #token = "";
   #state = "off";
@@ -55,14 +55,15 @@ export class Socket {
     if (this.#state !== "off" && this.#state !== "refused") this.stop("paused");
   }
 
-  /** Connects again if it was paused, or waits to try again. */
+  /** Connects at once if it was paused, or waits. */
   resume() {
     if (this.#state === "paused" || this.#state === "waiting") this.start(this.#token);
   }
 
   /**
-   * Follows a room until the function that is returned is called. The follower has `since` (where to
-   * begin, if not now), `onEvent(publication)`, and perhaps `onJoined(reply)` and `onRefused(error)`.
+   * Follows a room until the function that is returned is called. The follower has `since` (where
+   * to begin, if not now), `onEvent(publication)`, and perhaps `onJoined(reply)` and
+   * `onRefused(error)`.
    */
   follow(room, follower) {
     if (this.#state === "off") {
@@ -108,7 +109,7 @@ export class Socket {
     };
   }
 
-  /** Drops the connection without a word to anybody. */
+  /** Drops the connection without telling. */
   #end() {
     clearTimeout(this.#timer);
     clearInterval(this.#pings);

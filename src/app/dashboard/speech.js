@@ -47,7 +47,8 @@ function content(blocks, who) {
       case "tool_use":
         return { kind: "tool", who: text(block.name), text: compact(block.input, TOOL_MAX) };
       case "tool_result":
-        return { kind: block.is_error ? "error" : "tool", who: "result", text: answer(block.content) };
+        return { kind: block.is_error ? "error" : "tool", who: "result",
+          text: answer(block.content) };
       default:
         return { kind: "json", text: compact(block, TOOL_MAX) };
     }

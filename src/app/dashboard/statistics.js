@@ -1,11 +1,11 @@
-// What the server counts, over time. Views that show it share the points, so that a chart does not
-// begin anew with every change of the view.
+// What the server counts, over time. Views share the points, so that no chart begins anew with a
+// change of the view.
 
 import { Series } from "./chart.js";
 
 const MESSAGES = ["kinglet_messages_received_total", "kinglet_messages_sent_total"];
 
-export class Statistics {
+class Statistics {
   /** Messages a second: received, sent. */
   messages = new Series();
   /** Sessions. */
@@ -32,10 +32,6 @@ export class Statistics {
     this.sessions.push(at, [answer.connections]);
     this.latest = answer;
     this.#at = at;
-  }
-
-  rate(name) {
-    return this.rates.get(name);
   }
 }
 

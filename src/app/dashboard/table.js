@@ -1,6 +1,6 @@
-// A table whose rows stay where they are when they are told anew, so that focus and selection stay,
-// too. On narrow screens each row becomes a list of its cells (style.css), which is why every cell
-// carries the name of its column, and why roles are spelt out: `display` takes them away.
+// A table whose rows stay when they are told anew, so that focus and selection stay, too. On narrow
+// screens each row becomes a list of its cells (style.css), which is why every cell has the name of
+// its column, and why roles are spelt out: `display` takes them away.
 
 import { hold, make } from "./dom.js";
 

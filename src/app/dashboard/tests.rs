@@ -10,7 +10,7 @@ use crate::wire::http::head::Head;
 use crate::wire::http::scan::HeadLimits;
 
 /// What everything together may weigh.
-const BYTES_MAX: usize = 100 * 1024;
+const BYTES_MAX: usize = 100_000;
 
 fn head(fields: &str) -> Head {
     let limits = HeadLimits {

@@ -1,11 +1,12 @@
-// Text of strangers: names of rooms, data of events, what a child prints. It only ever becomes text
-// nodes; here it also loses what could reorder, hide or overwrite the text around it.
+// Text of strangers: names of rooms, data of events, what a child prints. It only becomes text nodes;
+// here it also loses what could reorder, hide or overwrite the text around it.
 
 /** The most characters of one piece of text that are shown. */
-export const SHOWN_MAX = 4000;
+const SHOWN_MAX = 4000;
 
 /** Escape sequences of terminals: CSI, OSC up to its end, and those of two characters. */
-const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\|$)|[ -/]*[0-Z\\-~])/g;
+const ESCAPES =
+  /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\|$)|[ -/]*[0-Z\\-~])/g;
 
 /** Control characters but tab and line feed. */
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
