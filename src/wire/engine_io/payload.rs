@@ -60,6 +60,14 @@ pub fn packets<'a>(body: &'a [u8], limits: &PayloadLimits) -> Result<Packets<'a>
     Ok(Packets { rest: Some(text) })
 }
 
+impl<'a> Packets<'a> {
+    /// What was not read yet, to be given to [`packets`] later; `None` at the end.
+    #[must_use]
+    pub fn rest(&self) -> Option<&'a str> {
+        self.rest
+    }
+}
+
 impl<'a> Iterator for Packets<'a> {
     type Item = Result<Packet<'a>, PacketFault>;
 
@@ -198,8 +206,9 @@ mod tests {
         assert_eq!(read(b"4\xff"), Err(PacketFault::NotUtf8));
         let mut found = packets("4a\u{1e}x\u{1e}4b".as_bytes(), &LIMITS).unwrap();
         assert_eq!(found.next(), Some(Ok(Packet::Message("a"))));
+        assert_eq!(found.rest(), Some("x\u{1e}4b"));
         assert_eq!(found.next(), Some(Err(PacketFault::UnknownType)));
-        assert_eq!(found.next(), None);
+        assert_eq!((found.rest(), found.next()), (None, None));
     }
 
     #[test]
