@@ -143,6 +143,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::wire::socket_io::packet::RESERVED_EVENTS;
 
     #[test]
     fn accepts_names_of_1_to_255_bytes_without_control_characters() {
@@ -174,6 +175,10 @@ mod tests {
             assert_eq!(check_publishable(name), expected, "{name:?}");
             assert_eq!(super::check(name), Ok(()), "{name:?}");
         };
+        // A client of Socket.IO closes its connection when it is sent one of these.
+        for name in RESERVED_EVENTS {
+            check(name, true);
+        }
         for name in RESERVED.iter().chain(RESERVED_PREFIXES) {
             check(name, true);
             check(&format!("x{name}"), false);
