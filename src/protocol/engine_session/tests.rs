@@ -324,10 +324,12 @@ fn a_probe_that_takes_too_long_or_goes_is_given_up() {
             (In::Time(100), "2 closed"),
             (In::Attach(3), ""),
             (In::Gone(3), ""),
+            (In::Flush, ""),
             (In::Attach(4), ""),
-            (In::Say(4, "2probe"), "4 3probe, 1 queued"),
-            (In::Time(200), "4 closed"),
             (In::Poll(5), ""),
+            (In::Say(4, "2probe"), "4 3probe, 5 queued"),
+            (In::Time(200), "4 closed"),
+            (In::Poll(6), ""),
         ],
     );
 }
@@ -368,6 +370,7 @@ fn whatever_is_heard_after_a_ping_gives_the_pong_more_time() {
     check(
         World::websocket(),
         &[
+            (In::Time(100), ""),
             (In::Say(1, "3"), ""),
             (In::Time(300), "ping"),
             (In::Time(450), ""),
@@ -391,8 +394,8 @@ fn our_close_reaches_a_poll_that_hangs_or_the_next_one() {
             (In::Post(1), ""),
             (In::Attach(2), ""),
             (In::Close, "2 closed"),
-            (In::Close, ""),
             (In::Say(1, "4late"), ""),
+            (In::Say(1, "1"), ""),
             (In::Posted(1), "1 ok"),
             (In::Post(3), "3 refused 3"),
             (In::Attach(4), "4 closed"),
@@ -404,6 +407,8 @@ fn our_close_reaches_a_poll_that_hangs_or_the_next_one() {
         World::polling(),
         &[
             (In::Post(1), ""),
+            (In::Close, ""),
+            (In::Time(30), ""),
             (In::Close, ""),
             (In::Time(50), "1 ok, end server_closed"),
         ],
