@@ -78,6 +78,7 @@ const RIGHTS: &[(&str, For)] = &[
     ("GET /health/live", For::Anybody),
     ("GET /health/ready", For::Anybody),
     ("GET /", For::Anybody),
+    ("GET /dashboard/{file}", For::Anybody),
 ];
 
 /// A kind of caller, and how far it gets.
