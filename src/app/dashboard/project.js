@@ -3,7 +3,7 @@
 import { path } from "./api.js";
 import { badge, card, cards, field, foreign, hold, make, outcome, section } from "./dom.js";
 import { button, form, json, link, NAME } from "./form.js";
-import { clock, count } from "./format.js";
+import { clock } from "./format.js";
 import { Output } from "./output.js";
 import { earlier, mood, Spoken } from "./runs.js";
 import { notice, noticeboard } from "./scope.js";
@@ -23,7 +23,6 @@ class Project {
   /** Question to its card. */
   #questions = new Map();
   #state = card("State");
-  #watchers = card("Watched by");
   #active = card("Last active");
   #title = make("h2", { tabindex: "-1" }, "Project");
   #place = make("p", { class: "muted" });
@@ -48,7 +47,7 @@ class Project {
     panel.append(
       make("p", {}, link("All projects", "projects")),
       this.#title, this.#place, notices,
-      cards(this.#state, this.#watchers, this.#active),
+      cards(this.#state, this.#active),
       run.element, this.#starting(), this.#runs.element,
     );
     this.#show(undefined);
@@ -93,11 +92,10 @@ class Project {
     return tail;
   }
 
-  #tell({ name, path: place, state, error, subscribers, last_active: time }) {
+  #tell({ name, path: place, state, error, last_active: time }) {
     hold(this.#title, foreign(name ?? place.split("/").at(-1), 255));
     hold(this.#place, make("code", {}, foreign(place)));
     this.#state.set(state.toLowerCase(), error ?? "", mood(state));
-    if (subscribers !== undefined) this.#watchers.set(count(subscribers));
     this.#active.set(clock(time));
   }
 
