@@ -228,7 +228,7 @@ fn every_origin_may_be_listed_where_tokens_are_asked_for_and_gets_no_credentials
     let server = start(&[&[all][..], &tokens::VARIABLES].concat());
     let origin = [("Origin", "https://any.example")];
     for (method, target, status) in [
-        ("GET", "/", 200),
+        ("GET", "/health", 200),
         ("GET", "/api/v1/rooms", 401),
         ("OPTIONS", "/api/v1/rooms", 204),
     ] {

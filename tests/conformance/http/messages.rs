@@ -243,7 +243,7 @@ fn hosts() -> Vec<Row> {
             vec![
                 answer(200, Body::Has("\"status\":\"ok\""))
                     .with("Access-Control-Allow-Origin", "https://app.example")
-                    .with("Vary", "Origin")
+                    .with("Vary", "Accept, Origin")
                     .without("Access-Control-Allow-Credentials"),
             ],
             Then::Stays,

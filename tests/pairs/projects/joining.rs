@@ -201,5 +201,5 @@ fn replies_are_named_as_the_configuration_says() {
     assert_eq!(types(&health), ["health_status"]);
     assert_eq!(health[0]["data"]["status"], "healthy");
     let accepting = &health[0]["data"]["checks"]["accepting"];
-    assert_eq!(*accepting, json!({"status": "ok"}));
+    assert_eq!(*accepting, json!({"status": "healthy"}));
 }
