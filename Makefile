@@ -26,7 +26,8 @@ build: cargo ## Build the release binary, target/release/kinglet.
 
 # musl, so that nothing of the machine is needed. zig is the C compiler for SQLite and ring and the
 # linker, for every target; it and cargo-zigbuild come from PyPI. The library of each target comes from
-# rustup, which need not have it: then it is built from source, where the source is (rust-src).
+# rustup, which need not have it: then it is built from source (rust-src), and zig has what starts a
+# program.
 .PHONY: static
 static: cargo ## Build static binaries for STATIC_TARGETS (x86_64, aarch64, armv7).
 	@for tool in rustup python3; do command -v $$tool >/dev/null \
@@ -43,7 +44,8 @@ static: cargo ## Build static binaries for STATIC_TARGETS (x86_64, aarch64, armv
 	            echo "NOT BUILT: $$target, because rustup has neither its library nor rust-src"; \
 	            failed=1; continue; \
 	        fi; \
-	        build=(env RUSTC_BOOTSTRAP=1 "$${build[@]}" -Zbuild-std=std,panic_unwind); \
+	        build=(env RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Clink-self-contained=no "$${build[@]}" \
+            -Zbuild-std=std,panic_unwind); \
 	    fi; \
 	    echo "$${build[*]}"; "$${build[@]}"; \
 	    ls -l "$${CARGO_TARGET_DIR:-target}/$$target/release/kinglet"; \
