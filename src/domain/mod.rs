@@ -6,6 +6,7 @@
 pub mod access;
 mod aged_map;
 pub mod agent;
+pub mod catalogue;
 pub mod claude_cli;
 pub mod client_address;
 pub mod command;

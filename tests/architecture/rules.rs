@@ -33,6 +33,8 @@ const CONFINED: &[Confined] = &[
     confined("rusqlite", &["src/store/"]),
     confined("crc32fast", &["src/store/"]),
     confined("sysinfo", &["src/host/"]),
+    confined("schemars", &["src/domain/catalogue/"]),
+    confined("serde_path_to_error", &["src/domain/catalogue/"]),
     // The load generator holds as many connections as the server, and so needs the same means.
     confined("mio", &["src/runtime/", "src/cli/bench/"]),
     confined("socket2", &["src/cli/bench/"]),
