@@ -5,6 +5,7 @@
 
 mod admin;
 mod caddy;
+mod catalogue;
 mod clients;
 mod commands;
 mod compression;

@@ -2,6 +2,7 @@
 
 pub mod connections;
 pub mod errors;
+pub mod events;
 pub mod health;
 pub mod history;
 pub mod host;
@@ -55,9 +56,12 @@ fn segment<'a>(call: &Call<'a>) -> &'a str {
 
 /// A JSON object of the body.
 fn body<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
-    let text =
-        simdutf8::basic::from_utf8(bytes).map_err(|_| invalid("the body must be JSON in UTF-8"))?;
-    parse(text)
+    parse(text(bytes)?)
+}
+
+/// The body as text.
+fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    simdutf8::basic::from_utf8(bytes).map_err(|_| invalid("the body must be JSON in UTF-8"))
 }
 
 /// The same where nothing need be said.
@@ -80,6 +84,8 @@ fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::ValidationFailed, message)
 }
 
+#[cfg(test)]
+mod event_tests;
 #[cfg(test)]
 mod run_tests;
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! POST /api/v1/publish and /api/v1/batch.
+//! POST /api/v1/publish and /api/v1/batch, and how whatever is published over HTTP is answered.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::app::api::{body, invalid, parse};
+use crate::app::api::{body, events, invalid, parse};
 use crate::app::http::Call;
 use crate::app::publish::{self, Checked, Receipt};
 use crate::base::limits;
@@ -35,7 +35,14 @@ struct PublishBody<'a> {
 /// As [`publish::publish`], and VALIDATION_FAILED for a body that is not what it should be.
 pub fn publish(call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
     let key = call.http.head.header("idempotency-key");
-    let asked = check(body(&call.http.body)?, key)?;
+    carry_out(check(body(&call.http.body)?, key)?, call)
+}
+
+/// Publishes what was asked for, and answers with where it went.
+///
+/// # Errors
+/// As [`publish::publish`].
+pub(super) fn carry_out(asked: Publish, call: &Call<'_>) -> Result<Outcome<Response>, Fault> {
     let key = asked.key.clone();
     let checked = permit(asked, call)?;
     let outcome = publish::publish(checked, || Form::Http, call.context)?;
@@ -76,6 +83,8 @@ struct BatchBody<'a> {
 struct BatchCommand<'a> {
     #[serde(borrow)]
     publish: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event: Option<&'a RawValue>,
 }
 
 /// Carries out up to [`limits::BATCH_COMMANDS`] commands in order; each has its own answer or
@@ -128,10 +137,13 @@ pub(in crate::app) fn results(told: &[Vec<u8>]) -> Response {
 /// `waits` for the store, everything, so that it stays behind that.
 fn batch_one(command: &RawValue, waits: bool, call: &Call<'_>) -> Result<Step, Fault> {
     let command: BatchCommand<'_> = parse(command.get())?;
-    let Some(asked) = command.publish else {
-        return Err(invalid("a command is {\"publish\":{…}}"));
+    let asked = match (command.publish, command.event) {
+        (Some(publish), None) => check(parse(publish.get())?, None)?,
+        (None, Some(event)) => events::check(event.get(), None)?,
+        (None, None) | (Some(_), Some(_)) => {
+            return Err(invalid("a command is {\"publish\":{…}} or {\"event\":{…}}"));
+        }
     };
-    let asked = check(parse(asked.get())?, None)?;
     let key = asked.key.clone();
     let checked = match permit(asked, call)? {
         Checked::Durable(commission) => return Ok(Step::Publish(commission)),
@@ -175,21 +187,28 @@ fn check(body: PublishBody<'_>, key_header: Option<&str>) -> Result<Publish, Fau
     let event = body
         .event
         .ok_or_else(|| invalid("event is missing: name what is published"))?;
-    let key = match (key_header.map(str::to_owned), body.id) {
-        (Some(header), Some(id)) if header != id => {
-            return Err(invalid("Idempotency-Key and id differ; give one of them"));
-        }
-        (header, id) => header.or(id),
-    };
     Ok(Publish {
         rooms: members::publish_rooms(&names)?,
         event: members::publish_event(event)?,
         payload: members::payload(body.data, body.data_base64)?,
         source: members::publish_source(body.source)?,
-        key: members::publish_key(key)?,
+        key: idempotency_key(key_header, body.id)?,
         except: match body.except {
             Some(raw) => members::except(raw)?,
             None => Vec::new(),
         },
     })
+}
+
+/// The idempotency key of the header or of the body's `id`.
+pub(super) fn idempotency_key(
+    header: Option<&str>,
+    id: Option<String>,
+) -> Result<Option<Box<str>>, Fault> {
+    match (header.map(str::to_owned), id) {
+        (Some(header), Some(id)) if header != id => {
+            Err(invalid("Idempotency-Key and id differ; give one of them"))
+        }
+        (header, id) => members::publish_key(header.or(id)),
+    }
 }

@@ -18,11 +18,17 @@ use crate::wire::http::scan::HeadLimits;
 pub(super) struct Api(pub(super) World);
 
 impl Api {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(World::new(Options::default()))
     }
 
-    fn ask(&self, method: &str, target: &str, headers: &str, body: &str) -> (u16, Value) {
+    pub(super) fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &str,
+    ) -> (u16, Value) {
         let outcome = self.outcome(method, target, headers, body, Identity::Anonymous);
         let response = outcome.done().unwrap();
         let body = serde_json::from_slice(&response.body).unwrap_or(Value::Null);

@@ -3,8 +3,8 @@
 //! May not touch: how a request finds its row, which is `routes.rs`'s.
 
 use crate::app::api::{
-    connections, errors, health, history, host, metrics, presence, projects, publish, rooms, runs,
-    server, stats, tokens, users,
+    connections, errors, events, health, history, host, metrics, presence, projects, publish,
+    rooms, runs, server, stats, tokens, users,
 };
 use crate::app::dashboard;
 use crate::app::http::routes::Run::{Answer, Order};
@@ -94,6 +94,10 @@ pub static ROUTES: &[Route] = &[
     post(
         "/api/v1/batch",
         worker(Access::Rooms, Order(publish::batch)),
+    ),
+    post(
+        "/api/v1/events",
+        inline(Access::Rooms, Order(events::publish)),
     ),
     get("/api/v1/rooms", worker(Access::Rooms, Answer(rooms::list))),
     get(
