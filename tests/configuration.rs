@@ -10,8 +10,8 @@ use std::time::Duration;
 use kinglet::base::network::Network;
 use kinglet::config::{
     Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Host, Limits, Log,
-    Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Server, SlowConsumer, Sources, Store,
-    Tls, Warning, load, no_files, reference,
+    Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Secret, Server, SlowConsumer,
+    Sources, Store, Tls, Warning, Webhooks, load, no_files, reference,
 };
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
@@ -128,6 +128,8 @@ fn every_key_reaches_its_own_field() {
         statsd = "localhost:25"
         publish_interval = "26s"
         require_auth = true
+        [webhooks]
+        github_secret = "twenty-seven letters, 27 ab"
         [log]
         level = "trace"
         file = "/var/log/kinglet"
@@ -206,6 +208,10 @@ fn every_key_reaches_its_own_field() {
             statsd: Some("127.0.0.1:25".parse().unwrap()),
             publish_interval: seconds(26),
             require_auth: true,
+        },
+        webhooks: Webhooks {
+            github_secret: Some(Secret::new(*b"twenty-seven letters, 27 ab")),
+            github_secret_file: None,
         },
         log: Log {
             level: log::LevelFilter::Trace,

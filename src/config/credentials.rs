@@ -13,7 +13,7 @@ use super::auth::{
 };
 use super::fault::{Faults, Warning};
 use super::raw::{Raw, Written};
-use super::{ReadFile, value};
+use super::{NamedFile, ReadFile, value};
 
 const KEYS: &str = "auth.keys";
 const API_KEYS: &str = "auth.api_keys";
@@ -292,7 +292,7 @@ impl Reader<'_> {
     }
 
     /// The secret written under `name`: itself if that is `inline`, otherwise the path of a file
-    /// that holds it. A line break at its end is the editor's.
+    /// that holds it.
     fn secret(&mut self, entry: &Entry<'_>, inline: &str, name: &str) -> Option<Secret> {
         let text = self.string(entry, name)?;
         if name == inline {
@@ -307,19 +307,24 @@ impl Reader<'_> {
             }
         };
         if file.is_shared && name != "public_key_file" {
-            self.warn_of_shared(entry, &path);
+            self.warnings.push(shared(&entry.name, &path));
         }
-        let content = file.content.as_slice();
-        let content = content.strip_suffix(b"\n").unwrap_or(content);
-        let content = content.strip_suffix(b"\r").unwrap_or(content);
-        Some(Secret::new(content))
+        Some(secret_in(&file))
     }
+}
 
-    fn warn_of_shared(&mut self, entry: &Entry<'_>, path: &Path) {
-        let path = path.display();
-        self.warnings.push(Warning {
-            variable: entry.name.clone(),
-            problem: format!("other users of this machine can read {path}; chmod 600 it"),
-        });
+/// The secret that a file holds. A line break at its end is the editor's.
+pub(super) fn secret_in(file: &NamedFile) -> Secret {
+    let content = file.content.as_slice();
+    let content = content.strip_suffix(b"\n").unwrap_or(content);
+    Secret::new(content.strip_suffix(b"\r").unwrap_or(content))
+}
+
+/// What is said of a file with a secret, named by `key`, that others can read.
+pub(super) fn shared(key: &str, path: &Path) -> Warning {
+    let path = path.display();
+    Warning {
+        variable: key.to_owned(),
+        problem: format!("other users of this machine can read {path}; chmod 600 it"),
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use toml::Value;
 
+use super::auth::Secret;
 use super::value;
 
 /// One key of a `T`: the whole configuration, or the options of a namespace.
@@ -54,6 +55,8 @@ pub(super) enum Kind<T: 'static> {
     Address(fn(&mut T, Option<SocketAddr>)),
     /// The path of a file.
     Path(fn(&mut T, PathBuf)),
+    /// What nobody may see.
+    Secret(fn(&mut T, Secret)),
     /// Tables, said how; `credentials.rs` reads them.
     Tables(&'static str),
 }
@@ -115,6 +118,11 @@ impl<T: 'static> Key<T> {
                 set(target, Some(value::address(text).map_err(one)?));
             }
             Kind::Path(set) => set(target, value::path(value).map_err(one)?),
+            Kind::Secret(set) => match value.as_str() {
+                Some(text) if !text.is_empty() => set(target, Secret::new(text.as_bytes())),
+                // The value is not quoted: it could be a secret.
+                Some(_) | None => return Err(one("must be a string, not empty".to_owned())),
+            },
             Kind::Tables(_) => {}
         }
         Ok(())
@@ -135,7 +143,8 @@ impl<T: 'static> Key<T> {
             | Kind::Pause(_)
             | Kind::Choice(_)
             | Kind::Address(_)
-            | Kind::Path(_) => string(),
+            | Kind::Path(_)
+            | Kind::Secret(_) => string(),
             Kind::Tables(_) => text.parse().unwrap_or_else(|_| string()),
         }
     }
@@ -165,6 +174,7 @@ impl<T: 'static> Key<T> {
             Kind::Choice(choices) => quoted_words(choices),
             Kind::Address(_) => "address with port".to_owned(),
             Kind::Path(_) => "path".to_owned(),
+            Kind::Secret(_) => "string".to_owned(),
             Kind::Tables(how) => (*how).to_owned(),
         }
     }
@@ -172,7 +182,9 @@ impl<T: 'static> Key<T> {
     /// The default as it is written in the file; empty for none.
     pub(super) fn default_literal(&self) -> String {
         match &self.kind {
-            Kind::Address(_) | Kind::Path(_) if self.default.is_empty() => String::new(),
+            Kind::Address(_) | Kind::Path(_) | Kind::Secret(_) if self.default.is_empty() => {
+                String::new()
+            }
             Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::Tables(_) => {
                 self.default.to_owned()
             }
@@ -185,7 +197,8 @@ impl<T: 'static> Key<T> {
             | Kind::TimeWithin(..)
             | Kind::TimeLimit(_)
             | Kind::Pause(_)
-            | Kind::Choice(_) => format!("\"{}\"", self.default),
+            | Kind::Choice(_)
+            | Kind::Secret(_) => format!("\"{}\"", self.default),
         }
     }
 }

@@ -463,7 +463,7 @@ static OF_SERVING: &[Key<Config>] = &[
 ];
 
 /// Keys and whole sections that later versions know.
-pub(super) const LATER: &[&str] = &["backplane.url", "socketio", "webhooks"];
+pub(super) const LATER: &[&str] = &["backplane.url", "socketio"];
 
 /// The environment variable that sets the key called `name`.
 pub(super) fn variable(name: &str) -> String {

@@ -38,6 +38,7 @@ mod settings;
 mod tests;
 mod tls;
 mod value;
+mod webhooks;
 
 use std::io;
 use std::path::Path;
@@ -59,6 +60,7 @@ pub use settings::{
     Compression, Config, Durability, Heartbeat, Limits, Log, ReplyNames, Server, Store,
 };
 pub use tls::{Tls, TlsFile, TlsFiles};
+pub use webhooks::Webhooks;
 
 use raw::Raw;
 

@@ -82,6 +82,19 @@ pub(super) static OF_OPERATION: &[Key<Config>] = &[
         "A file to append the log to, instead of standard error.",
     ),
     key(
+        "webhooks.github_secret",
+        Kind::Secret(|c, v| c.webhooks.github_secret = Some(v)),
+        "",
+        "The secret that GitHub's webhooks are signed with, of 16 bytes or more: with it \
+         `/api/v1/webhooks/github` takes deliveries.",
+    ),
+    key(
+        "webhooks.github_secret_file",
+        Kind::Path(|c, v| c.webhooks.github_secret_file = Some(v)),
+        "",
+        "In place of it: a file that holds it. SIGHUP reads it again.",
+    ),
+    key(
         "debug.echo",
         Kind::Flag(|c, v| c.debug_echo = v),
         "false",

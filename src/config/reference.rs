@@ -12,7 +12,7 @@ use super::namespace_keys::NAMESPACE_KEYS;
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 15] = [
+const SECTIONS: [(&str, &str); 16] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -55,6 +55,11 @@ const SECTIONS: [(&str, &str); 15] = [
     (
         "metrics",
         "How the server tells of itself, see [metrics.md](metrics.md).",
+    ),
+    (
+        "webhooks",
+        "Whose webhooks are taken, see [http-api.md](http-api.md#webhooks). A running server takes \
+         another secret at once.",
     ),
     ("log", "What is logged, and where to."),
     ("debug", "Helpers that do not belong in production."),

@@ -9,7 +9,7 @@ use super::keys::keys;
 use super::raw::Raw;
 use super::settings::{Config, require_for_mode};
 use super::tls::{self, TlsFiles};
-use super::{Faults, Sources, Warning, load_raw};
+use super::{Faults, Sources, Warning, load_raw, webhooks};
 
 /// A new configuration as far as a running server can take it.
 #[derive(Debug)]
@@ -195,6 +195,11 @@ pub fn reload(current: &Config, sources: &Sources<'_>) -> Result<Reload, Faults>
         // Taking it out again is a change, too.
         applied.push(roots.to_owned());
     }
+    applied.extend(webhooks::changed(
+        &config.webhooks,
+        &current.webhooks,
+        &applied,
+    ));
     let agents = config.agents.differing(&current.agents);
     applied.extend(agents.iter().map(|name| format!("agents.{name}")));
     let namespaces = config.rooms.differing(&current.rooms);

@@ -22,7 +22,8 @@ use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::operation::{Host, Metrics};
 use super::raw::{Raw, Written};
 use super::tls::Tls;
-use super::{Sources, agent_tables, credentials, tls};
+use super::webhooks::Webhooks;
+use super::{Sources, agent_tables, credentials, tls, webhooks};
 use crate::base::network::Network;
 
 const KIB: usize = 1024;
@@ -55,6 +56,8 @@ pub struct Config {
     pub host: Host,
     /// `[metrics]`
     pub metrics: Metrics,
+    /// `[webhooks]`
+    pub webhooks: Webhooks,
     /// `[log]`
     pub log: Log,
     /// `[debug] echo`: whether `/ws/echo` exists.
@@ -305,6 +308,7 @@ pub(super) fn meaning(
     }
     tls::fill(&mut config.server, raw, sources.files, faults, warnings);
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
+    webhooks::fill(&mut config.webhooks, raw, sources.files, faults, warnings);
     config.projects.home = agents::home(sources.environment);
     config.agents = agent_tables::agents(raw, faults);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);
