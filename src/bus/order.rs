@@ -152,6 +152,17 @@ pub enum Form {
     Http,
     /// Over HTTP, for each step of a batch.
     Batch,
+    /// Over HTTP, to a delivery of GitHub's.
+    Webhook(Box<Delivery>),
+}
+
+/// A delivery of GitHub's, as its headers describe it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The kind of event.
+    pub event: Box<str>,
+    /// Its id, if it has one.
+    pub id: Option<Box<str>>,
 }
 
 /// What the store is to do, and who waits for the answer.

@@ -13,6 +13,7 @@ pub mod command;
 pub mod durable;
 pub mod event;
 pub mod fault;
+pub mod github;
 pub mod idempotency;
 pub mod launch;
 pub mod line_splitter;

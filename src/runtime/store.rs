@@ -155,7 +155,7 @@ impl Waiting {
         let correlation = match form {
             Form::Reply(to) => Some(to.clone()),
             Form::Session(sequel) => Some(sequel.correlation.clone()),
-            Form::Http | Form::Batch => None,
+            Form::Http | Form::Batch | Form::Webhook(_) => None,
         };
         Self::Peer {
             shard: *shard,

@@ -36,6 +36,7 @@ mod slowloris;
 mod smuggling;
 mod tls;
 mod tokens;
+mod webhooks;
 mod websocket;
 
 use kinglet::testkit::client::{Answer, Connection};

@@ -16,6 +16,7 @@ pub mod server;
 pub mod stats;
 pub mod tokens;
 pub mod users;
+pub mod webhooks;
 
 use serde::Deserialize;
 
@@ -90,3 +91,5 @@ mod event_tests;
 mod run_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod webhook_tests;

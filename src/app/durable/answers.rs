@@ -79,6 +79,10 @@ pub(super) fn answer(
             }
             Err(fault) => http::fault_response(&fault),
         }),
+        Form::Webhook(delivery) => {
+            let outcome = one(&mut told).map(|_| true);
+            Answer::Http(api::webhooks::answer(&delivery, outcome.as_ref().copied()))
+        }
         Form::Batch => {
             let results = told.into_iter().map(|told| {
                 let mut out = Vec::with_capacity(128);

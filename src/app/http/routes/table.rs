@@ -4,7 +4,7 @@
 
 use crate::app::api::{
     connections, errors, events, health, history, host, metrics, presence, projects, publish,
-    rooms, runs, server, stats, tokens, users,
+    rooms, runs, server, stats, tokens, users, webhooks,
 };
 use crate::app::dashboard;
 use crate::app::http::routes::Run::{Answer, Order};
@@ -98,6 +98,14 @@ pub static ROUTES: &[Route] = &[
     post(
         "/api/v1/events",
         inline(Access::Rooms, Order(events::publish)),
+    ),
+    post(
+        "/api/v1/webhooks/github",
+        worker(Access::Public, Order(webhooks::github)),
+    ),
+    get(
+        "/api/v1/webhooks/github/health",
+        inline(Access::Public, Answer(webhooks::github_health)),
     ),
     get("/api/v1/rooms", worker(Access::Rooms, Answer(rooms::list))),
     get(
