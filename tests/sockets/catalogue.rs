@@ -1,9 +1,13 @@
-//! Events of the catalogue: whom they reach.
+//! Events of the catalogue: whom they reach, and whether what is said of them is true.
 
-use kinglet::testkit::client::post;
+use std::path::Path;
+use std::process::Command;
+
+use kinglet::testkit::client::{note, post};
 use kinglet::testkit::socket::Socket;
 use serde_json::json;
 
+use crate::clients::javascript;
 use crate::start;
 
 #[test]
@@ -35,4 +39,27 @@ fn an_event_reaches_those_it_concerns_once() {
     let answer = post(server.address(), "/api/v1/events", &wrong);
     assert_eq!(answer.status(), 400);
     assert_eq!(answer.json()["error"]["details"]["path"], "data.board_id");
+}
+
+#[test]
+fn the_descriptions_are_valid_and_say_what_the_server_takes() {
+    let folder = match javascript() {
+        Ok(folder) => folder,
+        Err(reason) => {
+            return note(&format!(
+                "skipped: validating the descriptions, because {reason}"
+            ));
+        }
+    };
+    if !Path::new(&folder).join("node_modules/ajv").is_dir() {
+        return note("skipped: the validators of the descriptions are not installed; run npm ci");
+    }
+    let server = start(&[]);
+    let run = Command::new("node")
+        .arg(Path::new(&folder).join("descriptions.mjs"))
+        .arg(format!("http://{}", server.address()))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}");
 }

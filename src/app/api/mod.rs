@@ -1,6 +1,7 @@
 //! The handlers of the HTTP API, one file per noun.
 
 pub mod connections;
+pub mod descriptions;
 pub mod errors;
 pub mod events;
 pub mod health;

@@ -3,8 +3,8 @@
 //! May not touch: how a request finds its row, which is `routes.rs`'s.
 
 use crate::app::api::{
-    connections, errors, events, health, history, host, metrics, presence, projects, publish,
-    rooms, runs, server, stats, tokens, users, webhooks,
+    connections, descriptions, errors, events, health, history, host, metrics, presence, projects,
+    publish, rooms, runs, server, stats, tokens, users, webhooks,
 };
 use crate::app::dashboard;
 use crate::app::http::routes::Run::{Answer, Order};
@@ -213,6 +213,18 @@ pub static ROUTES: &[Route] = &[
             is_essential: true,
             run: Answer(metrics::page),
         }),
+    ),
+    get(
+        "/api/docs",
+        inline(Access::Public, Answer(descriptions::docs)),
+    ),
+    get(
+        "/openapi.json",
+        inline(Access::Public, Answer(descriptions::http)),
+    ),
+    get(
+        "/asyncapi.json",
+        inline(Access::Public, Answer(descriptions::sockets)),
     ),
     get("/health", health(Answer(health::health))),
     get("/health/live", health(Answer(health::live))),
