@@ -1,4 +1,4 @@
-//! /proc/<pid>/stat (proc_pid_stat(5)): what runs, and what it takes.
+//! `/proc/<pid>/stat` (proc_pid_stat(5)): what runs, and what it takes.
 //!
 //! Of each process one file is read; of those that are told, two more. The kernel's own threads,
 //! which on a small machine are most, are remembered and passed over.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants: everything that is read from files is read under a root that the caller names, so that
-//! tests hand in trees of other machines; of no file is more read than [`FILE_BYTES_MAX`]; what cannot
+//! tests hand in trees of other machines; of no file is more read than `FILE_BYTES_MAX`; what cannot
 //! be found out is `None` and never an error. No program is started.
 
 mod concerns;

@@ -25,7 +25,7 @@ const ERROR_BYTES_MAX: usize = 2048;
 /// For every text: it is a command within its bounds or a fault with a code, a short sentence and
 /// the message's id; a command spelt as a message again is read as the same command; what is
 /// published is the JSON that was sent, on one line; every reply repeats the id as it was spelt.
-/// The decoder of the device dialect reads the same messages; see [`device::check`].
+/// The decoder of the device dialect reads the same messages; see `device::check`.
 ///
 /// The first byte of `input` chooses whether the others are the text or choose its members.
 ///
