@@ -5,14 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Host, Limits, Log,
-    Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Secret, Server, SlowConsumer,
-    Sources, Store, Tls, Warning, Webhooks, load, no_files, reference,
+    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Host, JoinEvents,
+    Limits, Log, Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Secret, Server,
+    SlowConsumer, SocketIo, Sources, Store, Tls, Warning, Webhooks, load, no_files, reference,
 };
+use kinglet::wire::socket_io::packet::RESERVED_EVENTS;
 
 type Loaded = Result<(Config, Vec<Warning>), Faults>;
 
@@ -128,6 +130,20 @@ fn every_key_reaches_its_own_field() {
         statsd = "localhost:25"
         publish_interval = "26s"
         require_auth = true
+        [socketio]
+        paths = "/27"
+        namespaces = ["/28"]
+        ping_interval = "29s"
+        ping_timeout = "30s"
+        connect_timeout = "31s"
+        upgrade_timeout = "32s"
+        attachment_timeout = "33s"
+        max_payload = "34KiB"
+        recovery = "35s"
+        recovery_namespaces = "/28"
+        recovery_sessions = 36
+        join_events = ["in37/out37"]
+        sessions = 38
         [webhooks]
         github_secret = "twenty-seven letters, 27 ab"
         [log]
@@ -209,6 +225,24 @@ fn every_key_reaches_its_own_field() {
             publish_interval: seconds(26),
             require_auth: true,
         },
+        socketio: SocketIo {
+            paths: vec!["/27".to_owned()],
+            namespaces: Arc::from([Arc::from("/28")]),
+            ping_interval: seconds(29),
+            ping_timeout: seconds(30),
+            connect_timeout: seconds(31),
+            upgrade_timeout: seconds(32),
+            attachment_timeout: seconds(33),
+            max_payload: 34 * 1024,
+            recovery: Some(seconds(35)),
+            recovery_namespaces: vec!["/28".to_owned()],
+            recovery_sessions: 36,
+            join_events: vec![JoinEvents {
+                join: "in37".to_owned(),
+                leave: "out37".to_owned(),
+            }],
+            sessions: Some(38),
+        },
         webhooks: Webhooks {
             github_secret: Some(Secret::new(*b"twenty-seven letters, 27 ab")),
             github_secret_file: None,
@@ -223,6 +257,19 @@ fn every_key_reaches_its_own_field() {
     };
     assert_eq!(found, expected);
     assert_eq!(found.rooms.options("other"), None);
+}
+
+#[test]
+fn no_event_that_socketio_reserves_joins_rooms() {
+    for name in RESERVED_EVENTS {
+        let problem = format!(
+            "\"{name}/x\" would rename {name}, which has a meaning already; choose another name"
+        );
+        check(
+            &format!("[socketio]\njoin_events = \"{name}/x\"\n"),
+            &[&format!("socketio.join_events (kinglet.toml): {problem}")],
+        );
+    }
 }
 
 #[test]

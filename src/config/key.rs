@@ -188,6 +188,10 @@ impl<T: 'static> Key<T> {
             Kind::List(..) | Kind::Flag(_) | Kind::Count(..) | Kind::Limit(_) | Kind::Tables(_) => {
                 self.default.to_owned()
             }
+            // Plain bytes are a number.
+            Kind::Size(..) if self.default.ends_with(|last: char| last.is_ascii_digit()) => {
+                self.default.to_owned()
+            }
             Kind::Listen(_)
             | Kind::Address(_)
             | Kind::Path(_)

@@ -1,6 +1,6 @@
 //! Every key of the configuration, one row each, but those of namespaces and
-//! agents (`namespace_keys.rs`, `agent_keys.rs`), and of how the server is operated
-//! (`operation_keys.rs`).
+//! agents (`namespace_keys.rs`, `agent_keys.rs`), of Socket.IO (`socketio_keys.rs`), and of how the
+//! server is operated (`operation_keys.rs`).
 //!
 //! A row says how its value is read, where it goes and what it is for. The loader, the suggestions
 //! for misspelt keys and the reference in docs/configuration.md are made from these rows; a test
@@ -13,6 +13,7 @@ use super::auth::AuthMode;
 use super::key::{BILLION, Choice, Key, Kind};
 use super::operation_keys::OF_OPERATION;
 use super::settings::{Config, Durability, ReplyNames};
+use super::socketio_keys::OF_SOCKETIO;
 use super::value;
 use crate::base::network::Network;
 
@@ -56,7 +57,8 @@ pub(super) const fn later<T>(word: &'static str) -> Choice<T> {
 
 /// All keys but those of namespaces and agents, section by section.
 pub(super) fn keys() -> impl Iterator<Item = &'static Key<Config>> {
-    OF_SERVING.iter().chain(OF_OPERATION)
+    let of_serving = OF_SERVING.iter().chain(OF_SOCKETIO);
+    of_serving.chain(OF_OPERATION)
 }
 
 /// Whom the server serves and how.
@@ -463,7 +465,7 @@ static OF_SERVING: &[Key<Config>] = &[
 ];
 
 /// Keys and whole sections that later versions know.
-pub(super) const LATER: &[&str] = &["backplane.url", "socketio"];
+pub(super) const LATER: &[&str] = &["backplane.url"];
 
 /// The environment variable that sets the key called `name`.
 pub(super) fn variable(name: &str) -> String {

@@ -34,6 +34,8 @@ mod reload;
 #[cfg(test)]
 mod reload_tests;
 mod settings;
+mod socketio;
+mod socketio_keys;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -59,6 +61,7 @@ pub use reload::{Reload, reload};
 pub use settings::{
     Compression, Config, Durability, Heartbeat, Limits, Log, ReplyNames, Server, Store,
 };
+pub use socketio::{JoinEvents, SocketIo};
 pub use tls::{Tls, TlsFile, TlsFiles};
 pub use webhooks::Webhooks;
 

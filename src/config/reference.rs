@@ -12,7 +12,7 @@ use super::namespace_keys::NAMESPACE_KEYS;
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 16] = [
+const SECTIONS: [(&str, &str); 17] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -50,6 +50,11 @@ const SECTIONS: [(&str, &str); 16] = [
          lower case.",
     ),
     ("protocol", "How messages are spelt where clients differ."),
+    (
+        "socketio",
+        "Where and how Socket.IO is served. A running server takes changes at once, for what comes \
+         next.",
+    ),
     ("backplane", "How several servers become one."),
     ("host", "How the machine is watched."),
     (

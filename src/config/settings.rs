@@ -21,6 +21,7 @@ use super::namespace_keys::NAMESPACE_KEYS;
 use super::namespaces::{BASE, NamespaceOptions, Namespaces, SlowConsumer};
 use super::operation::{Host, Metrics};
 use super::raw::{Raw, Written};
+use super::socketio::{self, SocketIo};
 use super::tls::Tls;
 use super::webhooks::Webhooks;
 use super::{Sources, agent_tables, credentials, tls, webhooks};
@@ -52,6 +53,8 @@ pub struct Config {
     pub agents: Agents,
     /// `[protocol] reply_names`
     pub reply_names: ReplyNames,
+    /// `[socketio]`
+    pub socketio: SocketIo,
     /// `[host]`
     pub host: Host,
     /// `[metrics]`
@@ -309,6 +312,7 @@ pub(super) fn meaning(
     tls::fill(&mut config.server, raw, sources.files, faults, warnings);
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
     webhooks::fill(&mut config.webhooks, raw, sources.files, faults, warnings);
+    socketio::require(&config.socketio, raw, faults);
     config.projects.home = agents::home(sources.environment);
     config.agents = agent_tables::agents(raw, faults);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);

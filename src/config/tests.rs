@@ -347,27 +347,15 @@ fn an_unknown_key_is_told_its_nearest_name() {
 
 #[test]
 fn a_key_of_a_later_version_says_so() {
-    for key in ["socketio.paths", "backplane.url"] {
-        let place: Vec<&str> = key.split('.').take(2).collect();
-        let place = place.join(".");
-        check(
-            &format!("{key} = 1"),
-            &[&format!("{place} (kinglet.toml): not in this version yet")],
-        );
-        let variable = format!("KINGLET_{}", key.replace('.', "__").to_uppercase());
-        check_with(
-            "",
-            &[(&variable, "1")],
-            &[&format!("{key} ({variable}): not in this version yet")],
-        );
-    }
     check(
-        "[socketio]",
-        &["socketio (kinglet.toml): not in this version yet"],
+        "backplane.url = 1",
+        &["backplane.url (kinglet.toml): not in this version yet"],
     );
-    check(
-        "[[socketio]]",
-        &["socketio (kinglet.toml): not in this version yet"],
+    let variable = "KINGLET_BACKPLANE__URL";
+    check_with(
+        "",
+        &[(variable, "1")],
+        &["backplane.url (KINGLET_BACKPLANE__URL): not in this version yet"],
     );
 }
 
@@ -375,14 +363,14 @@ fn a_key_of_a_later_version_says_so() {
 fn all_faults_are_reported_at_once() {
     check_with(
         "[server]\nlistn = 1\nworkers = 0\nallowed_hosts = [\"a:1\", \"b\", 3]\n\
-         [rooms.chat]\npublish = 1\n[socketio]\npaths = 1\n",
+         [rooms.chat]\npublish = 1\n[backplane]\nurl = 1\n",
         &[
             ("KINGLET_LIMITS__HEADERS", "many"),
             ("KINGLET_LIMIT__ROOMS", "1"),
         ],
         &[
+            "backplane.url (kinglet.toml): not in this version yet",
             "server.listn (kinglet.toml): unknown key; did you mean server.listen?",
-            "socketio.paths (kinglet.toml): not in this version yet",
             "limit.rooms (KINGLET_LIMIT__ROOMS): unknown key; did you mean KINGLET_LIMITS__ROOMS?",
             "server.workers (kinglet.toml): must be above 0: without one, history and statistics \
              would never be answered",
