@@ -39,7 +39,14 @@ const CONFINED: &[Confined] = &[
     confined("mio", &["src/runtime/", "src/cli/bench/"]),
     confined("socket2", &["src/cli/bench/"]),
     confined("hdrhistogram", &["src/cli/bench/"]),
-    confined("flate2", &["src/wire/websocket/", "src/testkit/"]),
+    confined(
+        "flate2",
+        &[
+            "src/wire/http/content_coding.rs",
+            "src/wire/websocket/",
+            "src/testkit/",
+        ],
+    ),
     confined("httparse", &["src/wire/http/"]),
     confined("ipnet", &["src/base/"]),
     confined("tungstenite", &["src/wire/websocket/", "src/testkit/"]),

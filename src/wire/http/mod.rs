@@ -3,6 +3,7 @@
 //! Bytes come in as slices and go out into a `Vec`; whoever owns the socket decides when.
 //! `httparse` is used here and nowhere else, and only for whole heads whose lines
 //! [`scan::HeadScanner`] has already checked: it accepts bare line feeds, we do not.
+//! [`content_coding`] makes bodies smaller for those who ask.
 //!
 //! ```text
 //! socket -> HeadScanner -> Head -> BodyReader -> (handler) -> Response -> socket
@@ -15,6 +16,7 @@
 
 pub mod body;
 pub mod client;
+pub mod content_coding;
 pub mod fault;
 pub mod fields;
 pub mod head;

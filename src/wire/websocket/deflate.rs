@@ -5,7 +5,7 @@
 //!   message ◀─ Inflater ◀─ … 00 00 ff ff ◀─ …       has a context only if that was agreed on
 //! ```
 //!
-//! May not touch: frames, limits that are not arguments. `flate2` is used here and nowhere else.
+//! May not touch: frames, limits that are not arguments.
 //! Invariants: what is inflated never grows beyond its limit, whatever the message promises; without
 //! a context nothing of one message is left for the next; nothing is allocated before it is needed.
 

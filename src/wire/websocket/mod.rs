@@ -5,9 +5,9 @@
 //! (RFC 7692) are agreed on in `extension` and made and read in `deflate`.
 //!
 //! May not touch: sockets, clocks, sessions, the HTTP parser. `tungstenite` lends its frame header,
-//! opcodes and close codes, and `flate2` its compressor, to this folder and to no other. Invariant:
-//! nothing is allocated by a declared length, and a connection between two messages owns no memory
-//! here, unless contexts were agreed on.
+//! opcodes and close codes to this folder and to no other. Invariant: nothing is allocated by a
+//! declared length, and a connection between two messages owns no memory here, unless contexts were
+//! agreed on.
 
 pub mod assembler;
 pub mod close;
