@@ -89,7 +89,8 @@ pub const BATCH_COMMANDS: usize = 100;
 /// Bytes of a message from a session that has not shown its token: a token has at most as many.
 pub const FIRST_MESSAGE_BYTES: usize = 8 * 1024 + 256;
 
-/// Bytes of a message of a device; the clients of P4 send some 50.
+/// Bytes of a message of a device, of which the clients of P4 send some 50, and of Socket.IO, as in
+/// the libraries.
 pub const DEVICE_MESSAGE_BYTES: usize = 1_000_000;
 
 /// Channels of a device that are no rooms: twice as many as any version of P4 has.

@@ -5,8 +5,9 @@
 //! several of them gets one message that names them). What happens in a project is also worded as
 //! P1's clients know it, and what a device's channels carry as P4's do ([`Wording`]). So is each of
 //! these compressed: once for each window that recipients agreed on; and as lines of event streams,
-//! once for each [`EventForm`] and room that they name. Invariant: the forms live only as long as
-//! somebody still has to get them; what rooms retain is the [`Publication`] alone.
+//! once for each [`EventForm`] and room that they name, and as events of Socket.IO, once for each
+//! [`PacketForm`]. Invariant: the forms live only as long as somebody still has to get them; what
+//! rooms retain is the [`Publication`] alone.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -18,6 +19,7 @@ use crate::dialect::events::{self, EventForm};
 use crate::dialect::frame::Frame;
 use crate::dialect::native::{encode, translation};
 use crate::dialect::publication::{Publication, RoomSet};
+use crate::dialect::socket_io::encode::{self as socket_io, PacketForm};
 use crate::wire::websocket::extension::WindowBits;
 
 /// Whose names a publication is told by.
@@ -47,6 +49,8 @@ pub struct Delivery {
     compressed: Mutex<BTreeMap<(Wording, RoomSet, WindowBits), Arc<Frame>>>,
     /// The lines of event streams, by the room they name and their form.
     lines: Mutex<BTreeMap<(RoomSet, EventForm), Arc<Frame>>>,
+    /// The events of Socket.IO, which name no room.
+    packets: Mutex<BTreeMap<PacketForm, Arc<Frame>>>,
 }
 
 impl Delivery {
@@ -61,6 +65,7 @@ impl Delivery {
             sets: Mutex::default(),
             compressed: Mutex::default(),
             lines: Mutex::default(),
+            packets: Mutex::default(),
         }
     }
 
@@ -145,6 +150,15 @@ impl Delivery {
         let encode = || Frame::lines(events::publication(&self.publication, room, form));
         Arc::clone(lines.entry((room, form)).or_insert_with(encode))
     }
+
+    /// The event for sessions of Socket.IO of this form, whatever rooms they hear it in. Ask once
+    /// for all of them: it takes a lock that the other shards take, too.
+    #[must_use]
+    pub fn packets(&self, form: PacketForm) -> Arc<Frame> {
+        let mut packets = lock(&self.packets);
+        let encode = || socket_io::publication(&self.publication, form);
+        Arc::clone(packets.entry(form).or_insert_with(encode))
+    }
 }
 
 /// Whose words a publication has besides ours. What P1 has other names for is in the room of a
@@ -167,6 +181,7 @@ mod tests {
     use crate::base::clock::Wall;
     use crate::config::SlowConsumer;
     use crate::dialect::publication::Placement;
+    use crate::dialect::socket_io::namespace::Namespace;
     use crate::domain::command::Payload;
     use crate::domain::position::Epoch;
     use crate::domain::room::RoomName;
@@ -222,5 +237,22 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &second));
         let neutral = delivery.frame(Wording::Neutral, both);
         assert!(neutral.bytes().len() > first.bytes().len());
+    }
+
+    #[test]
+    fn sessions_of_socket_io_share_one_frame_for_each_form() {
+        let delivery = delivery("said", &["a", "b"]);
+        let packets = |namespace, has_offset| {
+            let namespace = Namespace::named(namespace);
+            delivery.packets(PacketForm {
+                namespace,
+                has_offset,
+            })
+        };
+        let first = packets("/", false);
+        assert!(Arc::ptr_eq(&first, &packets("/", false)));
+        for other in [packets("/", true), packets("/ws", false)] {
+            assert_ne!(other, first);
+        }
     }
 }

@@ -46,8 +46,9 @@ impl Frame {
         self.messages
     }
 
-    /// What is framed, message by message, as long as none is compressed.
-    pub fn payloads(&self) -> impl Iterator<Item = &[u8]> {
+    /// What is framed, message by message, as long as none is compressed: whether it is text or
+    /// bytes, and what it says.
+    pub fn payloads(&self) -> impl Iterator<Item = (Opcode, &[u8])> {
         let mut left = &*self.bytes;
         iter::from_fn(move || {
             let header = parse_header(left, Role::Client).ok().flatten()?;
@@ -55,7 +56,7 @@ impl Frame {
             let length = usize::try_from(header.length).ok()?;
             let (payload, rest) = behind.split_at_checked(length)?;
             left = rest;
-            Some(payload)
+            Some((header.opcode, payload))
         })
     }
 
@@ -76,17 +77,27 @@ pub struct Messages {
 impl Messages {
     /// Adds a text message.
     pub fn text(&mut self, json: &[u8]) {
-        self.bytes.reserve_exact(HEADER_BYTES + json.len());
-        write_header(true, Opcode::Text, json.len() as u64, None, &mut self.bytes);
-        self.bytes.extend_from_slice(json);
+        self.message(Opcode::Text, json);
+    }
+
+    /// Adds a message of bytes.
+    pub fn binary(&mut self, bytes: &[u8]) {
+        self.message(Opcode::Binary, bytes);
+    }
+
+    /// Adds a message, which is text or bytes.
+    pub fn message(&mut self, opcode: Opcode, payload: &[u8]) {
+        self.bytes.reserve_exact(HEADER_BYTES + payload.len());
+        write_header(true, opcode, payload.len() as u64, None, &mut self.bytes);
+        self.bytes.extend_from_slice(payload);
         self.count += 1;
     }
 
-    /// Adds what a [`Deflater`](crate::wire::websocket::deflate::Deflater) made of a text message.
-    pub fn compressed_text(&mut self, deflated: &[u8]) {
+    /// Adds what a [`Deflater`](crate::wire::websocket::deflate::Deflater) made of a message.
+    pub fn compressed(&mut self, opcode: Opcode, deflated: &[u8]) {
         self.bytes.reserve_exact(HEADER_BYTES + deflated.len());
         let length = deflated.len() as u64;
-        write_compressed_header(true, Opcode::Text, length, None, &mut self.bytes);
+        write_compressed_header(true, opcode, length, None, &mut self.bytes);
         self.bytes.extend_from_slice(deflated);
         self.count += 1;
     }
@@ -125,8 +136,27 @@ mod tests {
             .collect();
         assert_eq!(together.bytes(), apart);
         assert_eq!(together.messages(), 3);
-        let payloads: Vec<&[u8]> = together.payloads().collect();
-        assert_eq!(payloads, [&b"{}"[..], &long, b""]);
+        let payloads: Vec<_> = together.payloads().collect();
+        assert_eq!(
+            payloads,
+            [&b"{}"[..], &long, b""].map(|text| (Opcode::Text, text))
+        );
         assert_eq!(Frame::text(b"{}").messages(), 1);
+    }
+
+    #[test]
+    fn text_and_bytes_that_go_together_stay_what_they_are() {
+        let mut messages = Messages::default();
+        messages.text(b"51-");
+        messages.binary(b"\xff\0");
+        let together = messages.finish();
+        let payloads: Vec<_> = together.payloads().collect();
+        assert_eq!(
+            payloads,
+            [
+                (Opcode::Text, &b"51-"[..]),
+                (Opcode::Binary, &b"\xff\0"[..])
+            ]
+        );
     }
 }

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod native;
 pub mod publication;
 pub mod records;
+pub mod socket_io;
 
 /// The spelling a session speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,10 @@ pub enum Dialect {
     Device,
     /// A stream of Server-Sent Events: it listens, in the rooms that its address names.
     Events,
+    /// A namespace of Socket.IO: an event is its name and its data.
+    SocketIo,
+    /// Socket.IO's namespace `/ws`, where P3's clients are: an event is its name and an envelope.
+    SocketIoEnveloped,
 }
 
 impl Dialect {
@@ -37,6 +42,8 @@ impl Dialect {
             Self::Echo => "echo",
             Self::Device => "device",
             Self::Events => "sse",
+            Self::SocketIo => "socket.io",
+            Self::SocketIoEnveloped => "socket.io/ws",
         }
     }
 
@@ -44,7 +51,11 @@ impl Dialect {
     #[must_use]
     pub const fn joins_own_room(self) -> bool {
         match self {
-            Self::Native | Self::NativeV1 | Self::Events => true,
+            Self::Native
+            | Self::NativeV1
+            | Self::Events
+            | Self::SocketIo
+            | Self::SocketIoEnveloped => true,
             Self::Echo | Self::Device => false,
         }
     }

@@ -142,19 +142,22 @@ impl Compressing {
         window: WindowBits,
     ) -> Arc<Frame> {
         let min_bytes = self.min_bytes;
-        if plain.payloads().all(|payload| payload.len() < min_bytes) {
+        if plain
+            .payloads()
+            .all(|(_, payload)| payload.len() < min_bytes)
+        {
             return plain;
         }
         let (mut messages, mut is_compressed) = (Messages::default(), false);
-        for payload in plain.payloads() {
+        for (opcode, payload) in plain.payloads() {
             let is_long = payload.len() >= min_bytes;
             let compressed = is_long.then(|| self.compress(context_of, window, payload));
             match compressed.flatten() {
                 Some(bytes) => {
-                    messages.compressed_text(bytes);
+                    messages.compressed(opcode, bytes);
                     is_compressed = true;
                 }
-                None => messages.text(payload),
+                None => messages.message(opcode, payload),
             }
         }
         match is_compressed {

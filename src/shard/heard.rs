@@ -52,7 +52,11 @@ pub(super) fn hear(
             let decode = || device::decode(payload);
             Some(Heard::Device(chain::guard("device", session.id, decode)))
         }
-        Dialect::Native | Dialect::NativeV1 | Dialect::Events => {
+        Dialect::Native
+        | Dialect::NativeV1
+        | Dialect::Events
+        | Dialect::SocketIo
+        | Dialect::SocketIoEnveloped => {
             let text = match said {
                 Said::Text(text) => Ok(*text),
                 Said::Binary(bytes) => simdutf8::basic::from_utf8(bytes),

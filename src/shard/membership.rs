@@ -292,7 +292,12 @@ pub(super) fn take_out(
     if left {
         tell(peer, id, "unsubscribed", hub, now, |out| match dialect {
             Dialect::Device => device::taken_out(room, now.wall, out),
-            Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {
+            Dialect::Native
+            | Dialect::NativeV1
+            | Dialect::Echo
+            | Dialect::Events
+            | Dialect::SocketIo
+            | Dialect::SocketIoEnveloped => {
                 encode::unsubscribed(&Correlation::default(), room, now.wall, out);
             }
         });
@@ -311,7 +316,9 @@ pub(super) fn put_in(
 ) -> bool {
     let session = peer.open_session();
     let Some(session) = session.filter(|session| match session.dialect {
-        Dialect::Native | Dialect::NativeV1 => true,
+        Dialect::Native | Dialect::NativeV1 | Dialect::SocketIo | Dialect::SocketIoEnveloped => {
+            true
+        }
         Dialect::Echo | Dialect::Device | Dialect::Events => false,
     }) else {
         return false;

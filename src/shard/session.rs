@@ -23,9 +23,12 @@ pub(super) fn say_goodbye(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) 
     };
     let (code, reason) = match session.dialect {
         Dialect::Device => (code::NORMAL, "Server shutting down"),
-        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {
-            (code::GOING_AWAY, "server shutting down")
-        }
+        Dialect::Native
+        | Dialect::NativeV1
+        | Dialect::Echo
+        | Dialect::Events
+        | Dialect::SocketIo
+        | Dialect::SocketIoEnveloped => (code::GOING_AWAY, "server shutting down"),
     };
     close(peer, id, code, reason, hub, now);
 }

@@ -93,7 +93,12 @@ pub(super) fn open(
     match dialect {
         Dialect::NativeV1 if !is_pending => hello(peer, id, &joined, hub, now),
         Dialect::Device => device::hello(peer, id, &joined, hub, now),
-        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {}
+        Dialect::Native
+        | Dialect::NativeV1
+        | Dialect::Echo
+        | Dialect::Events
+        | Dialect::SocketIo
+        | Dialect::SocketIoEnveloped => {}
     }
     Ok(())
 }
@@ -198,7 +203,9 @@ fn assembler_limits(session: &Session, limits: &Limits) -> AssemblerLimits {
     let fragments = limits.fragments.and_then(|most| u32::try_from(most).ok());
     let most = match (&session.identity, session.dialect) {
         (Identity::Pending, _) => FIRST_MESSAGE_BYTES,
-        (_, Dialect::Device) => DEVICE_MESSAGE_BYTES,
+        (_, Dialect::Device | Dialect::SocketIo | Dialect::SocketIoEnveloped) => {
+            DEVICE_MESSAGE_BYTES
+        }
         (Identity::Anonymous | Identity::User(_) | Identity::Key(_), _) => usize::MAX,
     };
     let message_bytes = limits.message_bytes.min(most);

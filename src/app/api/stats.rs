@@ -49,7 +49,12 @@ fn client(session: &SessionSummary, out: &mut Vec<u8>) {
 fn channels(session: &SessionSummary) -> impl Iterator<Item = &str> {
     let rooms = session.rooms.iter().map(|room| match session.dialect {
         Dialect::Device => channel::name(room).unwrap_or(room.as_str()),
-        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => room.as_str(),
+        Dialect::Native
+        | Dialect::NativeV1
+        | Dialect::Echo
+        | Dialect::Events
+        | Dialect::SocketIo
+        | Dialect::SocketIoEnveloped => room.as_str(),
     });
     rooms.chain(session.channels.iter().map(|channel| &**channel))
 }

@@ -43,7 +43,7 @@ fn told(event: &str, payload: &Value) -> Option<Vec<Value>> {
     assert!(is_translated(&publication), "{event}");
     let frame = frame(&publication)?;
     let read = |payload: &[u8]| serde_json::from_slice(payload).unwrap();
-    let messages: Vec<Value> = frame.payloads().map(read).collect();
+    let messages: Vec<Value> = frame.payloads().map(|(_, json)| read(json)).collect();
     assert_eq!(messages.len(), frame.messages());
     Some(messages)
 }
@@ -163,7 +163,7 @@ fn a_session_that_is_reset_is_a_state_and_the_word_of_it() {
 fn what_is_spelt_is_passed_on_byte_by_byte() {
     let payload = r#"{"run":"r","stream":"stdout","json":{"type":"x" , "n":1.50e1,"s":"\u00e9"}}"#;
     let frame = frame(&publication("run.output", payload)).unwrap();
-    let text = String::from_utf8(frame.payloads().next().unwrap().to_vec()).unwrap();
+    let text = String::from_utf8(frame.payloads().next().unwrap().1.to_vec()).unwrap();
     assert!(
         text.contains(r#""data":{"type":"x" , "n":1.50e1,"s":"\u00e9"},"#),
         "{text}"
