@@ -4,12 +4,13 @@
 //! here, in the shard or by a worker.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::app::api::health;
 use crate::app::chain;
 use crate::app::durable;
 use crate::app::presence;
-use crate::app::publish;
+use crate::app::publish::{self, Receipt};
 use crate::app::runs;
 use crate::app::services::Context;
 use crate::base::clock::Wall;
@@ -21,8 +22,9 @@ use crate::config::PublishPolicy;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, HistoryPage};
 use crate::dialect::native::projects;
+use crate::dialect::socket_io::encode as socket_io;
 use crate::domain::access::{self, Action, Caller, Identity};
-use crate::domain::command::{Command, HistoryQuery};
+use crate::domain::command::{Command, HistoryQuery, Publish};
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
 use crate::domain::run_reply::RunReply;
@@ -54,14 +56,8 @@ pub fn answer(
         let mut json = Vec::with_capacity(192);
         match command {
             Command::Publish(asked) => {
-                let is_member = asker.is_member.ok_or_else(not_here)?;
-                let caller_in = |room: &RoomName| Caller::Session {
-                    is_member: is_member(room),
-                };
-                let checked =
-                    publish::check(asked, caller_in, asker.identity, asker.address, context)?;
                 let form = || Form::Reply(to.clone());
-                match publish::publish(checked, form, context)? {
+                match publish(asked, form, asker, context)? {
                     Outcome::Done(receipt) => {
                         encode::published(to, &receipt.placements, now.wall, &mut json);
                     }
@@ -121,6 +117,42 @@ pub fn answer(
     Outcome::Done(finish(to, outcome, context))
 }
 
+/// Publishes for a session of Socket.IO and makes its acknowledgement, or says what the store is to
+/// do first.
+pub fn acknowledge_publish(
+    asked: Publish,
+    asker: &Asker<'_>,
+    context: Context<'_>,
+) -> Outcome<Reply> {
+    let outcome = chain::guard("publish", asker.session, || {
+        publish(asked, || Form::Acknowledgement, asker, context)
+    });
+    let spell = |receipt: Arc<Receipt>| {
+        let mut json = Vec::with_capacity(192);
+        socket_io::published(&receipt.placements, &mut json);
+        acknowledgement(Ok(json), context)
+    };
+    match outcome {
+        Ok(outcome) => outcome.map(spell),
+        Err(fault) => Outcome::Done(acknowledgement(Err(fault), context)),
+    }
+}
+
+/// Publishes for a session.
+fn publish(
+    asked: Publish,
+    form: impl FnOnce() -> Form,
+    asker: &Asker<'_>,
+    context: Context<'_>,
+) -> Result<Outcome<Arc<Receipt>>, Fault> {
+    let is_member = asker.is_member.ok_or_else(not_here)?;
+    let caller_in = |room: &RoomName| Caller::Session {
+        is_member: is_member(room),
+    };
+    let checked = publish::check(asked, caller_in, asker.identity, asker.address, context)?;
+    publish::publish(checked, form, context)
+}
+
 /// What a command that needs the session's shard gets elsewhere; `decode::COMMANDS` sends none.
 fn not_here() -> Fault {
     Fault::new(Code::InternalError, "this command is the shard's")
@@ -137,6 +169,31 @@ pub fn finish(to: &Correlation, outcome: Result<Vec<u8>, Fault>, context: Contex
             }
             fault_reply(to, &fault, context.now.wall)
         }
+    }
+}
+
+/// The argument of the acknowledgement of what was carried out with this `outcome`.
+#[must_use]
+pub fn acknowledgement(outcome: Result<Vec<u8>, Fault>, context: Context<'_>) -> Reply {
+    match outcome {
+        Ok(json) => Reply { json, error: None },
+        Err(fault) => {
+            if fault.code == Code::InternalError {
+                context.counters.increment(Counter::HandlerPanics);
+            }
+            refusal(&fault)
+        }
+    }
+}
+
+/// The argument of the acknowledgement of what was not done.
+#[must_use]
+pub fn refusal(fault: &Fault) -> Reply {
+    let mut json = Vec::with_capacity(96);
+    socket_io::refused(fault, &mut json);
+    Reply {
+        json,
+        error: Some(fault.code),
     }
 }
 

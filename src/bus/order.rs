@@ -146,6 +146,8 @@ pub enum Then {
 pub enum Form {
     /// By a message of the native dialect.
     Reply(Correlation),
+    /// By the argument of an acknowledgement of Socket.IO, for the one step.
+    Acknowledgement,
     /// By the session itself, with a message for each step.
     Session(Box<Sequel>),
     /// Over HTTP, for the one step.

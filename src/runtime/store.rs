@@ -139,10 +139,16 @@ enum Waiting {
     Peer {
         shard: ShardId,
         peer: PeerId,
-        /// `None` over HTTP.
-        correlation: Option<Correlation>,
+        spelling: Spelling,
     },
     Executor(Ticket),
+}
+
+/// How a peer is told so.
+enum Spelling {
+    Reply(Correlation),
+    Acknowledgement,
+    Response,
 }
 
 impl Waiting {
@@ -152,21 +158,22 @@ impl Waiting {
             Waiter::Executor(ticket) => return Self::Executor(*ticket),
             Waiter::Peer(asker) => asker,
         };
-        let correlation = match form {
-            Form::Reply(to) => Some(to.clone()),
-            Form::Session(sequel) => Some(sequel.correlation.clone()),
-            Form::Http | Form::Batch | Form::Webhook(_) => None,
+        let spelling = match form {
+            Form::Reply(to) => Spelling::Reply(to.clone()),
+            Form::Session(sequel) => Spelling::Reply(sequel.correlation.clone()),
+            Form::Acknowledgement => Spelling::Acknowledgement,
+            Form::Http | Form::Batch | Form::Webhook(_) => Spelling::Response,
         };
         Self::Peer {
             shard: *shard,
             peer: *peer,
-            correlation,
+            spelling,
         }
     }
 
     fn fail(self, context: Context<'_>) {
         let fault = Fault::new(Code::InternalError, "the server failed to handle this");
-        let (shard, peer, correlation) = match self {
+        let (shard, peer, spelling) = match self {
             Self::Nobody => return context.counters.increment(Counter::PresenceUntold),
             Self::Executor(ticket) => {
                 if let Some(executor) = &context.services.executor {
@@ -178,12 +185,15 @@ impl Waiting {
             Self::Peer {
                 shard,
                 peer,
-                correlation,
-            } => (shard, peer, correlation),
+                spelling,
+            } => (shard, peer, spelling),
         };
-        let answer = match &correlation {
-            Some(to) => Answer::Reply(commands::fault_reply(to, &fault, context.now.wall)),
-            None => Answer::Http(http::fault_response(&fault)),
+        let answer = match &spelling {
+            Spelling::Reply(to) => {
+                Answer::Reply(commands::fault_reply(to, &fault, context.now.wall))
+            }
+            Spelling::Acknowledgement => Answer::Reply(commands::refusal(&fault)),
+            Spelling::Response => Answer::Http(http::fault_response(&fault)),
         };
         if let Some(mailbox) = context.services.mailboxes.get(shard.index()) {
             mailbox.push_waiting(Mail::Answer { peer, answer });

@@ -20,6 +20,7 @@ use crate::dialect::Dialect;
 use crate::dialect::native::decode::Correlation;
 use crate::dialect::native::encode::{self, Recovery};
 use crate::dialect::publication::Publication;
+use crate::dialect::socket_io::encode as socket_io;
 use crate::domain::access::{self, Action, Caller};
 use crate::domain::command::Since;
 use crate::domain::fault::{Code, Fault};
@@ -292,12 +293,10 @@ pub(super) fn take_out(
     if left {
         tell(peer, id, "unsubscribed", hub, now, |out| match dialect {
             Dialect::Device => device::taken_out(room, now.wall, out),
-            Dialect::Native
-            | Dialect::NativeV1
-            | Dialect::Echo
-            | Dialect::Events
-            | Dialect::SocketIo
-            | Dialect::SocketIoEnveloped => {
+            Dialect::SocketIo | Dialect::SocketIoEnveloped => {
+                socket_io::placed("unsubscribed", room, dialect, now.wall, out);
+            }
+            Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Events => {
                 encode::unsubscribed(&Correlation::default(), room, now.wall, out);
             }
         });
@@ -326,16 +325,21 @@ pub(super) fn put_in(
     let Ok(Entered { position, .. }) = enter(room, None, session, id, hub, now.mono) else {
         return false;
     };
+    let dialect = session.dialect;
     let asides = session.asides.get_or_insert_default();
     if !asides.placed.contains(room) {
         asides.placed.push(room.clone());
     }
     let pending = projects::pending(room, hub);
-    tell(peer, id, "subscribed", hub, now, |out| {
-        let (to, recovery) = (Correlation::default(), Recovery::NotAsked);
-        encode::subscribed(
-            &to, room, &position, &recovery, None, &pending, now.wall, out,
-        );
+    let (to, wall) = (Correlation::default(), now.wall);
+    tell(peer, id, "subscribed", hub, now, |out| match dialect {
+        Dialect::SocketIo | Dialect::SocketIoEnveloped => {
+            socket_io::placed("subscribed", room, dialect, wall, out);
+        }
+        Dialect::Native | Dialect::NativeV1 | Dialect::Echo | Dialect::Device | Dialect::Events => {
+            let recovery = Recovery::NotAsked;
+            encode::subscribed(&to, room, &position, &recovery, None, &pending, wall, out);
+        }
     });
     true
 }

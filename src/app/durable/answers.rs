@@ -10,6 +10,7 @@ use crate::app::services::Context;
 use crate::bus::job::{Answer, Kept};
 use crate::bus::order::Form;
 use crate::dialect::native::encode;
+use crate::dialect::socket_io::encode as socket_io;
 use crate::domain::durable::DurableName;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::position::Position;
@@ -61,6 +62,16 @@ pub(super) fn answer(
             });
             Answer::Reply(commands::finish(&to, outcome, context))
         }
+        Form::Acknowledgement => {
+            let outcome = one(&mut told).map(|told| {
+                let mut json = Vec::with_capacity(192);
+                if let Told::Published(receipt, _) = told {
+                    socket_io::published(&receipt.placements, &mut json);
+                }
+                json
+            });
+            Answer::Reply(commands::acknowledgement(outcome, context))
+        }
         Form::Session(sequel) => {
             let lost = || Fault::new(Code::InternalError, "the step was lost");
             let kept = told.into_iter().map(|told| match told? {
@@ -107,5 +118,41 @@ fn object(told: Told, out: &mut Vec<u8>) {
         Told::Text(text) => *out = text,
         // These are asked for by sessions, or by the executor.
         Told::Kept(..) | Told::Recorded => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::world::{Options, World};
+
+    #[test]
+    fn a_session_of_socket_io_is_answered_with_the_argument_of_an_acknowledgement() {
+        let world = World::new(Options::default());
+        let (live, counters) = (world.services.live(), world.services.counters_of_workers());
+        let context = world.services.context(&live, &counters, world.now());
+        let check = |told, json: &str, code| {
+            let answer = answer(Form::Acknowledgement, vec![told], context);
+            let Answer::Reply(reply) = answer else {
+                unreachable!("{answer:?}");
+            };
+            assert_eq!(String::from_utf8_lossy(&reply.json), json);
+            assert_eq!(reply.error, code);
+        };
+        let receipt = Receipt {
+            uid: 1,
+            placements: Box::default(),
+        };
+        check(
+            Ok(Told::Published(Arc::new(receipt), None)),
+            r#"{"status":"success","results":[]}"#,
+            None,
+        );
+        let busy = Code::StoreBusy;
+        check(
+            Err(Fault::new(busy, "the disk is behind")),
+            r#"{"status":"error","message":"the disk is behind","code":"STORE_BUSY"}"#,
+            Some(busy),
+        );
     }
 }

@@ -125,3 +125,96 @@ fn publications_from_the_store_are_told_apart_by_room_and_place() {
     publication.sequence = 1;
     assert_eq!(offset_of(&publication), "E-1:1");
 }
+
+/// What it wrote; in `expected` `TIME` stands for the timestamp.
+fn check(write: impl FnOnce(&mut Vec<u8>), expected: &str) {
+    let mut out = Vec::new();
+    write(&mut out);
+    let found = String::from_utf8(out).unwrap();
+    let time = r#""timestamp":"2026-01-01T00:00:00.123Z""#;
+    assert_eq!(found, expected.replace("TIME", time));
+}
+
+#[test]
+fn acknowledgements_are_spelt_as_p3_spells_them() {
+    let room = RoomName::parse("project:1").unwrap();
+    check(
+        |out| subscription(&room, out),
+        r#"{"status":"success","room":"project:1"}"#,
+    );
+    check(pong, r#"{"status":"pong"}"#);
+    check(
+        |out| rooms([&room, &RoomName::parse("global").unwrap()], out),
+        r#"{"status":"success","rooms":["project:1","global"]}"#,
+    );
+    check(|out| rooms([], out), r#"{"status":"success","rooms":[]}"#);
+}
+
+#[test]
+fn what_was_published_is_acknowledged_with_its_places() {
+    check(
+        |out| published(&said(json("1")).placements, out),
+        r#"{"status":"success","room":"chat:1","offset":7,"epoch":"E-1","results":[{"room":"chat:1","offset":7,"epoch":"E-1"},{"room":"b","offset":7,"epoch":"E-2"}]}"#,
+    );
+}
+
+#[test]
+fn refusals_have_the_words_that_clients_of_p3_compare() {
+    let told = |code, message: &str, expected: &str| {
+        let expected = format!(r#"{{"status":"error","message":{expected}}}"#);
+        check(|out| refused(&Fault::new(code, message), out), &expected);
+    };
+    told(
+        Code::PermissionDenied,
+        "the room \"user:2\" is closed",
+        r#""Access denied","code":"PERMISSION_DENIED""#,
+    );
+    told(
+        Code::Unauthorized,
+        "show a token first",
+        r#""Unauthorized","code":"UNAUTHORIZED""#,
+    );
+    told(
+        Code::ValidationFailed,
+        "a \"name\"",
+        r#""a \"name\"","code":"VALIDATION_FAILED""#,
+    );
+}
+
+#[test]
+fn the_hello_says_who_the_client_is() {
+    let hello_of = |user: Option<UserId>, expected: &str| {
+        check(
+            |out| hello("s-1", user.as_ref(), NOW, out),
+            &format!(
+                r#"{{"type":"connection.established",TIME,"source":null,"data":{{"connection_id":"s-1","user_id":{expected},TIME,"protocol_version":"1.0"}}}}"#
+            ),
+        );
+    };
+    hello_of(None, "null");
+    hello_of(UserId::parse("ada").ok(), r#""ada""#);
+}
+
+#[test]
+fn whom_an_operator_moves_is_told_the_room() {
+    let room = RoomName::parse("a").unwrap();
+    check(
+        |out| placed("subscribed", &room, Dialect::SocketIo, NOW, out),
+        r#"{"room":"a"}"#,
+    );
+    check(
+        |out| {
+            placed("unsubscribed", &room, Dialect::SocketIoEnveloped, NOW, out);
+        },
+        r#"{"type":"unsubscribed",TIME,"source":null,"data":{"room":"a"}}"#,
+    );
+}
+
+#[test]
+fn who_is_not_let_in_is_told_why_in_words_and_by_a_code() {
+    let fault = Fault::new(Code::Unauthorized, "the token has expired");
+    check(
+        |out| connect_error("/ws", &fault, out),
+        r#"4/ws,{"message":"the token has expired","data":{"code":"UNAUTHORIZED"}}"#,
+    );
+}
