@@ -15,7 +15,7 @@ use crate::dialect::native::members::{
     epoch, except, invalid, page_limit, payload, publish_event, publish_key, publish_rooms,
     publish_source, room, shorten, since,
 };
-use crate::domain::command::{Acknowledge, Command, HistoryQuery, Publish};
+use crate::domain::command::{Acknowledge, Command, HistoryQuery, Payload, Publish};
 use crate::domain::durable::DurableName;
 use crate::domain::fault::{Code, Fault};
 use crate::domain::room::RoomName;
@@ -45,7 +45,9 @@ pub static COMMANDS: &[CommandType] = &[
     row("subscribe", Place::Shard, subscribe),
     row("unsubscribe", Place::Shard, unsubscribe),
     row("ack", Place::Shard, acknowledge),
-    row("publish", Place::Shard, publish),
+    row("publish", Place::Shard, |envelope| {
+        publish_of(envelope, |_| Ok(None)).map(Command::Publish)
+    }),
     row("history", Place::Worker, history),
     row("presence", Place::Worker, |envelope| {
         Ok(Command::Presence(one_room(envelope)?))
@@ -374,7 +376,22 @@ fn auth(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     }
 }
 
-fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {
+/// Reads a publish from an object with the members of the command. `data` is published as what
+/// `attached` makes of it, if it makes something of it.
+///
+/// # Errors
+/// What is wrong with a member; INVALID_MESSAGE and VALIDATION_FAILED if `json` is no object.
+pub(in crate::dialect) fn publish_object(
+    json: &str,
+    attached: impl FnOnce(&RawValue) -> Result<Option<Payload>, Fault>,
+) -> Result<Publish, Fault> {
+    publish_of(&envelope(json)?, attached)
+}
+
+fn publish_of(
+    envelope: &Envelope<'_>,
+    attached: impl FnOnce(&RawValue) -> Result<Option<Payload>, Fault>,
+) -> Result<Publish, Fault> {
     let names = match (text(envelope.room, "room")?, envelope.rooms) {
         (Some(name), None) => vec![name],
         (None, Some(raw)) => typed(raw, "rooms", "a list of strings")?,
@@ -384,17 +401,24 @@ fn publish(envelope: &Envelope<'_>) -> Result<Command, Fault> {
     let Some(event) = text(envelope.event, "event")? else {
         return Err(invalid("event is missing: name what is published"));
     };
-    Ok(Command::Publish(Publish {
+    let attached = match envelope.data {
+        Some(data) => attached(data)?,
+        None => None,
+    };
+    Ok(Publish {
         rooms: publish_rooms(&names)?,
         event: publish_event(event)?,
-        payload: payload(envelope.data, text(envelope.data_base64, "data_base64")?)?,
+        payload: match attached {
+            Some(payload) => payload,
+            None => payload(envelope.data, text(envelope.data_base64, "data_base64")?)?,
+        },
         source: publish_source(text(envelope.source, "source")?)?,
         key: publish_key(text(envelope.key, "key")?)?,
         except: match envelope.except {
             Some(raw) => except(raw)?,
             None => Vec::new(),
         },
-    }))
+    })
 }
 
 /// Reads the room of a command that is about one.

@@ -83,12 +83,15 @@ pub fn spell_uid(uid: u128) -> String {
 pub(in crate::dialect) fn payload(payload: &Payload, out: &mut Vec<u8>) {
     match payload {
         Payload::Json(json) => out.extend_from_slice(json.as_bytes()),
-        Payload::Bytes(bytes) => {
-            Object::begin(out)
-                .string("base64", &STANDARD.encode(bytes))
-                .end();
-        }
+        Payload::Bytes(bytes) => self::bytes(bytes, out),
     }
+}
+
+/// Bytes, as JSON spells them.
+pub(in crate::dialect) fn bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    Object::begin(out)
+        .string("base64", &STANDARD.encode(bytes))
+        .end();
 }
 
 /// The first message under `kinglet.v1`.

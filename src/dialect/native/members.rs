@@ -79,6 +79,14 @@ pub fn payload(data: Option<&RawValue>, data_base64: Option<String>) -> Result<P
         (Some(data), None) => data.get(),
         (None, None) => "null",
     };
+    json(raw)
+}
+
+/// Takes valid JSON on one line.
+///
+/// # Errors
+/// VALIDATION_FAILED when it nests deeper than [`limits::JSON_DEPTH`].
+pub fn json(raw: &str) -> Result<Payload, Fault> {
     let compacted = compact(raw, limits::JSON_DEPTH).map_err(|fault| invalid(fault.to_string()))?;
     Ok(Payload::Json(compacted.into()))
 }
@@ -191,7 +199,7 @@ pub fn shorten(text: &str) -> String {
 }
 
 /// VALIDATION_FAILED with this message.
-pub(super) fn invalid(message: impl Into<String>) -> Fault {
+pub(in crate::dialect) fn invalid(message: impl Into<String>) -> Fault {
     Fault::new(Code::ValidationFailed, message)
 }
 

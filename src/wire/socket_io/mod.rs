@@ -14,4 +14,4 @@ pub mod auth;
 pub mod encode;
 pub mod fault;
 pub mod packet;
-mod placeholder;
+pub mod placeholder;

@@ -1,11 +1,15 @@
 //! Where the attachments of a packet belong in its JSON.
 //!
 //! Each attachment is stood for by `{"_placeholder":true,"num":N}` somewhere in the array. Checked
-//! before the attachments are awaited, so that whoever puts them in place can rely on it.
+//! before the attachments are awaited, so that whoever puts them in place can rely on it. Putting
+//! them in place is linear in the text and does not recurse.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
+use bytes::Bytes;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use crate::wire::socket_io::fault::PacketFault;
@@ -34,6 +38,96 @@ pub(super) fn check(json: &str, attachments: usize) -> Result<(), PacketFault> {
         Err(_) if seen.is_wrong => Err(PacketFault::Placeholder),
         Err(_) => Err(PacketFault::Unreadable),
     }
+}
+
+/// The attachment that a value stands for; `None` if it is no placeholder, or of none of these.
+#[must_use]
+pub fn attachment<'a>(json: &str, attachments: &'a [Bytes]) -> Option<&'a Bytes> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Placeholder {
+        #[serde(rename = "_placeholder")]
+        is_one: bool,
+        num: usize,
+    }
+    // A derived Deserialize would take an array for a struct, too.
+    if !json.starts_with('{') {
+        return None;
+    }
+    let found: Placeholder = serde_json::from_str(json).ok()?;
+    attachments.get(found.num).filter(|_| found.is_one)
+}
+
+/// The same JSON with what `spell` writes in place of each placeholder of one of `attachments`;
+/// everything else stays as it is spelt.
+///
+/// Valid JSON stays valid if `spell` writes a value; any other text gives some result, never a
+/// panic.
+#[must_use]
+pub fn fill<'a>(
+    json: &'a str,
+    attachments: &[Bytes],
+    spell: impl Fn(&[u8], &mut Vec<u8>),
+) -> Cow<'a, str> {
+    if attachments.is_empty() {
+        return Cow::Borrowed(json);
+    }
+    let (mut filled, mut written, mut value) = (String::new(), 0, Vec::new());
+    for span in innermost_objects(json) {
+        let found = json.get(span.clone()).unwrap_or_default();
+        let Some(bytes) = attachment(found, attachments) else {
+            continue;
+        };
+        value.clear();
+        spell(bytes, &mut value);
+        filled.push_str(json.get(written..span.start).unwrap_or_default());
+        filled.push_str(&String::from_utf8_lossy(&value));
+        written = span.end;
+    }
+    match written {
+        0 => Cow::Borrowed(json),
+        _ => {
+            filled.push_str(json.get(written..).unwrap_or_default());
+            Cow::Owned(filled)
+        }
+    }
+}
+
+/// Where the objects of a JSON text stand that have no objects in them.
+fn innermost_objects(json: &str) -> impl Iterator<Item = Range<usize>> {
+    let (mut at, mut opened) = (0, None);
+    std::iter::from_fn(move || {
+        loop {
+            let rest = json.as_bytes().get(at..)?;
+            let found = memchr::memchr3(b'"', b'{', b'}', rest)?;
+            let place = at + found;
+            at = place + 1;
+            match rest.get(found) {
+                Some(b'{') => opened = Some(place),
+                Some(b'}') => {
+                    if let Some(start) = opened.take() {
+                        return Some(start..at);
+                    }
+                }
+                _ => at += string_bytes(json.as_bytes().get(at..)?),
+            }
+        }
+    })
+}
+
+/// Bytes of a string behind its first quote, up to its last and with it.
+fn string_bytes(behind: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = behind
+        .get(at..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
+        match behind.get(at + found) {
+            Some(b'\\') => at += found + 2,
+            _ => return at + found + 1,
+        }
+    }
+    behind.len()
 }
 
 /// The placeholders met so far.
@@ -197,6 +291,71 @@ mod tests {
         ] {
             assert_eq!(check(&format!("[{object}]"), 1), Ok(()), "{object}");
         }
+    }
+
+    /// What `json` becomes with `<0>` and `<1>` for two attachments.
+    fn filled(json: &str) -> Cow<'_, str> {
+        let attachments = [Bytes::from_static(b"0"), Bytes::from_static(b"1")];
+        let spell = |bytes: &[u8], out: &mut Vec<u8>| {
+            out.push(b'<');
+            out.extend_from_slice(bytes);
+            out.push(b'>');
+        };
+        fill(json, &attachments, spell)
+    }
+
+    #[test]
+    fn attachments_take_the_places_of_their_placeholders() {
+        let check = |json: &str, expected: &str| {
+            assert_eq!(filled(json), expected, "{json}");
+            let is_copy = matches!(filled(json), Cow::Owned(_));
+            assert_eq!(is_copy, json != expected, "{json}");
+        };
+        let (zero, one) = (
+            r#"{"_placeholder":true,"num":0}"#,
+            r#"{ "num" : 1 , "_placeholder" : true }"#,
+        );
+        check(zero, "<0>");
+        check(
+            &format!(r#"{{"a":[1.0,{one}, {{"b":{zero}}}],"c":{{}}}}"#),
+            r#"{"a":[1.0,<1>, {"b":<0>}],"c":{}}"#,
+        );
+        // In a string it is text, and what is spelt otherwise is no placeholder.
+        let quoted = serde_json::to_string(&format!("\\\"{zero}")).unwrap_or_default();
+        check(&format!("[{quoted},{zero}]"), &format!("[{quoted},<0>]"));
+        for number in [
+            "-1",
+            "2",
+            "1e9",
+            "1.0",
+            "\"0\"",
+            "null",
+            "18446744073709551616",
+        ] {
+            let json = format!(r#"[{{"_placeholder":true,"num":{number}}}]"#);
+            check(&json, &json);
+        }
+        for json in [
+            "",
+            "null",
+            "\"{",
+            "{}}{",
+            "\"\\",
+            r#"[{"_placeholder":false,"num":0}]"#,
+            r#"[{"_placeholder":true,"num":0,"x":1}]"#,
+            r#"[{"_placeholder":true,"num":0,"num":0}]"#,
+            r#"[[true,0]]"#,
+            r#"{"__proto__":{"num":0}}"#,
+        ] {
+            check(json, json);
+        }
+        assert_eq!(fill(zero, &[], |_, _| ()), zero);
+    }
+
+    #[test]
+    fn filling_does_not_recurse() {
+        let deep = "[{\"a\":".repeat(100_000) + &"}]".repeat(100_000);
+        assert_eq!(filled(&deep), deep);
     }
 
     #[test]
