@@ -130,7 +130,8 @@ pub fn authenticated(to: &Correlation, identity: &Identity, now: Wall, out: &mut
     finish(object, now);
 }
 
-fn optional(text: Option<&str>, out: &mut Vec<u8>) {
+/// A text, or null.
+pub(in crate::dialect) fn optional(text: Option<&str>, out: &mut Vec<u8>) {
     match text {
         Some(text) => string(text, out),
         None => out.extend_from_slice(b"null"),

@@ -80,22 +80,22 @@ pub fn decode(
 /// Reads a room from its name, or from an object that names it.
 fn room(argument: Option<&str>) -> Result<RoomName, Fault> {
     #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow, default)]
-        room: Option<Cow<'a, str>>,
+    struct Named {
+        #[serde(default)]
+        room: Option<String>,
     }
     let wrong = || invalid("the argument must be the room's name or {\"room\":\"…\"}");
     let Some(argument) = argument else {
         return Err(invalid(NO_ROOM));
     };
     let name = match argument.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(argument).map_err(|_| wrong())?,
+        Some(b'"') => serde_json::from_str::<String>(argument).map_err(|_| wrong())?,
         // A derived Deserialize would take an array for a struct, too.
         Some(b'{') => {
-            let named: Named<'_> = serde_json::from_str(argument).map_err(|_| wrong())?;
+            let named: Named = serde_json::from_str(argument).map_err(|_| wrong())?;
             named.room.unwrap_or_default()
         }
-        Some(b'n') => Cow::Borrowed(""),
+        Some(b'n') => String::new(),
         Some(_) | None => return Err(wrong()),
     };
     match &*name {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::base::clock::Wall;
 use crate::dialect::Dialect;
 use crate::dialect::frame::{Frame, Messages};
-use crate::dialect::native::encode::results;
+use crate::dialect::native::encode::{optional, results};
 use crate::dialect::publication::{FROM_STORE, Placement, Publication};
 use crate::dialect::socket_io::namespace::Namespace;
 use crate::domain::access::UserId;
@@ -105,13 +105,6 @@ fn write_envelope(
         .value("source", |out| optional(source, out))
         .value("data", data)
         .end();
-}
-
-fn optional(text: Option<&str>, out: &mut Vec<u8>) {
-    match text {
-        Some(text) => string(text, out),
-        None => out.extend_from_slice(b"null"),
-    }
 }
 
 /// The name of the event that follows the answer to a CONNECT in P3's namespace; its envelope
