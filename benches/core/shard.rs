@@ -85,7 +85,7 @@ impl Audience {
     /// Writes for everybody; says for how many.
     fn write(&mut self) -> usize {
         let mut ready = std::mem::take(&mut self.ready);
-        self.shard.take_dirty(&mut ready);
+        self.shard.take_dirty(&mut ready, self.now);
         let count = ready.len();
         for id in ready.drain(..) {
             let mut slices = [IoSlice::new(&[]); limits::WRITE_PIECES];

@@ -15,7 +15,7 @@ use crate::wire::http::head::{Head, Method};
 use crate::wire::http::query::strict_pairs;
 use crate::wire::http::response::{Response, Status};
 use crate::wire::websocket::extension::{Agreement, MalformedExtensions, negotiate};
-use crate::wire::websocket::handshake::{HandshakeFault, HandshakeRequest, check};
+use crate::wire::websocket::handshake::{Accepted, HandshakeFault, HandshakeRequest, check};
 
 /// A path that WebSockets connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,25 +62,7 @@ pub fn open(
     if draining {
         return Err(Box::new(shutting_down()));
     }
-    let upgrade: Vec<&str> = head.header_values("upgrade").collect();
-    let connection: Vec<&str> = head.header_values("connection").collect();
-    let key: Vec<&str> = head.header_values("sec-websocket-key").collect();
-    let version: Vec<&str> = head.header_values("sec-websocket-version").collect();
-    let protocol: Vec<&str> = head.header_values("sec-websocket-protocol").collect();
-    let accepted = check(&HandshakeRequest {
-        is_get: head.method() == Method::Get,
-        is_http11: head.version() == Version::Http11,
-        has_body: !matches!(
-            head.body_framing(),
-            BodyFraming::None | BodyFraming::Length(0)
-        ),
-        upgrade: &upgrade,
-        connection: &connection,
-        key: &key,
-        version: &version,
-        protocol: &protocol,
-    })
-    .map_err(|fault| Box::new(refusal(&fault)))?;
+    let accepted = handshake(head)?;
     let is_bearer = |offered: &&str| offered.starts_with(BEARER_SUBPROTOCOL);
     if !accepted.offered.is_empty() && accepted.offered.iter().all(is_bearer) {
         // A browser fails a connection that selects none of what it offered; a token is no
@@ -126,6 +108,37 @@ pub fn open(
         identity,
         compression,
     })
+}
+
+/// Checks that a request is the handshake of a WebSocket, and nothing more; the value of its
+/// Sec-WebSocket-Accept.
+///
+/// # Errors
+/// The answer that says why not: 400 or 426.
+pub fn accept(head: &Head) -> Result<String, Box<Response>> {
+    handshake(head).map(|accepted| accepted.accept)
+}
+
+fn handshake(head: &Head) -> Result<Accepted<'_>, Box<Response>> {
+    let upgrade: Vec<&str> = head.header_values("upgrade").collect();
+    let connection: Vec<&str> = head.header_values("connection").collect();
+    let key: Vec<&str> = head.header_values("sec-websocket-key").collect();
+    let version: Vec<&str> = head.header_values("sec-websocket-version").collect();
+    let protocol: Vec<&str> = head.header_values("sec-websocket-protocol").collect();
+    check(&HandshakeRequest {
+        is_get: head.method() == Method::Get,
+        is_http11: head.version() == Version::Http11,
+        has_body: !matches!(
+            head.body_framing(),
+            BodyFraming::None | BodyFraming::Length(0)
+        ),
+        upgrade: &upgrade,
+        connection: &connection,
+        key: &key,
+        version: &version,
+        protocol: &protocol,
+    })
+    .map_err(|fault| Box::new(refusal(&fault)))
 }
 
 /// The answer to those who come while the server goes.

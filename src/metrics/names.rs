@@ -181,6 +181,29 @@ pub enum Counter {
     IdempotentRepeats,
     /// Idempotency keys forgotten before their time because there were too many.
     IdempotencyEvicted,
+    // Socket.IO.
+    /// Sessions of Engine.IO that began.
+    EngineSessionsOpened,
+    /// Sessions of Engine.IO that ended.
+    EngineSessionsClosed,
+    /// Sessions of Engine.IO refused because there were too many (socketio.sessions).
+    EngineSessionsRefused,
+    /// Requests refused that made no sense for their session of Engine.IO.
+    EngineRequestsRefused,
+    /// Sessions of Engine.IO that went over from polling to a WebSocket.
+    EngineUpgrades,
+    /// CONNECTs of Socket.IO that were refused.
+    NamespacesRefused,
+    /// Events of Socket.IO clients that ask for nothing known and were ignored.
+    EventsIgnored,
+    /// Sessions of Socket.IO that were kept when their connection was lost.
+    SessionsDetached,
+    /// Sessions of Socket.IO that were not kept because there were too many (socketio.recovery_sessions).
+    SessionsNotKept,
+    /// Sessions of Socket.IO whose clients came back to them.
+    SessionsRecovered,
+    /// Clients of Socket.IO that came back and got a new session.
+    SessionsNotRecovered,
     /// Projects not registered because the limit on projects was reached.
     ProjectsRefused,
     /// Runs whose process was started.

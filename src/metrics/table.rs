@@ -7,14 +7,17 @@ use crate::metrics::names::Counter;
 
 mod inside;
 mod runs;
+mod socket_io;
 
 /// A counter, its Prometheus name and its meaning.
 pub(super) type Row = (Counter, &'static str, &'static str);
 
 /// Every counter with its Prometheus name and its meaning, in the order of [`Counter`].
 pub const COUNTERS: &[Row] = &{
-    const PARTS: [&[Row]; 3] = [OF_CLIENTS, runs::ROWS, inside::ROWS];
-    let mut rows = [OF_CLIENTS[0]; OF_CLIENTS.len() + runs::ROWS.len() + inside::ROWS.len()];
+    const PARTS: [&[Row]; 4] = [OF_CLIENTS, socket_io::ROWS, runs::ROWS, inside::ROWS];
+    const COUNT: usize =
+        OF_CLIENTS.len() + socket_io::ROWS.len() + runs::ROWS.len() + inside::ROWS.len();
+    let mut rows = [OF_CLIENTS[0]; COUNT];
     let (mut at, mut part, mut within) = (0, 0, 0);
     while at < rows.len() {
         if within == PARTS[part].len() {

@@ -46,7 +46,7 @@ pub enum Timer {
     Handshake,
     /// When an HTTP connection has rested long enough between two requests.
     KeepAlive,
-    /// When the next Ping is to be sent.
+    /// When the next Ping is to be sent, or something else is due in a session of Engine.IO.
     Ping,
     /// When something should have been heard after a Ping.
     Pong,
@@ -56,7 +56,8 @@ pub enum Timer {
     Stall,
     /// When the answer to our Close should have arrived.
     Close,
-    /// When a finished connection is cut, whether the peer has closed it or not.
+    /// When a finished connection is cut, whether the peer has closed it or not, or a session is
+    /// given up that nobody came back to.
     Linger,
     /// When reading may go on that was paused by the message rate.
     Resume,

@@ -185,7 +185,7 @@ fn may_read(identity: &Identity, room: &RoomName) -> bool {
     access::check(identity, caller, Action::Subscribe, room, policy).is_ok()
 }
 
-fn is_placed(session: &Session, room: &RoomName) -> bool {
+pub(super) fn is_placed(session: &Session, room: &RoomName) -> bool {
     let asides = session.asides.as_ref();
     asides.is_some_and(|asides| asides.placed.contains(room))
 }

@@ -14,7 +14,8 @@ use crate::bus::job::{Answer, ReadPurpose};
 use crate::bus::order::Order;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
-use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+use crate::shard::engine::{Happened, carrier, namespace};
+use crate::shard::peer::{CarrierPeer, Conversation, Pause, Peer, SocketPeer, Stage};
 use crate::shard::{
     AfterWrite, Hub, durable, event_stream, http, membership, refill, tls, websocket,
 };
@@ -77,7 +78,11 @@ fn work(peer: &mut Peer, id: PeerId, input: &mut [u8], hub: &mut Hub, now: Now) 
         let (taken, flow) = match &peer.conversation {
             Conversation::Http(_) => http::receive(peer, id, rest, hub, now),
             Conversation::Socket(_) => websocket::receive(peer, id, rest, hub, now),
-            Conversation::Events(_) | Conversation::Refused => (rest.len(), Flow::Wait),
+            Conversation::Carrier(_) => carrier::receive(peer, id, rest, hub, now),
+            Conversation::Events(_)
+            | Conversation::Engine(_)
+            | Conversation::Namespace(_)
+            | Conversation::Refused => (rest.len(), Flow::Wait),
         };
         at += taken;
         if flow == Flow::Wait {
@@ -111,8 +116,11 @@ pub(super) fn resume(peer: &mut Peer, id: PeerId, pause: Pause, hub: &mut Hub, n
     }
     peer.pause = None;
     work_on_tail(peer, id, hub, now);
-    if peer.wants_input() {
-        hub.resumed.push(id);
+    match &peer.conversation {
+        Conversation::Namespace(part) => hub.engines.note(Happened::Resumed(part.engine)),
+        Conversation::Engine(_) => hub.engines.note(Happened::Resumed(id)),
+        _ if peer.wants_input() => hub.resumed.push(id),
+        _ => {}
     }
     if peer.eof && peer.pause.is_none() {
         after_eof(peer, id, hub);
@@ -146,7 +154,10 @@ pub(super) fn answer(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub,
 fn give(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {
     match answer {
         Answer::Http(response) => http::answer(peer, response, hub, now),
-        Answer::Reply(reply) => websocket::reply(peer, id, &reply, hub, now),
+        Answer::Reply(reply) => match &peer.conversation {
+            Conversation::Namespace(_) => namespace::acknowledge(peer, id, &reply, hub),
+            _ => websocket::reply(peer, id, &reply, hub, now),
+        },
         Answer::Read(read, missed) => match &read.purpose {
             ReadPurpose::Recovery(_) => membership::recovered(peer, id, *read, missed, hub, now),
             ReadPurpose::Stream => event_stream::take(peer, id, &read, missed, hub, now),
@@ -182,6 +193,10 @@ pub(super) fn request(
 
 pub(super) fn end_of_input(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
     peer.eof = true;
+    if peer.pause == Some(Pause::Engine) {
+        // Nobody would read the answer that its session has for it.
+        return hub.end(peer, id);
+    }
     if peer.pause.is_none() {
         after_eof(peer, id, hub);
         settle(peer, id, hub);
@@ -198,7 +213,12 @@ fn after_eof(peer: &mut Peer, id: PeerId, hub: &mut Hub) {
                 http.exchange.finish();
                 peer.stage = Stage::Flushing;
             }
-            Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => {
+            Conversation::Socket(_)
+            | Conversation::Carrier(_)
+            | Conversation::Events(_)
+            | Conversation::Engine(_)
+            | Conversation::Namespace(_)
+            | Conversation::Refused => {
                 tls::end(peer, id, hub);
             }
         },
@@ -244,6 +264,7 @@ pub(super) fn wrote(
         }
         if peer.outbox.is_within(4, &hub.outbox_limits) {
             refill::refill(peer, id, hub, now);
+            carrier::ask_for_more(peer, hub);
         }
         hub.arm(peer, id);
         if peer.has_output() {
@@ -253,8 +274,10 @@ pub(super) fn wrote(
     peer.timers.clear(Timer::Stall);
     match peer.stage {
         Stage::Serving => {
-            if let Conversation::Socket(socket) = &peer.conversation
-                && !socket.socket.is_open()
+            carrier::ask_for_more(peer, hub);
+            if let Conversation::Socket(SocketPeer { socket, .. })
+            | Conversation::Carrier(CarrierPeer { socket, .. }) = &peer.conversation
+                && !socket.is_open()
             {
                 // Our Close is out; from now on the peer has its time to answer.
                 peer.timers
@@ -271,9 +294,12 @@ pub(super) fn wrote(
         Stage::FlushingThenLingering => {
             peer.stage = match peer.conversation {
                 Conversation::Refused => Stage::Lingering(limits::REFUSAL_DRAIN_BYTES as u32),
-                Conversation::Http(_) | Conversation::Socket(_) | Conversation::Events(_) => {
-                    Stage::Lingering(u32::MAX)
-                }
+                Conversation::Http(_)
+                | Conversation::Socket(_)
+                | Conversation::Carrier(_)
+                | Conversation::Events(_)
+                | Conversation::Engine(_)
+                | Conversation::Namespace(_) => Stage::Lingering(u32::MAX),
             };
             peer.timers.clear_all();
             peer.timers

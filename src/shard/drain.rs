@@ -62,7 +62,9 @@ impl Shard {
         let mut waiting: Vec<PeerId> = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.session().is_some())
+            .filter(|(_, peer)| {
+                peer.session().is_some() || matches!(peer.conversation, Conversation::Engine(_))
+            })
             .map(|(id, _)| id)
             .collect();
         waiting.reverse();
@@ -118,9 +120,12 @@ impl Shard {
             let owed = match &peer.conversation {
                 _ if peer.stage == Stage::Ended => false,
                 Conversation::Socket(socket) => socket.socket.is_open() || peer.has_output(),
-                Conversation::Events(_) => peer.has_open_session() || peer.has_output(),
+                Conversation::Events(_) | Conversation::Namespace(_) => {
+                    peer.has_open_session() || peer.has_output()
+                }
+                Conversation::Carrier(carrier) => carrier.socket.is_open() || peer.has_output(),
                 Conversation::Http(_) => peer.pause == Some(Pause::Job) || peer.has_output(),
-                Conversation::Refused => false,
+                Conversation::Engine(_) | Conversation::Refused => false,
             };
             cut += usize::from(owed);
             self.hub.end(peer, id);

@@ -95,10 +95,7 @@ pub(super) fn take(
     hub: &mut Hub,
     now: Now,
 ) {
-    let pending = match &mut peer.conversation {
-        Conversation::Http(http) => http.pending.take(),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
-    };
+    let pending = peer.http_mut().and_then(|http| http.pending.take());
     let Some(mut pending) = pending else {
         return;
     };

@@ -23,8 +23,9 @@ use crate::metrics::names::Counter;
 use crate::protocol::http_exchange::Step;
 use crate::protocol::timers::Timer;
 use crate::shard::dispatch::{self, Flow};
+use crate::shard::engine::Happened;
 use crate::shard::peer::{Admitted, Conversation, HttpPeer, Pause, Peer, Stage};
-use crate::shard::{Hub, event_stream, websocket};
+use crate::shard::{Hub, engine, event_stream, websocket};
 use crate::wire::http::fault::HttpFault;
 use crate::wire::http::head::Head;
 use crate::wire::http::response::{Response, Status, continue_100, date};
@@ -48,10 +49,7 @@ pub(super) fn receive(
             answer_last(peer, http_expected_response(), hub, now);
             (input.len(), Flow::Continue)
         }
-        Conversation::Http(_) => exchange(peer, id, input, hub, now),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => {
-            (0, Flow::Wait)
-        }
+        _ => exchange(peer, id, input, hub, now),
     }
 }
 
@@ -194,6 +192,9 @@ fn verdict(
             hub.counters.increment(Counter::ReservedRefused);
             refused(hub.services.refuses_others().response())
         }
+        Ok(Destination::Session(beginning)) if beginning.is_continuation() => {
+            Verdict::Session(beginning)
+        }
         Ok(Destination::Session(beginning)) => {
             let accepted = hub.services.accept_session(hub.context(now));
             accepted.map_or_else(
@@ -261,10 +262,12 @@ fn too_many_requests(wait: Duration) -> Response {
 fn request(peer: &mut Peer, id: PeerId, head: Head, body: Vec<u8>, hub: &mut Hub, now: Now) {
     peer.timers.clear(Timer::Handshake);
     end_handshake(peer, hub);
-    let admitted = match &mut peer.conversation {
-        Conversation::Http(http) => http.admitted.take(),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
-    };
+    if let Some(engine) = peer.http().and_then(|http| http.engine) {
+        peer.pause = Some(Pause::Engine);
+        hub.engines.note(Happened::Posted(engine, id, body));
+        return;
+    }
+    let admitted = peer.http_mut().and_then(|http| http.admitted.take());
     let Some(Admitted {
         route,
         parameters,
@@ -331,10 +334,7 @@ pub(super) fn answer(peer: &mut Peer, response: Response, hub: &mut Hub, now: No
 
 /// The answer as the page may read it that asked.
 pub(super) fn with_cors(response: Response, peer: &mut Peer) -> Response {
-    let origin = match &mut peer.conversation {
-        Conversation::Http(http) => http.cors_origin.take(),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
-    };
+    let origin = peer.http_mut().and_then(|http| http.cors_origin.take());
     match origin {
         Some(origin) => response
             .header("Access-Control-Allow-Origin", String::from(origin))
@@ -344,7 +344,7 @@ pub(super) fn with_cors(response: Response, peer: &mut Peer) -> Response {
 }
 
 /// Answers a request that broke the protocol, and closes.
-fn fault(peer: &mut Peer, found: HttpFault, hub: &mut Hub, now: Now) {
+pub(super) fn fault(peer: &mut Peer, found: HttpFault, hub: &mut Hub, now: Now) {
     hub.counters.increment(match found.status() {
         Status::HEADERS_TOO_LARGE | Status::URI_TOO_LONG => Counter::HeadsTooLarge,
         Status::CONTENT_TOO_LARGE => Counter::BodiesTooLarge,
@@ -372,7 +372,7 @@ fn begin(
     hub: &mut Hub,
     now: Now,
 ) {
-    if forwarded == Forwarded::Yes {
+    if forwarded == Forwarded::Yes && beginning.keeps_connection() {
         match hub
             .services
             .accept_forwarded(peer.address, hub.context(now))
@@ -387,6 +387,7 @@ fn begin(
         }
     }
     let begun = match beginning {
+        Beginning::Engine(request) => engine::request(peer, id, request, hub, now),
         Beginning::Upgrade(endpoint) => upgrade(peer, id, endpoint, hub, now),
         Beginning::Events(room) => stream(peer, id, room.as_deref(), hub, now),
     };
@@ -401,10 +402,7 @@ pub(super) fn refuse_session(peer: &mut Peer, refusal: Response, hub: &mut Hub, 
     if matches!(refusal.status, Status::UNAUTHORIZED | Status::FORBIDDEN) {
         hub.counters.increment(Counter::CredentialsRefused);
     }
-    let is_proxied = match &peer.conversation {
-        Conversation::Http(http) => http.proxy.is_some(),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => false,
-    };
+    let is_proxied = peer.http().is_some_and(|http| http.proxy.is_some());
     if is_proxied && std::mem::take(&mut peer.is_counted) {
         hub.services.release(peer.address);
     }
@@ -437,11 +435,8 @@ fn stream(
 }
 
 /// The head of the request that a session is to begin with.
-fn head(peer: &Peer) -> Result<&Head, Box<Response>> {
-    let head = match &peer.conversation {
-        Conversation::Http(http) => http.exchange.head(),
-        Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => None,
-    };
+pub(super) fn head(peer: &Peer) -> Result<&Head, Box<Response>> {
+    let head = peer.http().and_then(|http| http.exchange.head());
     head.ok_or_else(|| Box::new(Response::empty(Status::INTERNAL_SERVER_ERROR)))
 }
 

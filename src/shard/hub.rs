@@ -14,6 +14,7 @@ use crate::dialect::publication::{Publication, RoomSet};
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::Hub;
+use crate::shard::engine::recovery;
 use crate::shard::outbox::Keep;
 use crate::shard::peer::{Conversation, Peer, Session, Stage};
 
@@ -76,6 +77,7 @@ impl Hub {
         if peer.stage != Stage::Ended {
             peer.stage = Stage::Ended;
             self.ended.push(id);
+            self.engines.note_end(peer, id);
         }
     }
 
@@ -102,15 +104,28 @@ impl Hub {
                 }
                 self.counters.increment(Counter::ConnectionsClosed);
             }
-            Conversation::Socket(socket) => self.retire_session(&mut socket.session),
-            Conversation::Events(events) => self.retire_session(&mut events.session),
+            Conversation::Socket(socket) => {
+                self.leave_all(&mut socket.session);
+                self.retire_session(&socket.session);
+                self.counters.increment(Counter::ConnectionsClosed);
+            }
+            Conversation::Events(events) => {
+                self.leave_all(&mut events.session);
+                self.retire_session(&events.session);
+                self.counters.increment(Counter::ConnectionsClosed);
+            }
+            Conversation::Carrier(_) => self.counters.increment(Counter::ConnectionsClosed),
+            Conversation::Engine(_) => {}
+            Conversation::Namespace(part) => {
+                recovery::forget(part, self);
+                self.leave_all(&mut part.session);
+                self.retire_session(&part.session);
+            }
             Conversation::Refused => self.refusals -= 1,
         }
     }
 
-    fn retire_session(&mut self, session: &mut Session) {
-        self.leave_all(session);
-        self.counters.increment(Counter::ConnectionsClosed);
+    fn retire_session(&self, session: &Session) {
         self.counters.increment(Counter::SessionsClosed);
         log::debug!("session_ended session={}", session.id);
     }

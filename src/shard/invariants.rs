@@ -39,6 +39,7 @@ impl Shard {
             }
         }
         self.check_rooms();
+        hub.engines.check_invariants(&self.peers);
         let parties: Vec<_> = self.peers.iter().map(|(id, peer)| peer.party(id)).collect();
         hub.compressing.check_invariants(&parties);
         hub.inflating.check_invariants(&parties);
@@ -94,8 +95,12 @@ impl Shard {
         match peer.pause {
             Some(Pause::Rate) => assert!(timers.is_set(Timer::Resume), "{peer:?}"),
             Some(Pause::Outbox) => assert!(!peer.outbox.is_empty(), "{peer:?}"),
-            Some(Pause::Job) => {}
-            None => assert!(timers.next().is_some(), "nothing ends {peer:?}"),
+            Some(Pause::Job | Pause::Engine) => {}
+            // Namespaces end with the session that they are part of.
+            None => assert!(
+                timers.next().is_some() || matches!(peer.conversation, Conversation::Namespace(_)),
+                "nothing ends {peer:?}"
+            ),
         }
         if let Some(next) = timers.next() {
             assert!(
@@ -121,7 +126,15 @@ impl Shard {
             Conversation::Socket(_)
             | Conversation::Events(_)
             | Conversation::Http(_)
+            | Conversation::Carrier(_)
             | Conversation::Refused => {}
+            Conversation::Engine(engine) => assert!(engine.is_some(), "{peer:?}"),
+            Conversation::Namespace(part) => {
+                assert!(
+                    part.is_open || part.session.memberships.is_empty(),
+                    "{peer:?}"
+                );
+            }
         }
     }
 

@@ -23,6 +23,7 @@ mod device;
 mod dispatch;
 mod drain;
 mod durable;
+mod engine;
 mod event_stream;
 mod heard;
 mod http;
@@ -68,6 +69,7 @@ use crate::protocol::timers::{Tick, Timer};
 use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
+use crate::shard::engine::Engines;
 use crate::shard::jobs::Jobs;
 use crate::shard::joined::Joined;
 use crate::shard::outbox::OutboxLimits;
@@ -114,6 +116,7 @@ struct Hub {
     compressing: Compressing,
     inflating: Inflating,
     tls: Shaking,
+    engines: Engines,
 }
 
 /// What the shell does after a write.
@@ -154,6 +157,7 @@ impl Shard {
                 refusals: 0,
                 draining: false,
                 outbox_limits: OutboxLimits::of(&live.config.limits),
+                engines: Engines::new(&live.config),
                 live,
                 refills: Refills::default(),
                 joined: Joined::default(),
@@ -175,6 +179,7 @@ impl Shard {
             None => dispatch::receive(peer, id, input, hub, now),
             Some(_) => tls::receive(peer, id, input, hub, now),
         });
+        self.work_on_engines(now);
     }
 
     /// Does one step of one peer's conversation; `otherwise` is the outcome if the peer is gone. A
@@ -262,6 +267,7 @@ impl Shard {
                 }
             }
         }
+        self.work_on_engines(now);
         left || !self.mail.is_empty()
     }
 
@@ -270,6 +276,7 @@ impl Shard {
         self.hub.live = self.hub.services.live();
         self.hub.outbox_limits = OutboxLimits::of(&self.hub.live.config.limits);
         self.hub.compressing.min_bytes = self.hub.live.config.compression.min_bytes;
+        self.hub.engines.reconfigure(&self.hub.live.config);
         let Some(idle) = self.hub.live.config.heartbeat.idle_timeout else {
             return;
         };
@@ -311,6 +318,7 @@ impl Shard {
         }
         self.hub.tell_changes(now);
         drain::step(self, now);
+        self.work_on_engines(now);
     }
 
     /// When [`Shard::fire`] should be called next; a call before is harmless.
@@ -342,11 +350,19 @@ impl Shard {
     }
 
     /// The peers that got something to send since the last call, each once.
-    pub fn take_dirty(&mut self, into: &mut Vec<PeerId>) {
-        into.append(&mut self.hub.dirty);
-        for id in into.iter() {
-            if let Some(peer) = self.peers.get_mut(*id) {
-                peer.dirty = false;
+    pub fn take_dirty(&mut self, into: &mut Vec<PeerId>, now: Now) {
+        self.work_on_engines(now);
+        loop {
+            let first = into.len();
+            into.append(&mut self.hub.dirty);
+            for id in into.iter().skip(first) {
+                if let Some(peer) = self.peers.get_mut(*id) {
+                    peer.dirty = false;
+                    self.hub.engines.note_dirty(peer, *id);
+                }
+            }
+            if !self.work_on_engines(now) {
+                return;
             }
         }
     }
@@ -375,6 +391,7 @@ impl Shard {
                 tls::hear_end(peer, *id, hub);
             });
         }
+        self.work_on_engines(now);
         let delayed = self.hub.tls.next_turn(into);
         self.hub
             .counters
@@ -384,7 +401,10 @@ impl Shard {
     /// Whether something came up after it was asked for: peers to write for, ended peers, jobs.
     #[must_use]
     pub fn has_left_over(&self) -> bool {
-        !self.hub.dirty.is_empty() || !self.hub.ended.is_empty() || self.hub.jobs.has_new()
+        self.hub.engines.has_work()
+            || !self.hub.dirty.is_empty()
+            || !self.hub.ended.is_empty()
+            || self.hub.jobs.has_new()
     }
 
     /// What is to be written for `id`: how many slices were filled, and bytes in all. The socket
@@ -409,9 +429,11 @@ impl Shard {
 
     /// Notes that the socket of `id` took `taken` bytes (0 if it was not ready).
     pub fn wrote(&mut self, id: PeerId, taken: usize, now: Now) -> AfterWrite {
-        self.on_peer(id, AfterWrite::Done, |peer, hub| {
+        let after = self.on_peer(id, AfterWrite::Done, |peer, hub| {
             dispatch::wrote(peer, id, taken, hub, now)
-        })
+        });
+        self.work_on_engines(now);
+        after
     }
 
     /// Removes the peers that ended and tells which; their sockets are to be closed. Nothing is
@@ -423,7 +445,9 @@ impl Shard {
         for id in ended.drain(..) {
             if let Some(mut peer) = self.peers.remove(id) {
                 self.hub.retire(&mut peer, id);
-                into.push(id);
+                if peer.has_socket() {
+                    into.push(id);
+                }
             }
         }
         self.hub.ended = ended;

@@ -383,6 +383,28 @@ impl Outbox {
         }
     }
 
+    /// Takes the next shared frame out, for somebody else to send; none if nothing is left. For
+    /// outboxes that hold nothing but whole shared frames.
+    pub fn take_frame(&mut self) -> Option<Arc<Frame>> {
+        let mut queue = self.take();
+        let piece = queue.pieces.pop_front();
+        if let Some(piece) = &piece {
+            let load = Load::of(piece);
+            queue.all -= load;
+            if piece.is_droppable() {
+                queue.droppable -= load;
+            }
+        }
+        self.put_back(queue);
+        match piece? {
+            Piece::Shared(frame) | Piece::Droppable(frame) => Some(frame),
+            Piece::Own(_) | Piece::Marked(_) => {
+                debug_assert!(false, "whoever takes frames out puts nothing else in");
+                None
+            }
+        }
+    }
+
     /// Notes that the socket took `taken` bytes; returns how many messages that completed.
     pub fn wrote(&mut self, taken: usize) -> usize {
         match &self.held {

@@ -1,7 +1,7 @@
 //! The way of publications to one open session: what they are spelt as, and the outbox they go to.
 //!
-//! The one place that knows that some sessions get WebSocket frames and others lines of an event
-//! stream. Invariant: what is queued is shared with all others of the same [`Form`], but for the
+//! The one place that knows that some sessions get WebSocket frames, others lines of an event
+//! stream or packets of Socket.IO. Invariant: what is queued is shared with all others of the same [`Form`], but for the
 //! few bytes that say how far a stream of several rooms has got.
 
 use std::sync::Arc;
@@ -11,7 +11,9 @@ use crate::dialect::delivery::{Delivery, Wording};
 use crate::dialect::events::{EventForm, Track};
 use crate::dialect::frame::Frame;
 use crate::dialect::publication::{Publication, RoomSet};
+use crate::dialect::socket_io::encode::PacketForm;
 use crate::shard::compression::{Compressing, Party};
+use crate::shard::engine::recovery::Recovery;
 use crate::shard::outbox::{Keep, Outbox};
 use crate::wire::websocket::extension::Agreement;
 
@@ -29,6 +31,8 @@ pub(super) enum Spelling<'a> {
     Frames(Party),
     /// In lines of an event stream.
     Lines(&'a mut Track),
+    /// In packets of Socket.IO, which may be kept for a client that comes back.
+    Packets(PacketForm, Option<&'a mut Recovery>),
 }
 
 /// What sessions have in common that share the bytes of a publication.
@@ -36,6 +40,7 @@ pub(super) enum Spelling<'a> {
 pub(super) enum Form {
     Frame(Wording, Option<Agreement>),
     Lines(EventForm),
+    Packets(PacketForm),
 }
 
 impl Outlet<'_> {
@@ -45,13 +50,14 @@ impl Outlet<'_> {
         match &self.spelling {
             Spelling::Frames(party) => Form::Frame(delivery.wording(dialect), party.agreement),
             Spelling::Lines(track) => Form::Lines(track.form()),
+            Spelling::Packets(form, _) => Form::Packets(*form),
         }
     }
 
     /// Bytes at most that queueing `frame` takes.
     pub(super) fn bytes(&self, frame: &Frame) -> usize {
         let mark = match &self.spelling {
-            Spelling::Frames(_) => 0,
+            Spelling::Frames(_) | Spelling::Packets(..) => 0,
             Spelling::Lines(track) => track.mark_bytes(),
         };
         frame.bytes().len() + mark
@@ -73,6 +79,13 @@ impl Outlet<'_> {
                 agreement: None, ..
             }) => self.outbox.push_shared(frame, keep),
             Spelling::Frames(to) => compressing.push_shared(self.outbox, *to, frame, keep),
+            Spelling::Packets(_, None) => self.outbox.push_shared(frame, keep),
+            Spelling::Packets(_, Some(recovery)) => {
+                recovery.ring.push(&frame);
+                if !recovery.is_detached {
+                    self.outbox.push_shared(frame, keep);
+                }
+            }
             Spelling::Lines(track) => match track.advance(publication, set) {
                 None => self.outbox.push_shared(frame, keep),
                 Some(mark) => self.outbox.push_marked(mark, frame, keep),
@@ -95,6 +108,7 @@ impl Form {
                 compressing.shared_frame(delivery, wording, set, agreement)
             }
             Self::Lines(form) => delivery.lines(set, form),
+            Self::Packets(form) => delivery.packets(form),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! One connection of a shard, and the session on it.
 //!
 //! A connection is how (a stream of bytes with its framing), a session is who (rooms, dialect,
-//! rate). Invariant: an idle peer owns no buffer; what it costs is pinned by a test.
+//! rate). Sessions of Engine.IO outlive their connections, so they and their namespaces are peers
+//! of their own, without a socket. Invariant: an idle peer owns no buffer; what it costs is pinned
+//! by a test.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -10,18 +13,24 @@ use crate::base::clock::{Mono, Wall};
 use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::Dialect;
 use crate::dialect::events::Track;
+use crate::dialect::socket_io::encode::PacketForm;
+use crate::dialect::socket_io::namespace::Namespace;
 use crate::domain::access::Identity;
 use crate::domain::durable::DurableName;
+use crate::domain::fault::Fault;
 use crate::domain::project::ProjectId;
 use crate::domain::rate_limit::TokenBucket;
 use crate::domain::room::RoomName;
+use crate::protocol::engine_session::EngineSession;
 use crate::protocol::http_exchange::HttpExchange;
+use crate::protocol::socket_session::SocketSession;
 use crate::protocol::timers::{Tick, Timers};
 use crate::protocol::tls::connection::TlsConnection;
 use crate::protocol::websocket::WebSocket;
 use crate::shard::behind::BehindIn;
 use crate::shard::compression::Party;
 use crate::shard::deadlines::Armed;
+use crate::shard::engine::recovery::Recovery;
 use crate::shard::event_stream::Pending;
 use crate::shard::outbox::Outbox;
 use crate::shard::outlet::{Outlet, Spelling};
@@ -80,6 +89,8 @@ pub(super) enum Pause {
     Rate,
     /// It does not read its replies.
     Outbox,
+    /// The Engine.IO session that it carries, or asks for, has its last request.
+    Engine,
 }
 
 /// What is spoken on a connection.
@@ -91,6 +102,12 @@ pub(super) enum Conversation {
     Socket(SocketPeer),
     /// A stream of Server-Sent Events and its session; open while its stage is serving.
     Events(Box<EventsPeer>),
+    /// A WebSocket that carries a session of Engine.IO, or tries to.
+    Carrier(CarrierPeer),
+    /// A session of Engine.IO, which has no socket; `None` while it is worked on.
+    Engine(Option<Box<EnginePeer>>),
+    /// A session in a namespace of Socket.IO, which has no socket.
+    Namespace(Box<NamespacePeer>),
     /// Nothing: it was refused at accept.
     Refused,
 }
@@ -111,6 +128,10 @@ pub(super) struct HttpPeer {
     pub(super) pending: Option<Box<Pending>>,
     /// The origin that the current answer is for, if CORS headers are due.
     pub(super) cors_origin: Option<Box<str>>,
+    /// The Engine.IO session that answers the current request.
+    pub(super) engine: Option<PeerId>,
+    /// What that request says of the codings that its client reads.
+    pub(super) accepts: Option<Box<str>>,
 }
 
 /// A request that is welcome, while its body is read.
@@ -137,6 +158,63 @@ pub(super) struct EventsPeer {
     pub(super) session: Session,
     /// How far the stream has got.
     pub(super) track: Track,
+}
+
+/// A WebSocket that speaks Engine.IO.
+#[derive(Debug)]
+pub(super) struct CarrierPeer {
+    pub(super) socket: WebSocket,
+    /// The session that it carries or tries to; none before it has one and after it was given up.
+    pub(super) engine: Option<PeerId>,
+    /// The session has more for it than it took.
+    pub(super) is_behind: bool,
+}
+
+/// A session of Engine.IO with that of Socket.IO on it.
+#[derive(Debug)]
+pub(super) struct EnginePeer {
+    pub(super) sid: SessionId,
+    pub(super) engine: EngineSession,
+    pub(super) socket: SocketSession,
+    /// Whose it is by the request that it began with.
+    pub(super) shown: Result<Identity, Fault>,
+    /// The namespaces that its client is in, by the peers that stand for them.
+    pub(super) namespaces: Vec<(Namespace, PeerId)>,
+    /// What came and cannot be worked on before `waits_for` goes on.
+    pub(super) held: VecDeque<(PeerId, Held)>,
+    /// The peer that is paused: a namespace's, or the session's own.
+    pub(super) waits_for: Option<PeerId>,
+    /// The WebSockets that are not read because of it.
+    pub(super) unread: Vec<PeerId>,
+    /// The code that its WebSocket is closed with.
+    pub(super) close_code: u16,
+}
+
+/// Something that came for a session of Engine.IO.
+#[derive(Debug)]
+pub(super) enum Held {
+    /// A text frame.
+    Text(Box<str>),
+    /// A binary frame.
+    Binary(Box<[u8]>),
+    /// What is left of the body of a POST.
+    Body(Box<str>),
+}
+
+/// A session in a namespace of Socket.IO.
+#[derive(Debug)]
+pub(super) struct NamespacePeer {
+    pub(super) session: Session,
+    /// The session of Engine.IO that it is part of.
+    pub(super) engine: PeerId,
+    /// How publications are spelt to it.
+    pub(super) form: PacketForm,
+    /// Neither side has left.
+    pub(super) is_open: bool,
+    /// Under which id the event is to be acknowledged whose answer is awaited.
+    pub(super) awaits: Option<u64>,
+    /// What its client needs to come back to it, if it can.
+    pub(super) recovery: Option<Box<Recovery>>,
 }
 
 /// A participant.
@@ -245,7 +323,12 @@ impl Peer {
     /// Whether its input shall be read from the socket.
     pub(super) fn wants_input(&self) -> bool {
         match self.stage {
-            Stage::Serving => self.pause.is_none(),
+            Stage::Serving => match self.pause {
+                None => true,
+                // It may end while its poll hangs.
+                Some(Pause::Engine) => self.tail.is_empty(),
+                Some(Pause::Job | Pause::Rate | Pause::Outbox) => false,
+            },
             Stage::Flushing | Stage::FlushingThenLingering | Stage::Lingering(_) => true,
             Stage::Ended => false,
         }
@@ -280,7 +363,36 @@ impl Peer {
                     && self.tail.is_empty()
                     && !self.has_output()
             }
-            Conversation::Socket(_) | Conversation::Events(_) | Conversation::Refused => false,
+            Conversation::Socket(_)
+            | Conversation::Events(_)
+            | Conversation::Carrier(_)
+            | Conversation::Engine(_)
+            | Conversation::Namespace(_)
+            | Conversation::Refused => false,
+        }
+    }
+
+    /// Whether it has a socket.
+    pub(super) fn has_socket(&self) -> bool {
+        !matches!(
+            self.conversation,
+            Conversation::Engine(_) | Conversation::Namespace(_)
+        )
+    }
+
+    /// What it is while it speaks HTTP.
+    pub(super) fn http(&self) -> Option<&HttpPeer> {
+        match &self.conversation {
+            Conversation::Http(http) => Some(http),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn http_mut(&mut self) -> Option<&mut HttpPeer> {
+        match &mut self.conversation {
+            Conversation::Http(http) => Some(http),
+            _ => None,
         }
     }
 
@@ -295,7 +407,11 @@ impl Peer {
         match &self.conversation {
             Conversation::Socket(peer) => Some(&peer.session),
             Conversation::Events(peer) => Some(&peer.session),
-            Conversation::Http(_) | Conversation::Refused => None,
+            Conversation::Namespace(peer) => Some(&peer.session),
+            Conversation::Http(_)
+            | Conversation::Carrier(_)
+            | Conversation::Engine(_)
+            | Conversation::Refused => None,
         }
     }
 
@@ -311,7 +427,11 @@ impl Peer {
         match &mut self.conversation {
             Conversation::Socket(peer) => Some(&mut peer.session),
             Conversation::Events(peer) => Some(&mut peer.session),
-            Conversation::Http(_) | Conversation::Refused => None,
+            Conversation::Namespace(peer) => Some(&mut peer.session),
+            Conversation::Http(_)
+            | Conversation::Carrier(_)
+            | Conversation::Engine(_)
+            | Conversation::Refused => None,
         }
     }
 
@@ -320,7 +440,11 @@ impl Peer {
         let is_open = match &self.conversation {
             Conversation::Socket(peer) => peer.socket.is_open(),
             Conversation::Events(_) => true,
-            Conversation::Http(_) | Conversation::Refused => false,
+            Conversation::Namespace(peer) => peer.is_open,
+            Conversation::Http(_)
+            | Conversation::Carrier(_)
+            | Conversation::Engine(_)
+            | Conversation::Refused => false,
         };
         is_open && self.stage == Stage::Serving
     }
@@ -332,6 +456,9 @@ impl Peer {
                 Some(&mut peer.session)
             }
             (Conversation::Events(peer), Stage::Serving) => Some(&mut peer.session),
+            (Conversation::Namespace(peer), Stage::Serving) if peer.is_open => {
+                Some(&mut peer.session)
+            }
             _ => None,
         }
     }
@@ -346,6 +473,10 @@ impl Peer {
             (Conversation::Events(peer), Stage::Serving) => {
                 (&mut peer.session, Spelling::Lines(&mut peer.track))
             }
+            (Conversation::Namespace(peer), Stage::Serving) if peer.is_open => (
+                &mut peer.session,
+                Spelling::Packets(peer.form, peer.recovery.as_deref_mut()),
+            ),
             _ => return None,
         };
         let outbox = &mut self.outbox;

@@ -6,7 +6,7 @@ use crate::base::limits;
 use crate::bus::presence::Entrant;
 use crate::domain::presence::Present;
 use crate::domain::room::RoomName;
-use crate::shard::peer::{Conversation, Session};
+use crate::shard::peer::Session;
 use crate::shard::{Hub, Shard};
 
 impl Shard {
@@ -20,11 +20,7 @@ impl Shard {
         let (peers, started) = (&mut self.peers, self.hub.services.started);
         let present = here.filter_map(|(slot, since)| {
             let (_, peer) = peers.at_slot(slot)?;
-            let session = match &peer.conversation {
-                Conversation::Socket(socket) => &socket.session,
-                Conversation::Events(events) => &events.session,
-                Conversation::Http(_) | Conversation::Refused => return None,
-            };
+            let session = peer.session()?;
             Some(Present {
                 session: session.id,
                 identity: session.identity.clone(),

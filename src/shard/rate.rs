@@ -10,7 +10,7 @@ use crate::domain::rate_limit::Rate;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
 use crate::shard::peer::{Pause, Peer};
-use crate::shard::{Hub, websocket};
+use crate::shard::{Hub, session};
 use crate::wire::websocket::close as code;
 
 /// Takes the token of a message that was carried out; without one it is owed, and nothing more is
@@ -48,7 +48,7 @@ pub(super) fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: No
     let pause = Tick::at_or_after(now.mono + wait).begins().since(now.mono);
     if session.pauses.add(pause, now.mono) >= PAUSED_MAX {
         hub.counters.increment(Counter::RateClosed);
-        websocket::close(
+        session::close(
             peer,
             id,
             code::RATE_LIMITED,

@@ -3,6 +3,7 @@
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::dialect::Dialect;
+use crate::shard::engine::{Happened, namespace};
 use crate::shard::peer::{Conversation, Peer};
 use crate::shard::{Hub, event_stream, websocket};
 use crate::wire::websocket::close as code;
@@ -12,12 +13,20 @@ pub(super) fn tell(peer: &mut Peer, id: PeerId, name: &str, json: &[u8], hub: &m
     match &peer.conversation {
         Conversation::Socket(_) => websocket::push_text(peer, id, json, hub),
         Conversation::Events(_) => event_stream::push_event(peer, name, json),
-        Conversation::Http(_) | Conversation::Refused => {}
+        Conversation::Namespace(_) => namespace::tell(peer, id, name, json, hub),
+        Conversation::Http(_)
+        | Conversation::Carrier(_)
+        | Conversation::Engine(_)
+        | Conversation::Refused => {}
     }
 }
 
 /// Ends a session because the server shuts down, in words that its clients know.
 pub(super) fn say_goodbye(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    if let Conversation::Engine(_) = &peer.conversation {
+        hub.engines.note(Happened::Close(id, code::GOING_AWAY));
+        return;
+    }
     let Some(session) = peer.open_session() else {
         return;
     };
@@ -38,6 +47,10 @@ pub(super) fn close(peer: &mut Peer, id: PeerId, code: u16, reason: &str, hub: &
     match &peer.conversation {
         Conversation::Socket(_) => websocket::close(peer, id, code, reason, hub, now),
         Conversation::Events(_) => event_stream::close(peer, code, reason, hub, now),
-        Conversation::Http(_) | Conversation::Refused => {}
+        Conversation::Namespace(_) => namespace::close(peer, id, code, reason, hub),
+        Conversation::Http(_)
+        | Conversation::Carrier(_)
+        | Conversation::Engine(_)
+        | Conversation::Refused => {}
     }
 }

@@ -73,7 +73,8 @@ impl Hand {
 
     /// Lets the socket of `id` take everything at once.
     fn write_all(&mut self, id: PeerId) {
-        self.shard.take_dirty(&mut Vec::new());
+        self.shard
+            .take_dirty(&mut Vec::new(), self.world.services.started);
         let mut slices = [IoSlice::new(&[]); 64];
         let (_, total) = self.shard.gather(id, &mut slices);
         self.shard.wrote(id, total, self.world.services.started);

@@ -7,6 +7,7 @@ use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
+use crate::shard::engine::Happened;
 use crate::shard::peer::{Conversation, Pause, Peer, Stage};
 use crate::shard::{Hub, credentials, dispatch, event_stream, http, session, websocket};
 use crate::wire::websocket::close as code;
@@ -25,6 +26,9 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
                 http::answer_last(peer, timeout_response(), hub, now);
             }
             Timer::KeepAlive => peer.stage = Stage::Flushing,
+            Timer::Ping if matches!(peer.conversation, Conversation::Engine(_)) => {
+                hub.engines.note(Happened::Due(id));
+            }
             Timer::Ping => {
                 credentials::look_at_clock(peer, id, hub, now);
                 ping(peer, hub, now);

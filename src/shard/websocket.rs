@@ -419,12 +419,12 @@ pub(super) fn ping_frame(out: &mut Vec<u8>) {
     write_header(true, Opcode::Ping, 0, None, out);
 }
 
-fn push_close(outbox: &mut Outbox, code: u16, reason: &str) {
+pub(super) fn push_close(outbox: &mut Outbox, code: u16, reason: &str) {
     push_frame(outbox, Opcode::Close, &close_payload(code, reason));
 }
 
 /// Queues a control frame, which is never compressed (RFC 7692 section 5.1).
-fn push_frame(outbox: &mut Outbox, opcode: Opcode, payload: &[u8]) {
+pub(super) fn push_frame(outbox: &mut Outbox, opcode: Opcode, payload: &[u8]) {
     outbox.push_own(|out| {
         write_header(true, opcode, payload.len() as u64, None, out);
         out.extend_from_slice(payload);

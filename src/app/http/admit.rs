@@ -3,6 +3,7 @@
 //! In order: the Host it names (a page on another name that resolves to us must not reach us,
 //! DNS rebinding), the Origin it comes from, preflights, the route.
 
+use crate::app::engine_io;
 use crate::app::http::error_response;
 use crate::app::http::routes::table::ROUTES;
 use crate::app::http::routes::{Kind, NoRoute, api, resolve};
@@ -11,6 +12,8 @@ use crate::app::services::{Live, Services};
 use crate::dialect::native::members::shorten;
 use crate::domain::fault::Code;
 use crate::domain::origin::{Asked, OriginVerdict, check_host, check_origin};
+use crate::wire::engine_io::handshake::Transport;
+use crate::wire::engine_io::query::EngineRequest;
 use crate::wire::http::head::{Head, Method};
 use crate::wire::http::response::{Response, Status};
 
@@ -39,6 +42,34 @@ pub enum Beginning {
     Upgrade(Endpoint),
     /// A stream of Server-Sent Events, of the room in the path if there is one.
     Events(Option<String>),
+    /// A request of Engine.IO, which begins a session or belongs to one.
+    Engine(EngineRequest),
+}
+
+impl Beginning {
+    /// Whether it belongs to a session that has begun already.
+    #[must_use]
+    pub fn is_continuation(&self) -> bool {
+        match self {
+            Self::Engine(EngineRequest::Handshake(_)) | Self::Upgrade(_) | Self::Events(_) => false,
+            Self::Engine(
+                EngineRequest::Poll(_) | EngineRequest::Post(_) | EngineRequest::Attach(_),
+            ) => true,
+        }
+    }
+
+    /// Whether the connection is one client's from then on.
+    #[must_use]
+    pub fn keeps_connection(&self) -> bool {
+        match self {
+            Self::Upgrade(_) | Self::Events(_) => true,
+            Self::Engine(asked) => match asked {
+                EngineRequest::Handshake(transport) => *transport == Transport::WebSocket,
+                EngineRequest::Attach(_) => true,
+                EngineRequest::Poll(_) | EngineRequest::Post(_) => false,
+            },
+        }
+    }
 }
 
 impl Destination {
@@ -129,8 +160,9 @@ fn is_forwarded(head: &Head, way: Way) -> bool {
 }
 
 fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Response>> {
+    let is_engine = engine_io::is_asked(head, live);
     match head.method() {
-        Method::Options => return Err(Box::new(options(head, is_cors))),
+        Method::Options => return Err(Box::new(options(head, is_engine, is_cors))),
         Method::Other => return Err(Box::new(unknown_method())),
         Method::Get
         | Method::Head
@@ -145,6 +177,10 @@ fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Res
         .any(|coding| !coding.eq_ignore_ascii_case("identity"))
     {
         return Err(Box::new(encoded_body()));
+    }
+    if is_engine {
+        let asked = engine_io::understand(head)?;
+        return Ok(Destination::Session(Beginning::Engine(asked)));
     }
     match resolve(head.method(), head.path()) {
         Ok((index, parameters)) => Ok(match ROUTES.get(index).map(|route| &route.kind) {
@@ -176,8 +212,9 @@ fn route(head: &Head, is_cors: bool, live: &Live) -> Result<Destination, Box<Res
 }
 
 /// Answers OPTIONS: a preflight from a listed origin, or the methods of a path.
-fn options(head: &Head, is_cors: bool) -> Response {
+fn options(head: &Head, is_engine: bool, is_cors: bool) -> Response {
     let allow = match resolve(Method::Options, head.path()) {
+        _ if is_engine => engine_io::METHODS.to_owned(),
         Err(NoRoute::Method(allow)) => allow,
         _ if head.path() == "*" => "GET, HEAD, POST, DELETE, OPTIONS".to_owned(),
         _ => return not_found(NOTHING_HERE),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::config::JoinEvents;
 use crate::dialect::native::decode::publish_object;
 use crate::dialect::native::encode;
 use crate::dialect::native::members::{self, invalid};
@@ -18,15 +19,6 @@ use crate::domain::fault::Fault;
 use crate::domain::room::RoomName;
 use crate::wire::socket_io::array::EventPayload;
 use crate::wire::socket_io::placeholder::{attachment, fill};
-
-/// Events that mean `subscribe` and `unsubscribe`, too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JoinEvents {
-    /// Those that mean `subscribe`.
-    pub join: Vec<Box<str>>,
-    /// Those that mean `unsubscribe`.
-    pub leave: Vec<Box<str>>,
-}
 
 /// What an event asks for.
 #[derive(Debug)]
@@ -55,7 +47,7 @@ const NO_ROOM: &str = "Room not specified";
 pub fn decode(
     payload: &EventPayload<'_>,
     attachments: &[Bytes],
-    join_events: &JoinEvents,
+    join_events: &[JoinEvents],
 ) -> Result<Asked, Fault> {
     let argument = payload.argument(0);
     match payload.name() {
@@ -65,10 +57,9 @@ pub fn decode(
         "debug:rooms" => Ok(Asked::Rooms),
         "publish" => publish(argument, attachments),
         name => {
-            let is_one_of = |names: &[Box<str>]| names.iter().any(|each| **each == *name);
-            if is_one_of(&join_events.join) {
+            if join_events.iter().any(|events| events.join == name) {
                 room(argument).map(Asked::Subscribe)
-            } else if is_one_of(&join_events.leave) {
+            } else if join_events.iter().any(|events| events.leave == name) {
                 room(argument).map(Asked::Unsubscribe)
             } else {
                 Ok(Asked::Unknown)

@@ -6,11 +6,11 @@ use crate::wire::json::object::string;
 
 /// What was asked for, in short: `+room`, `-room`, a word, or the fault's message.
 fn asked(json: &str, attachments: &[Bytes]) -> String {
-    let spellings = |names: [&str; 2]| names.map(Box::from).to_vec();
-    let join_events = JoinEvents {
-        join: spellings(["join", "joinRoom"]),
-        leave: spellings(["leave", "publish"]),
-    };
+    let join_events =
+        [("join", "leave"), ("joinRoom", "publish")].map(|(join, leave)| JoinEvents {
+            join: join.to_owned(),
+            leave: leave.to_owned(),
+        });
     let payload = EventPayload::parse(json).unwrap();
     match decode(&payload, attachments, &join_events) {
         Ok(Asked::Subscribe(room)) => format!("+{room}"),
@@ -125,7 +125,7 @@ fn what_needs_no_argument_takes_any() {
 fn a_publish_is_one_object_with_the_members_of_the_native_command() {
     let json = r#"["publish",{"rooms":["a","b"],"event":"said","data":[1.0],"source":"s","key":"k","except":"00000000000000000000000000000007"}]"#;
     let payload = EventPayload::parse(json).unwrap();
-    let Ok(Asked::Publish(publish)) = decode(&payload, &[], &JoinEvents::default()) else {
+    let Ok(Asked::Publish(publish)) = decode(&payload, &[], &[]) else {
         unreachable!("it asks for a publish");
     };
     let rooms: Vec<&str> = publish.rooms.iter().map(RoomName::as_str).collect();

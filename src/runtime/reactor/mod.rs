@@ -329,7 +329,7 @@ impl Reactor {
     /// Writes for each peer that has something to send.
     fn write(&mut self, now: Now) {
         let mut dirty = std::mem::take(&mut self.lists.dirty);
-        self.shard.take_dirty(&mut dirty);
+        self.shard.take_dirty(&mut dirty, now);
         for id in dirty.drain(..) {
             if let Some(endpoint) = self.endpoints.find(id) {
                 self.lists.queue_write(id, endpoint);

@@ -202,7 +202,7 @@ impl Reactor {
 
     fn write(&mut self, around: &mut Around<'_>) {
         let mut ready = std::mem::take(&mut self.write);
-        self.shard.take_dirty(&mut ready);
+        self.shard.take_dirty(&mut ready, around.now);
         for id in ready {
             self.write_one(id, around);
         }

@@ -21,7 +21,7 @@ const NONCE_BYTES: usize = 16;
 /// What of a request the handshake depends on; the lists hold all values of a header, one for each
 /// line of it.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HandshakeRequest<'a> {
+pub struct HandshakeRequest<'lists, 'a> {
     /// The method is GET.
     pub is_get: bool,
     /// The version is HTTP/1.1.
@@ -29,15 +29,15 @@ pub struct HandshakeRequest<'a> {
     /// The request declares a body.
     pub has_body: bool,
     /// Values of Upgrade.
-    pub upgrade: &'a [&'a str],
+    pub upgrade: &'lists [&'a str],
     /// Values of Connection.
-    pub connection: &'a [&'a str],
+    pub connection: &'lists [&'a str],
     /// Values of Sec-WebSocket-Key.
-    pub key: &'a [&'a str],
+    pub key: &'lists [&'a str],
     /// Values of Sec-WebSocket-Version.
-    pub version: &'a [&'a str],
+    pub version: &'lists [&'a str],
     /// Values of Sec-WebSocket-Protocol.
-    pub protocol: &'a [&'a str],
+    pub protocol: &'lists [&'a str],
 }
 
 /// A handshake that may be answered with 101.
@@ -96,7 +96,7 @@ impl HandshakeFault {
 ///
 /// # Errors
 /// The first rule that the request breaks.
-pub fn check<'a>(head: &HandshakeRequest<'a>) -> Result<Accepted<'a>, HandshakeFault> {
+pub fn check<'a>(head: &HandshakeRequest<'_, 'a>) -> Result<Accepted<'a>, HandshakeFault> {
     let require = |holds: bool, reason| {
         if holds {
             Ok(())
@@ -267,7 +267,7 @@ mod tests {
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
     const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-    const GOOD: HandshakeRequest<'_> = HandshakeRequest {
+    const GOOD: HandshakeRequest<'_, '_> = HandshakeRequest {
         is_get: true,
         is_http11: true,
         has_body: false,
@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn refuses_each_broken_rule_with_its_status() {
-        let check = |name: &str, head: HandshakeRequest<'_>, status: u16| {
+        let check = |name: &str, head: HandshakeRequest<'_, '_>, status: u16| {
             let fault = check(&head).unwrap_err();
             assert_eq!(fault.status(), status, "{name}: {fault}");
             assert_eq!(fault.answer_headers().is_empty(), status == 400, "{name}");
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn says_which_of_the_requests_without_upgrade_a_proxy_has_changed() {
-        let check = |head: HandshakeRequest<'_>, expected: HandshakeFault| {
+        let check = |head: HandshakeRequest<'_, '_>, expected: HandshakeFault| {
             assert_eq!(check(&head), Err(expected));
         };
         let plain = HandshakeRequest {
