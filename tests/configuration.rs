@@ -100,6 +100,8 @@ fn every_key_reaches_its_own_field() {
         messages_per_second = 9
         message_burst = 10
         api_requests_per_second = 11
+        user_requests_per_second = 39
+        user_request_burst = 40
         outbox_messages = 12
         outbox_bytes = "13KiB"
         write_timeout = "14ms"
@@ -187,6 +189,8 @@ fn every_key_reaches_its_own_field() {
             messages_per_second: Some(9),
             message_burst: 10,
             api_requests_per_second: Some(11),
+            user_requests_per_second: Some(39),
+            user_request_burst: 40,
             outbox_messages: 12,
             outbox_bytes: 13 * 1024,
             write_timeout: Duration::from_millis(14),
@@ -281,6 +285,7 @@ fn zero_lifts_the_limits_that_can_be_lifted() {
         "rooms_per_session",
         "messages_per_second",
         "api_requests_per_second",
+        "user_requests_per_second",
         "runs",
         "memory_mb",
         "threads",

@@ -26,3 +26,4 @@ pub mod runs;
 pub mod server_stats;
 pub mod services;
 pub mod statistics;
+pub mod user_rates;

@@ -12,6 +12,7 @@ use crate::app::monitor::Resources;
 use crate::app::projects::Projects;
 use crate::app::publish::Receipt;
 use crate::app::statistics::Statistics;
+use crate::app::user_rates::UserRates;
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::base::locks::{lock, read, write};
@@ -121,6 +122,7 @@ pub struct Services {
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
     draining: AtomicBool,
     pub(super) admission: Admission,
+    pub(super) user_rates: UserRates,
 }
 
 impl Services {
@@ -157,6 +159,7 @@ impl Services {
             platform: Platform::default(),
             draining: AtomicBool::new(false),
             admission: Admission::default(),
+            user_rates: UserRates::default(),
             live: RwLock::new(Arc::new(live)),
         }
     }

@@ -168,6 +168,9 @@ pub const CHANGES_PER_TURN: usize = 128;
 /// Addresses whose rates are remembered; the oldest are forgotten first.
 pub const RATE_ADDRESSES: usize = 10_000;
 
+/// Users and API keys whose rates are remembered; who was silent the longest is forgotten first.
+pub const RATE_USERS: usize = 10_000;
+
 /// Connections from loopback, above the limit on connections, for health checks and
 /// administration: whoever operates a full server must still reach it.
 pub const RESERVED_CONNECTIONS: usize = 8;

@@ -288,6 +288,22 @@ static OF_SERVING: &[Key<Config>] = &[
         "1000",
         "HTTP API requests a second from one client address; above it they are answered 429.",
     ),
+    key(
+        "limits.user_requests_per_second",
+        Kind::Limit(|c, v| c.limits.user_requests_per_second = v),
+        "1000",
+        "Commands and HTTP API requests a second over time of one user or API key, over all its \
+         sessions and addresses; above it they are refused, see [limits.md](limits.md#rates).",
+    ),
+    never_zero(
+        "without one no command could ever be taken",
+        key(
+            "limits.user_request_burst",
+            Kind::Count(1, BILLION, |c, v| c.limits.user_request_burst = v),
+            "2000",
+            "Of these, how many at once.",
+        ),
+    ),
     never_zero(
         "it guards memory, so it cannot be lifted; none would fit no message",
         key(

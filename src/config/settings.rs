@@ -146,6 +146,10 @@ pub struct Limits {
     pub message_burst: usize,
     /// HTTP API requests a second of one client address.
     pub api_requests_per_second: Option<usize>,
+    /// Commands and HTTP API requests a second of one user over time.
+    pub user_requests_per_second: Option<usize>,
+    /// Of these, how many at once.
+    pub user_request_burst: usize,
     /// Messages that wait for one session.
     pub outbox_messages: usize,
     /// Bytes that wait for one session.
@@ -182,6 +186,8 @@ impl Default for Limits {
             messages_per_second: Some(50),
             message_burst: 100,
             api_requests_per_second: Some(1000),
+            user_requests_per_second: Some(1000),
+            user_request_burst: 2000,
             outbox_messages: 256,
             outbox_bytes: MIB,
             write_timeout: Duration::from_secs(10),

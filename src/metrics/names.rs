@@ -155,10 +155,14 @@ pub enum Counter {
     RatePaused,
     /// Sessions closed with 4003 because they stayed over their message rate.
     RateClosed,
-    /// HTTP requests answered with 429.
+    /// HTTP requests answered with 429 because their address was over its rate.
     RateLimitedRequests,
     /// Addresses whose HTTP rate was forgotten before its time because there were too many.
     RateAddressesForgotten,
+    /// Commands and HTTP requests refused because their user was over its rate.
+    RateLimitedUsers,
+    /// Users whose rate was forgotten before its time because there were too many.
+    RateUsersForgotten,
     /// Publications that entered a room's stream.
     Publications,
     /// Publications refused with 503 because a shard's mailbox was full.

@@ -406,12 +406,22 @@ const OF_CLIENTS: &[Row] = &[
     (
         Counter::RateLimitedRequests,
         "kinglet_rate_limited_requests_total",
-        "HTTP requests answered with 429.",
+        "HTTP requests answered with 429 because their address was over its rate.",
     ),
     (
         Counter::RateAddressesForgotten,
         "kinglet_rate_addresses_forgotten_total",
         "Addresses whose HTTP rate was forgotten before its time because there were too many.",
+    ),
+    (
+        Counter::RateLimitedUsers,
+        "kinglet_rate_limited_users_total",
+        "Commands and HTTP requests refused because their user was over its rate.",
+    ),
+    (
+        Counter::RateUsersForgotten,
+        "kinglet_rate_users_forgotten_total",
+        "Users whose rate was forgotten before its time because there were too many.",
     ),
     // Rooms and publications.
     (

@@ -17,7 +17,7 @@ use crate::domain::position::Position;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
 use crate::shard::peer::{Peer, Session};
-use crate::shard::rate::spend_token;
+use crate::shard::rate::{charge_user, spend_token};
 use crate::shard::{Hub, membership, websocket};
 
 /// Tells a new session who it is, then what was published last in its rooms.
@@ -49,6 +49,10 @@ pub(super) fn message(
     hub: &mut Hub,
     now: Now,
 ) {
+    let message = match message {
+        Ok(Message::Ping | Message::Nothing) => message,
+        message => charge_user(peer, hub, now).and(message),
+    };
     let outcome = match message {
         Ok(Message::Subscribe(name)) => subscribe(peer, id, name, hub, now),
         Ok(Message::Unsubscribe(name)) => {

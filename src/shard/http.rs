@@ -6,9 +6,8 @@ use std::time::Duration;
 use crate::app::credentials;
 use crate::app::http::admit::{Beginning, Destination, Way, admit};
 use crate::app::http::routes::{self, Access};
-use crate::app::http::{
-    call, error_response, fault_response, http_expected_response, protocol_fault_response,
-};
+use crate::app::http::{call, fault_response, http_expected_response, protocol_fault_response};
+use crate::app::user_rates::over_rate;
 use crate::app::{self, opening};
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
@@ -232,29 +231,34 @@ fn who_asks(
         debug_assert!(false, "only a route of the API has a caller");
         return Err(Response::empty(Status::INTERNAL_SERVER_ERROR));
     };
-    if let Some(payer) = payer.filter(|_| api.is_metered) {
+    let payer = payer.filter(|_| api.is_metered);
+    if let Some(payer) = payer {
         let charged = hub.services.charge_request(payer, hub.context(now));
-        charged.map_err(too_many_requests)?;
+        let message = "too many requests from this address (limits.api_requests_per_second)";
+        let fault = || Fault::new(Code::RateLimited, message);
+        charged.map_err(|wait| too_many_requests(&fault(), wait))?;
     }
-    identify(head, api.access, hub, now).map_err(|fault| {
-        hub.counters.increment(Counter::CredentialsRefused);
-        fault_response(&fault)
-    })
-}
-
-fn identify(head: &Head, access: Access, hub: &Hub, now: Now) -> Result<Identity, Fault> {
-    if access == Access::Public {
+    if api.access == Access::Public {
         return Ok(Identity::Anonymous);
     }
-    let identity = credentials::of_request(head, &hub.live, now.wall)?;
-    access.check(&identity, &hub.live.config)?;
+    let refused = |fault: Fault| {
+        hub.counters.increment(Counter::CredentialsRefused);
+        fault_response(&fault)
+    };
+    let identity = credentials::of_request(head, &hub.live, now.wall).map_err(refused)?;
+    if payer.is_some() {
+        let charged = hub.services.charge_user(&identity, hub.context(now));
+        charged.map_err(|wait| too_many_requests(&over_rate(wait), wait))?;
+    }
+    let checked = api.access.check(&identity, &hub.live.config);
+    checked.map_err(refused)?;
     Ok(identity)
 }
 
-fn too_many_requests(wait: Duration) -> Response {
-    let message = "too many requests from this address (limits.api_requests_per_second)";
+fn too_many_requests(fault: &Fault, wait: Duration) -> Response {
+    let (code, details) = (fault.code.as_str(), fault.details.clone());
     let seconds = wait.as_secs() + 1;
-    error_response(Status::TOO_MANY_REQUESTS, Code::RateLimited, message)
+    Response::error(Status::TOO_MANY_REQUESTS, code, &fault.message, details)
         .header("Retry-After", seconds.to_string())
 }
 

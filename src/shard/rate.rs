@@ -1,11 +1,14 @@
-//! How many messages a session may send: each takes a token, and without one reading waits.
+//! How many messages a session may send: each takes a token, and without one reading waits. And how
+//! many its user may, over all of them.
 //!
 //! Invariant: a session owes one token at most, and nothing of it is read while it does.
 
 use std::time::Duration;
 
+use crate::app::user_rates::over_rate;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
+use crate::domain::fault::Fault;
 use crate::domain::rate_limit::Rate;
 use crate::metrics::names::Counter;
 use crate::protocol::timers::{Tick, Timer};
@@ -61,6 +64,17 @@ pub(super) fn pay_owed_token(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: No
     peer.pause = Some(Pause::Rate);
     peer.timers.set(Timer::Resume, wait, now.mono);
     false
+}
+
+/// Charges a message to the user whose session it is.
+pub(super) fn charge_user(peer: &mut Peer, hub: &Hub, now: Now) -> Result<(), Fault> {
+    let Some(session) = peer.open_session() else {
+        return Ok(());
+    };
+    let charged = hub
+        .services
+        .charge_user(&session.identity, hub.context(now));
+    charged.map_err(over_rate)
 }
 
 /// Pauses may last so long in all within a minute; then the session is closed with 4003.

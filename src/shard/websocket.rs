@@ -25,7 +25,7 @@ use crate::shard::heard::{Heard, Said, hear};
 use crate::shard::membership::Asked;
 use crate::shard::outbox::Outbox;
 use crate::shard::peer::{Asides, Conversation, Pause, Peer, Session, SocketPeer, Stage};
-use crate::shard::rate::{pay_owed_token, spend_token};
+use crate::shard::rate::{charge_user, pay_owed_token, spend_token};
 use crate::shard::{Hub, credentials, device, durable, http, membership, projects, timeouts};
 use crate::wire::http::response::Response;
 use crate::wire::websocket::assembler::AssemblerLimits;
@@ -249,6 +249,17 @@ fn message(peer: &mut Peer, id: PeerId, decoded: Decoded, hub: &mut Hub, now: No
         credentials::refuse(peer, id, "the first message must be auth", hub, now);
         return;
     }
+    // What keeps a session going is taken however often its user asks.
+    let is_upkeep = |command: &Command| {
+        matches!(
+            command,
+            Command::Auth { .. } | Command::Ping | Command::Pong
+        )
+    };
+    let command = match command {
+        Ok((kind, command)) if is_upkeep(&command) => Ok((kind, command)),
+        command => charge_user(peer, hub, now).and(command),
+    };
     match command {
         Ok((kind, Command::Run(command))) => {
             projects::command(peer, id, kind, correlation, command, hub, now);

@@ -2,6 +2,7 @@
 //! and what happens when it ends.
 
 mod pending;
+mod rate;
 mod refresh;
 mod rooms;
 mod upgrade;

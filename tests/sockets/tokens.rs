@@ -4,6 +4,7 @@
 mod hygiene;
 mod matrix;
 mod publishing;
+mod rate;
 
 use kinglet::testkit::client::Answer;
 use kinglet::testkit::server::Server;

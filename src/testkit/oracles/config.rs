@@ -83,6 +83,7 @@ fn assert_bounded(config: &Config) {
         limits.rooms_per_session,
         limits.messages_per_second,
         limits.api_requests_per_second,
+        limits.user_requests_per_second,
         limits.runs,
     ];
     assert!(
