@@ -234,9 +234,7 @@ fn who_asks(
     let payer = payer.filter(|_| api.is_metered);
     if let Some(payer) = payer {
         let charged = hub.services.charge_request(payer, hub.context(now));
-        let message = "too many requests from this address (limits.api_requests_per_second)";
-        let fault = || Fault::new(Code::RateLimited, message);
-        charged.map_err(|wait| too_many_requests(&fault(), wait))?;
+        charged.map_err(too_many_requests_here)?;
     }
     if api.access == Access::Public {
         return Ok(Identity::Anonymous);
@@ -253,6 +251,12 @@ fn who_asks(
     let checked = api.access.check(&identity, &hub.live.config);
     checked.map_err(refused)?;
     Ok(identity)
+}
+
+/// The answer to an address that asks too often.
+pub(super) fn too_many_requests_here(wait: Duration) -> Response {
+    let message = "too many requests from this address (limits.api_requests_per_second)";
+    too_many_requests(&Fault::new(Code::RateLimited, message), wait)
 }
 
 fn too_many_requests(fault: &Fault, wait: Duration) -> Response {

@@ -29,7 +29,7 @@ use crate::shard::engine::recovery::Recovery;
 use crate::shard::engine::{Desk, Happened, echo};
 use crate::shard::outbox::Keep;
 use crate::shard::peer::{Conversation, NamespacePeer, Pause, Peer, Session};
-use crate::shard::rate::{pay_owed_token, spend_token};
+use crate::shard::rate::{charge_user, pay_owed_token, spend_token};
 use crate::shard::{Hub, credentials as tokens, dispatch, membership};
 use crate::wire::engine_io::packet::MESSAGE;
 use crate::wire::socket_io::array::EventPayload;
@@ -186,6 +186,11 @@ impl Desk<'_> {
         }
         let live = Arc::clone(&hub.live);
         let asked = decode(payload, attachments, &live.config.socketio.join_events);
+        let asked = match asked {
+            // What keeps a session going is taken however often its user asks.
+            Ok(Asked::Ping | Asked::Unknown) => asked,
+            asked => charge_user(peer, hub, now).and(asked),
+        };
         if let Some(reply) = carry_out(peer, part, id, asked, hub, now) {
             if reply.error.is_some() {
                 hub.counters.increment(Counter::CommandErrors);

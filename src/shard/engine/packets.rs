@@ -13,6 +13,7 @@ use crate::shard::dispatch;
 use crate::shard::engine::{Desk, namespace};
 use crate::shard::outbox::Keep;
 use crate::shard::peer::{Conversation, Held, Pause};
+use crate::shard::rate::pay_owed_token;
 use crate::wire::engine_io::packet::Packet;
 use crate::wire::engine_io::payload::{PayloadLimits, packets};
 use crate::wire::socket_io::encode;
@@ -48,11 +49,17 @@ impl Desk<'_> {
 
     /// Goes on with what was held, if nobody is waited for any more.
     pub(super) fn go_on(&mut self) {
-        let is_paused = |id: &PeerId| {
-            let peer = self.peers.get(*id);
-            peer.is_some_and(|peer| peer.pause.is_some())
-        };
-        self.engine.waits_for = self.engine.waits_for.filter(is_paused);
+        if let Some(id) = self.engine.waits_for {
+            let peer = self.peers.get_mut(id);
+            let waits = peer.is_some_and(|peer| {
+                if peer.pause.is_none() {
+                    pay_owed_token(peer, id, self.hub, self.now);
+                    self.hub.arm(peer, id);
+                }
+                peer.pause.is_some()
+            });
+            self.engine.waits_for = Some(id).filter(|_| waits);
+        }
         while self.engine.waits_for.is_none() && !self.is_over {
             let Some((from, held)) = self.engine.held.pop_front() else {
                 break;

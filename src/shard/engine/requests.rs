@@ -57,6 +57,11 @@ pub(in crate::shard) fn request(
         let response = error_response(status, code, message).header("Retry-After", "5");
         return Err(Box::new(response));
     }
+    if is_begun && peer.http().is_none_or(|http| !http.is_reserved) {
+        // A poll that begins a session costs no connection, so it is charged as a request.
+        let charged = hub.services.charge_request(peer.address, hub.context(now));
+        charged.map_err(|wait| Box::new(http::too_many_requests_here(wait)))?;
+    }
     let is_websocket = match asked {
         EngineRequest::Handshake(transport) => transport == Transport::WebSocket,
         EngineRequest::Attach(_) => true,
