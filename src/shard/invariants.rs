@@ -96,9 +96,8 @@ impl Shard {
             Some(Pause::Rate) => assert!(timers.is_set(Timer::Resume), "{peer:?}"),
             Some(Pause::Outbox) => assert!(!peer.outbox.is_empty(), "{peer:?}"),
             Some(Pause::Job | Pause::Engine) => {}
-            // Namespaces end with the session that they are part of.
             None => assert!(
-                timers.next().is_some() || matches!(peer.conversation, Conversation::Namespace(_)),
+                timers.next().is_some() || ends_with_another(peer),
                 "nothing ends {peer:?}"
             ),
         }
@@ -173,5 +172,18 @@ impl Shard {
             .map(|(name, count)| ((*name).to_owned(), *count));
         assert_eq!(counted, recounted.collect::<BTreeMap<_, _>>());
         rooms.check_invariants();
+    }
+}
+
+/// Whether the heartbeat of the session that it belongs to ends a peer.
+fn ends_with_another(peer: &Peer) -> bool {
+    match &peer.conversation {
+        Conversation::Namespace(_) => true,
+        Conversation::Carrier(carrier) => carrier.engine.is_some(),
+        Conversation::Http(_)
+        | Conversation::Socket(_)
+        | Conversation::Events(_)
+        | Conversation::Engine(_)
+        | Conversation::Refused => false,
     }
 }

@@ -462,7 +462,8 @@ impl Shard {
     /// Connections of any kind.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.peers.len()
+        let connections = self.peers.iter().filter(|(_, peer)| peer.has_socket());
+        connections.count()
     }
 
     /// Whether no connection is left.

@@ -20,6 +20,8 @@ pub(super) mod recovery;
 mod requests;
 mod ring;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -22,6 +22,10 @@ use crate::wire::websocket::frame::Opcode;
 /// does.
 const SLOW: Duration = Duration::from_secs(24 * 3600);
 
+/// Packets that a poll is answered with: python-socketio's client takes no more. A publication has
+/// two at most.
+const PACKETS_PER_POLL: usize = 16;
+
 impl Desk<'_> {
     /// Sends what can be sent.
     pub(super) fn flush(&mut self) {
@@ -83,12 +87,13 @@ impl Desk<'_> {
     /// What a poll is answered with: all that is queued, or as much as clients expect in one body.
     pub(super) fn take_body_of_poll(&mut self, is_all: bool) -> Vec<u8> {
         let most = self.hub.engines.settings.rules.packet_bytes;
-        let mut body = Vec::new();
+        let (mut body, mut packets) = (Vec::new(), 0);
         for source in self.sources() {
-            while is_all || body.len() < most {
+            while is_all || (body.len() < most && packets + 2 <= PACKETS_PER_POLL) {
                 let Some(frame) = self.take_frame(source) else {
                     break;
                 };
+                packets += frame.messages();
                 for (opcode, message) in frame.payloads() {
                     match opcode {
                         Opcode::Binary => payload::push_binary(message, &mut body),

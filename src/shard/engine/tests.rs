@@ -1,0 +1,563 @@
+//! Sessions of Engine.IO and Socket.IO in a world without sockets, where time is ours.
+
+#![allow(clippy::panic, clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::base::ids::SessionId;
+use crate::bus::mail::{Mail, Manage, Who};
+use crate::metrics::names::Counter;
+use crate::testkit::socket_io::{Heard, SocketIoClient, event};
+use crate::testkit::tokens::{CONFIG, Token};
+use crate::testkit::world::{ClientId, Message, Options, World};
+use crate::wire::websocket::close as code;
+use crate::wire::websocket::frame::Opcode;
+
+const PATH: &str = "/socket.io/?EIO=4";
+
+fn world(config: &str) -> World {
+    World::new(Options {
+        config,
+        ..Options::default()
+    })
+}
+
+/// A session on one WebSocket.
+struct Socket {
+    id: ClientId,
+    client: SocketIoClient,
+}
+
+impl Socket {
+    fn open(world: &mut World) -> Self {
+        let id = world.connect(&format!("{PATH}&transport=websocket"));
+        let client = SocketIoClient::default();
+        let mut socket = Self { id, client };
+        socket.read(world);
+        assert!(socket.client.open.is_some());
+        socket
+    }
+
+    /// One in a namespace.
+    fn connected(world: &mut World, namespace: &str, auth: Option<&Value>) -> Self {
+        let mut socket = Self::open(world);
+        socket.connect(world, namespace, auth);
+        socket
+    }
+
+    fn connect(&mut self, world: &mut World, namespace: &str, auth: Option<&Value>) {
+        let connect = self.client.connect(namespace, auth);
+        let heard = self.ask(world, &connect);
+        assert!(
+            matches!(&heard[0], Heard::Connected(name, _) if name == namespace),
+            "{heard:?}"
+        );
+    }
+
+    fn say(&mut self, world: &mut World, frame: &str) {
+        world.client(self.id).frame(Opcode::Text, frame.as_bytes());
+    }
+
+    /// What is heard after a frame, in this moment.
+    fn ask(&mut self, world: &mut World, frame: &str) -> Vec<Heard> {
+        self.say(world, frame);
+        world.settle();
+        self.read(world)
+    }
+
+    fn read(&mut self, world: &mut World) -> Vec<Heard> {
+        for message in std::mem::take(&mut world.client(self.id).inbox) {
+            match message {
+                Message::Text(text) => self.client.text(&text),
+                Message::Binary(bytes) => self.client.binary(&bytes),
+                Message::Close(..) => self.client.heard.push(Heard::Closed),
+                Message::Ping | Message::Pong(_) => {}
+            }
+        }
+        for pong in std::mem::take(&mut self.client.owed) {
+            self.say(world, &pong);
+        }
+        self.client.take()
+    }
+}
+
+fn publish(world: &mut World, room: &str, data: usize) {
+    let id = world.open();
+    let body = json!({"room": room, "event": "said", "data": data}).to_string();
+    world.client(id).request("POST", "/api/v1/publish", &body);
+    world.settle();
+    let answer = world.client(id).answers.pop_front().unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    world.client(id).cut();
+    world.settle();
+}
+
+/// The data of the events `said`.
+fn said(heard: &[Heard]) -> Vec<u64> {
+    let data = heard.iter().filter_map(|heard| match heard {
+        Heard::Event { array, .. } if array[0] == "said" => array[1].as_u64(),
+        _ => None,
+    });
+    data.collect()
+}
+
+fn acks(heard: &[Heard]) -> Vec<u64> {
+    let ids = heard.iter().filter_map(|heard| match heard {
+        Heard::Ack { id, .. } => Some(*id),
+        _ => None,
+    });
+    ids.collect()
+}
+
+fn subscribe(room: &str, id: u64) -> String {
+    event("/", "subscribe", &json!([room]), 0, Some(id))
+}
+
+#[test]
+fn a_client_is_told_what_is_published_where_it_is() {
+    let mut world = world("");
+    let mut socket = Socket::connected(&mut world, "/", None);
+    let heard = socket.ask(&mut world, &subscribe("chat:1", 7));
+    let Heard::Ack { id, array, .. } = &heard[0] else {
+        panic!("{heard:?}");
+    };
+    assert_eq!(
+        (*id, &array[0]),
+        (7, &json!({"status":"success","room":"chat:1"}))
+    );
+    publish(&mut world, "chat:1", 1);
+    publish(&mut world, "chat:2", 2);
+    publish(&mut world, "global", 3);
+    assert_eq!(said(&socket.read(&mut world)), [1, 3]);
+    let leave = event("/", "unsubscribe", &json!([{"room": "chat:1"}]), 0, Some(8));
+    assert_eq!(acks(&socket.ask(&mut world, &leave)), [8]);
+    publish(&mut world, "chat:1", 4);
+    assert!(socket.read(&mut world).is_empty());
+    assert_eq!(world.total(Counter::SessionsOpened), 1);
+    world.client(socket.id).cut();
+    world.settle();
+    assert_eq!(world.total(Counter::SessionsClosed), 1);
+    assert_eq!(world.total(Counter::EngineSessionsClosed), 1);
+}
+
+#[test]
+fn two_namespaces_on_one_connection_are_two_sessions() {
+    let mut world = world("");
+    let mut socket = Socket::connected(&mut world, "/", None);
+    socket.connect(&mut world, "/ws", None);
+    socket.ask(&mut world, &subscribe("chat:1", 1));
+    publish(&mut world, "chat:1", 1);
+    let heard = socket.read(&mut world);
+    assert_eq!(said(&heard), [1], "only the one that asked: {heard:?}");
+    publish(&mut world, "global", 2);
+    assert_eq!(socket.read(&mut world).len(), 2);
+    assert!(socket.ask(&mut world, "41").is_empty());
+    publish(&mut world, "global", 3);
+    let heard = socket.read(&mut world);
+    let Heard::Event {
+        namespace, array, ..
+    } = &heard[0]
+    else {
+        panic!("{heard:?}");
+    };
+    assert_eq!((namespace.as_str(), heard.len()), ("/ws", 1));
+    assert_eq!(array[1]["data"], 3);
+}
+
+#[test]
+fn what_comes_over_the_rate_waits_in_its_order() {
+    let mut world = world("[limits]\nmessages_per_second = 1\nmessage_burst = 1\n");
+    let mut socket = Socket::connected(&mut world, "/", None);
+    for id in 1..=4 {
+        socket.say(&mut world, &subscribe(&format!("chat:{id}"), id));
+    }
+    world.settle();
+    let first = acks(&socket.read(&mut world));
+    assert!(first.len() < 4 && !first.is_empty(), "{first:?}");
+    let mut all = first;
+    for _ in 0..6 {
+        world.advance(Duration::from_secs(1));
+        all.extend(acks(&socket.read(&mut world)));
+    }
+    assert_eq!(all, [1, 2, 3, 4]);
+    assert!(world.total(Counter::RatePaused) > 0);
+}
+
+#[test]
+fn packets_of_one_post_wait_as_frames_do_and_are_answered_when_all_are_taken() {
+    let mut world = world("[limits]\nmessages_per_second = 1\nmessage_burst = 1\n");
+    let (mut poller, sid) = Poller::open(&mut world);
+    let packets: Vec<String> = (1..=3)
+        .map(|id| subscribe(&format!("chat:{id}"), id))
+        .collect();
+    let body = format!("40\u{1e}{}", packets.join("\u{1e}"));
+    let post = world.open();
+    world.client(post).request("POST", &format!("{sid}"), &body);
+    world.settle();
+    assert!(world.client(post).answers.is_empty(), "it waits");
+    world.advance(Duration::from_secs(4));
+    let answer = world.client(post).answers.pop_front().unwrap();
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    let heard = poller.poll(&mut world);
+    assert_eq!(acks(&heard), [1, 2, 3]);
+}
+
+/// A session that is polled.
+struct Poller {
+    id: ClientId,
+    target: String,
+    client: SocketIoClient,
+}
+
+impl Poller {
+    /// A new session, and the target of its requests.
+    fn open(world: &mut World) -> (Self, String) {
+        let id = world.open();
+        let target = format!("{PATH}&transport=polling");
+        let client = SocketIoClient::default();
+        let mut poller = Self { id, target, client };
+        poller.poll(world);
+        let sid = poller.client.open.as_ref().unwrap().sid.clone();
+        poller.target = format!("{}&sid={sid}", poller.target);
+        let target = poller.target.clone();
+        (poller, target)
+    }
+
+    fn poll(&mut self, world: &mut World) -> Vec<Heard> {
+        world.client(self.id).request("GET", &self.target, "");
+        world.settle();
+        self.read(world)
+    }
+
+    fn read(&mut self, world: &mut World) -> Vec<Heard> {
+        while let Some(answer) = world.client(self.id).answers.pop_front() {
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            self.client.body(answer.body.as_bytes());
+        }
+        self.client.take()
+    }
+
+    fn post(&self, world: &mut World, body: &str) {
+        let id = world.open();
+        world.client(id).request("POST", &self.target, body);
+        world.settle();
+        let answer = world.client(id).answers.pop_front().unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    }
+}
+
+#[test]
+fn a_poll_hangs_until_something_is_published() {
+    let mut world = world("");
+    let (mut poller, _) = Poller::open(&mut world);
+    poller.post(&mut world, "40");
+    assert_eq!(poller.poll(&mut world).len(), 1);
+    assert!(poller.poll(&mut world).is_empty(), "it hangs");
+    publish(&mut world, "global", 1);
+    assert_eq!(said(&poller.read(&mut world)), [1]);
+    for data in 2..5 {
+        publish(&mut world, "global", data);
+    }
+    assert_eq!(said(&poller.poll(&mut world)), [2, 3, 4], "they waited");
+    for data in 0..20 {
+        publish(&mut world, "global", data);
+    }
+    let first = said(&poller.poll(&mut world));
+    assert!(
+        (15..=16).contains(&first.len()),
+        "Python's clients take 16: {first:?}"
+    );
+    let rest = said(&poller.poll(&mut world));
+    assert_eq!([first, rest].concat(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_does_not_poll_is_a_slow_consumer() {
+    let mut world = world("[limits]\noutbox_messages = 8\n");
+    let (mut poller, _) = Poller::open(&mut world);
+    poller.post(&mut world, "40");
+    poller.poll(&mut world);
+    for data in 0..8 {
+        publish(&mut world, "global", data);
+    }
+    assert_eq!(world.total(Counter::SlowConsumersClosed), 0);
+    publish(&mut world, "global", 8);
+    assert_eq!(world.total(Counter::SlowConsumersClosed), 1);
+    let heard = poller.poll(&mut world);
+    assert_eq!(heard.last(), Some(&Heard::Closed), "{heard:?}");
+    assert_eq!(world.total(Counter::SessionsClosed), 1);
+}
+
+#[test]
+fn a_websocket_that_is_not_read_holds_no_more_than_an_outbox() {
+    let mut world = world("[limits]\noutbox_messages = 8\n");
+    let mut socket = Socket::connected(&mut world, "/", None);
+    world.client(socket.id).appetite = Some(0);
+    world.client(socket.id).link.conditions.capacity = 10;
+    let mut published = 0;
+    while world.total(Counter::SlowConsumersClosed) == 0 {
+        publish(&mut world, "global", published);
+        published += 1;
+        assert!(published < 40);
+    }
+    world.client(socket.id).appetite = None;
+    world.advance(Duration::from_secs(30));
+    socket.read(&mut world);
+    assert_eq!(world.total(Counter::SessionsClosed), 1);
+    assert_eq!(
+        world.total(Counter::ConnectionsClosed),
+        published as u64 + 1
+    );
+}
+
+#[test]
+fn a_shutdown_ends_every_kind_of_session() {
+    let mut world = world("[socketio]\nrecovery = \"2m\"\n");
+    let mut socket = Socket::connected(&mut world, "/", None);
+    let mut lost = Socket::connected(&mut world, "/", None);
+    lost.read(&mut world);
+    world.client(lost.id).cut();
+    let (mut hanging, _) = Poller::open(&mut world);
+    hanging.post(&mut world, "40");
+    hanging.poll(&mut world);
+    hanging.poll(&mut world);
+    let (idle, _) = Poller::open(&mut world);
+    idle.post(&mut world, "40");
+    assert_eq!(world.total(Counter::SessionsDetached), 1);
+    world.begin_drain(Duration::from_secs(30));
+    world.advance(Duration::from_secs(5));
+    assert_eq!(socket.read(&mut world).last(), Some(&Heard::Closed));
+    assert_eq!(hanging.read(&mut world).last(), Some(&Heard::Closed));
+    assert_eq!(world.total(Counter::SessionsClosed), 4);
+    assert_eq!(world.total(Counter::EngineSessionsClosed), 4);
+    assert_eq!((world.connections(), world.drain_cut()), (0, 0));
+}
+
+#[test]
+fn there_are_no_more_sessions_than_the_configuration_allows() {
+    let mut world = world("[socketio]\nsessions = 2\n");
+    let (_first, _) = Poller::open(&mut world);
+    let second = Socket::open(&mut world);
+    let refused = |world: &mut World| {
+        let id = world.open();
+        world
+            .client(id)
+            .request("GET", &format!("{PATH}&transport=polling"), "");
+        world.settle();
+        world.client(id).answers.pop_front().unwrap().status
+    };
+    assert_eq!(refused(&mut world), 503);
+    assert_eq!(world.total(Counter::EngineSessionsRefused), 1);
+    world.client(second.id).cut();
+    world.settle();
+    assert_eq!(refused(&mut world), 200);
+}
+
+#[test]
+fn without_a_token_nobody_is_let_in_and_the_transport_stays() {
+    let mut world = world(CONFIG);
+    let mut socket = Socket::open(&mut world);
+    let refusal = |heard: &[Heard]| match heard {
+        [Heard::Refused(_, payload)] => payload["data"]["code"].clone(),
+        heard => panic!("{heard:?}"),
+    };
+    for auth in [None, Some(json!({})), Some(json!({"token": "x.y.z"}))] {
+        let connect = socket.client.connect("/ws", auth.as_ref());
+        let heard = socket.ask(&mut world, &connect);
+        assert_eq!(refusal(&heard), "UNAUTHORIZED", "{auth:?}");
+    }
+    let token = json!({"token": Token::of("ada").sign()});
+    socket.connect(&mut world, "/ws", Some(&token));
+    let ask = |room: &str| event("/ws", "subscribe", &json!([{"room": room}]), 0, Some(1));
+    let heard = socket.ask(&mut world, &ask("user:bob"));
+    let Heard::Ack { array, .. } = &heard[0] else {
+        panic!("{heard:?}");
+    };
+    assert_eq!(array[0]["message"], "Access denied");
+    publish_as_admin(&mut world, "user:ada");
+    assert_eq!(socket.read(&mut world).len(), 1, "its own room");
+}
+
+fn publish_as_admin(world: &mut World, room: &str) {
+    let id = world.open();
+    let body = json!({"room": room, "event": "said", "data": 1}).to_string();
+    let bearer = Token::of("root").role("admin").bearer();
+    let request = format!(
+        "POST /api/v1/publish HTTP/1.1\r\nHost: localhost\r\nAuthorization: {bearer}\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    world.client(id).send(request.as_bytes());
+    world.settle();
+    assert_eq!(world.client(id).answers.pop_front().unwrap().status, 200);
+}
+
+const RECOVERY: &str = "[socketio]\nrecovery = \"2m\"\n";
+
+/// What is heard after a client has come back with what it knows.
+fn come_back(
+    world: &mut World,
+    client: SocketIoClient,
+    auth: Option<&Value>,
+) -> (Socket, Vec<Heard>) {
+    let mut socket = Socket::open(world);
+    socket.client.recovery = client.recovery;
+    let connect = socket.client.connect("/", auth);
+    let heard = socket.ask(world, &connect);
+    (socket, heard)
+}
+
+fn sid(heard: &[Heard]) -> Value {
+    match &heard[0] {
+        Heard::Connected(_, payload) => payload["sid"].clone(),
+        heard => panic!("{heard:?}"),
+    }
+}
+
+#[test]
+fn who_comes_back_is_the_same_and_has_missed_nothing() {
+    let mut world = world(RECOVERY);
+    let mut socket = Socket::open(&mut world);
+    let connect = socket.client.connect("/", None);
+    let before = socket.ask(&mut world, &connect);
+    socket.ask(&mut world, &subscribe("chat:1", 1));
+    publish(&mut world, "chat:1", 1);
+    assert_eq!(said(&socket.read(&mut world)), [1]);
+    world.client(socket.id).cut();
+    world.settle();
+    for data in 2..5 {
+        publish(&mut world, "chat:1", data);
+        publish(&mut world, "global", data * 10);
+    }
+    let (mut socket, after) = come_back(&mut world, socket.client, None);
+    assert_eq!(sid(&after), sid(&before));
+    assert_eq!(said(&after), [2, 20, 3, 30, 4, 40]);
+    publish(&mut world, "chat:1", 5);
+    assert_eq!(
+        said(&socket.read(&mut world)),
+        [5],
+        "it is still in its rooms"
+    );
+    assert_eq!(world.total(Counter::SessionsRecovered), 1);
+    assert_eq!(world.total(Counter::SessionsOpened), 1);
+}
+
+#[test]
+fn what_was_sent_and_never_arrived_is_sent_again() {
+    let mut world = world(RECOVERY);
+    let mut socket = Socket::connected(&mut world, "/", None);
+    socket.read(&mut world);
+    publish(&mut world, "global", 1);
+    socket.read(&mut world);
+    world.client(socket.id).appetite = Some(0);
+    publish(&mut world, "global", 2);
+    // Nobody has noticed that its connection is lost when it comes back.
+    let (mut socket, after) = come_back(&mut world, socket.client, None);
+    assert_eq!(said(&after), [2]);
+    publish(&mut world, "global", 3);
+    assert_eq!(said(&socket.read(&mut world)), [3]);
+    assert_eq!(world.total(Counter::EngineSessionsClosed), 1, "the old one");
+}
+
+#[test]
+fn whoever_cannot_be_told_everything_is_somebody_new() {
+    let check = |what: &str, change: &dyn Fn(&mut World, &mut SocketIoClient)| {
+        let mut world = world(RECOVERY);
+        let mut socket = Socket::open(&mut world);
+        let connect = socket.client.connect("/", None);
+        let before = socket.ask(&mut world, &connect);
+        world.client(socket.id).cut();
+        world.settle();
+        publish(&mut world, "global", 1);
+        change(&mut world, &mut socket.client);
+        let (_socket, after) = come_back(&mut world, socket.client, None);
+        assert_ne!(sid(&after), sid(&before), "{what}");
+        assert_eq!(said(&after), [0; 0], "never a part: {what}");
+        assert_eq!(world.total(Counter::SessionsRecovered), 0, "{what}");
+    };
+    check("too late", &|world, _| {
+        world.advance(Duration::from_secs(121))
+    });
+    check("too much", &|world, _| {
+        for data in 0..300 {
+            publish(world, "global", data);
+        }
+    });
+    check("an unknown offset", &|_, client| {
+        client.recovery.get_mut("/").unwrap().offset = Some("own:77".to_owned());
+    });
+    check("an unknown secret", &|_, client| {
+        client.recovery.get_mut("/").unwrap().pid = Some("0".repeat(32));
+    });
+    check("no secret", &|_, client| {
+        client.recovery.get_mut("/").unwrap().pid = Some("../..".to_owned());
+    });
+}
+
+#[test]
+fn nobody_gets_the_session_of_another_user() {
+    let mut world = world(&format!("{CONFIG}{RECOVERY}"));
+    let token = |user: &str| json!({"token": Token::of(user).sign()});
+    let ada = token("ada");
+    let mut socket = Socket::connected(&mut world, "/", Some(&ada));
+    socket.read(&mut world);
+    world.client(socket.id).cut();
+    world.settle();
+    publish_as_admin(&mut world, "user:ada");
+    let mut thief = SocketIoClient::default();
+    thief.recovery.clone_from(&socket.client.recovery);
+    let (_thief, heard) = come_back(&mut world, thief, Some(&token("eve")));
+    assert_eq!(said(&heard), [0; 0]);
+    let (_socket, heard) = come_back(&mut world, socket.client, Some(&ada));
+    assert_eq!(said(&heard), [1], "whose it is has it still");
+}
+
+#[test]
+fn who_left_or_was_put_out_does_not_come_back() {
+    for leaves in [true, false] {
+        let mut world = world(RECOVERY);
+        let mut socket = Socket::open(&mut world);
+        let connect = socket.client.connect("/", None);
+        let before = sid(&socket.ask(&mut world, &connect));
+        if leaves {
+            socket.ask(&mut world, "41");
+        } else {
+            let (reply, _answers) = crossbeam_channel::bounded(1);
+            let (code, reason) = (code::DISCONNECTED, "by an operator".into());
+            let id = SessionId::parse(before.as_str().unwrap()).unwrap();
+            world.services.mailboxes[0].push(Mail::Manage {
+                who: Who::Session(id),
+                what: Manage::Disconnect { code, reason },
+                reply,
+            });
+            world.settle();
+            let heard = socket.read(&mut world);
+            assert_eq!(heard.last(), Some(&Heard::Disconnected("/".to_owned())));
+        }
+        world.client(socket.id).cut();
+        world.settle();
+        let (_socket, after) = come_back(&mut world, socket.client, None);
+        assert_ne!(sid(&after), before, "{leaves}");
+        assert_eq!(world.total(Counter::SessionsDetached), 0);
+    }
+}
+
+#[test]
+fn no_more_sessions_are_kept_than_the_configuration_allows() {
+    let mut world = world(&format!("{RECOVERY}recovery_sessions = 2\n"));
+    for _ in 0..3 {
+        let socket = Socket::connected(&mut world, "/", None);
+        world.client(socket.id).cut();
+        world.settle();
+    }
+    let counted = [
+        Counter::SessionsDetached,
+        Counter::SessionsNotKept,
+        Counter::SessionsClosed,
+    ];
+    assert_eq!(counted.map(|counter| world.total(counter)), [2, 1, 1]);
+    world.advance(Duration::from_secs(121));
+    assert_eq!(world.total(Counter::SessionsClosed), 3);
+}
