@@ -16,6 +16,8 @@ mod echo;
 pub(super) mod namespace;
 mod output;
 mod packets;
+#[cfg(test)]
+mod random_tests;
 pub(super) mod recovery;
 mod requests;
 mod ring;
