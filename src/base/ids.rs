@@ -92,6 +92,23 @@ impl fmt::Display for PeerId {
 pub struct SessionId(pub u128);
 
 impl SessionId {
+    /// The id of a session that is asked for on connections of any shard, and says by itself where
+    /// it is. Of `random`, 112 bits are kept; the lowest 16 become those of the shard, mixed with
+    /// the 16 above them, so that ids of one shard have no digits in common.
+    #[must_use]
+    pub const fn in_shard(random: u128, shard: ShardId) -> Self {
+        let kept = random >> SHARD_BITS;
+        Self((kept << SHARD_BITS) | (shard.0 ^ kept as u16) as u128)
+    }
+
+    /// The shard that an id made by [`SessionId::in_shard`] names. An id that somebody made up, or
+    /// another kind of session has, names any, whether there is one or not.
+    #[must_use]
+    pub const fn shard(self) -> ShardId {
+        let bits = self.0;
+        ShardId(bits as u16 ^ (bits >> SHARD_BITS) as u16)
+    }
+
     /// Reads 32 lower-case hex digits; anything else is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -102,6 +119,9 @@ impl SessionId {
         u128::from_str_radix(text, 16).ok().map(Self)
     }
 }
+
+/// Bits of a session's id that may name its shard.
+const SHARD_BITS: u32 = u16::BITS;
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +137,27 @@ impl fmt::Debug for SessionId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn a_session_id_names_its_shard_and_hides_it() {
+        let mut rng = Rng::from_seed(1);
+        let mut endings = HashSet::new();
+        for shard in [0, 1, 2, 63, 64, u16::MAX].map(ShardId) {
+            for _ in 0..1_000 {
+                let random = rng.next_u128();
+                let id = SessionId::in_shard(random, shard);
+                let bits = id.0;
+                assert_eq!((id.shard(), bits >> 16), (shard, random >> 16));
+                assert_eq!(SessionId::parse(&id.to_string()), Some(id));
+                endings.insert((shard, bits as u16));
+            }
+        }
+        assert!(endings.len() > 5_900, "{} of 6,000", endings.len());
+    }
 
     #[test]
     fn peer_id_survives_the_token() {
