@@ -38,20 +38,23 @@ impl<T> GenerationalSlab<T> {
         self.values.is_empty()
     }
 
-    /// Stores what `make` builds from its own key. `None` when every slot a token can name is
-    /// taken; the caller refuses the peer then.
-    pub fn insert_with(&mut self, make: impl FnOnce(PeerId) -> T) -> Option<PeerId> {
-        let slot = u32::try_from(self.values.vacant_key()).ok()?;
-        if slot > PeerId::SLOT_MAX {
-            return None;
-        }
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// The value, when every slot that a token can name is taken.
+    pub fn insert(&mut self, value: T) -> Result<PeerId, T> {
+        let Some(slot) = u32::try_from(self.values.vacant_key())
+            .ok()
+            .filter(|slot| *slot <= PeerId::SLOT_MAX)
+        else {
+            return Err(value);
+        };
         if self.generations.len() <= slot as usize {
             self.generations.resize(slot as usize + 1, 0);
         }
         let generation = self.generations.get(slot as usize).copied().unwrap_or(0);
-        let id = PeerId { slot, generation };
-        self.values.insert(make(id));
-        Some(id)
+        self.values.insert(value);
+        Ok(PeerId { slot, generation })
     }
 
     /// The value of `id`, unless it is gone.
@@ -115,9 +118,9 @@ mod tests {
     #[test]
     fn an_old_key_finds_nothing_after_its_slot_is_reused() {
         let mut slab = GenerationalSlab::default();
-        let first = slab.insert_with(|_| 'a').unwrap();
+        let first = slab.insert('a').unwrap();
         assert_eq!(slab.remove(first), Some('a'));
-        let second = slab.insert_with(|_| 'b').unwrap();
+        let second = slab.insert('b').unwrap();
         assert_eq!(first.slot, second.slot);
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
@@ -134,9 +137,9 @@ mod tests {
             values: Slab::new(),
             generations: vec![PeerId::GENERATION_MAX],
         };
-        let id = slab.insert_with(|_| ()).unwrap();
+        let id = slab.insert(()).unwrap();
         assert_eq!(id.generation, PeerId::GENERATION_MAX);
         slab.remove(id);
-        assert_eq!(slab.insert_with(|_| ()).unwrap().generation, 0);
+        assert_eq!(slab.insert(()).unwrap().generation, 0);
     }
 }

@@ -7,7 +7,6 @@ use crate::app::admission::Admitted;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::base::limits;
-use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
 use crate::protocol::tls::connection::TlsConnection;
 use crate::shard::Shard;
@@ -34,15 +33,7 @@ impl Shard {
             self.hub.live.config.limits.handshake_timeout
         };
         peer.timers.set(Timer::Handshake, timeout, now.mono);
-        let id = self.insert(peer);
-        if id.is_none() {
-            self.hub.services.end_handshake();
-            self.hub.counters.increment(Counter::ConnectionsClosed);
-            if admitted.is_counted {
-                self.hub.services.release(address);
-            }
-        }
-        id
+        self.insert(peer)
     }
 
     /// Takes a connection in that gets `answer` and nothing else: a refusal at accept.
@@ -52,19 +43,26 @@ impl Shard {
         peer.stage = Stage::FlushingThenLingering;
         peer.timers
             .set(Timer::Linger, limits::LINGER_TIMEOUT, now.mono);
-        let id = self.insert(peer)?;
         self.hub.refusals += 1;
+        let id = self.insert(peer)?;
         if let Some(peer) = self.peers.get_mut(id) {
             self.hub.touch(peer, id);
         }
         Some(id)
     }
 
-    fn insert(&mut self, peer: Peer) -> Option<PeerId> {
-        let id = self.peers.insert_with(|_| peer)?;
-        if let Some(peer) = self.peers.get_mut(id) {
-            self.hub.arm(peer, id);
+    /// Gives `peer` a slot; if none is left, lets go of all that it has.
+    pub(super) fn insert(&mut self, peer: Peer) -> Option<PeerId> {
+        match self.peers.insert(peer) {
+            Ok(id) => {
+                let peer = self.peers.get_mut(id)?;
+                self.hub.arm(peer, id);
+                Some(id)
+            }
+            Err(mut peer) => {
+                self.hub.let_go(&mut peer);
+                None
+            }
         }
-        Some(id)
     }
 }

@@ -94,6 +94,11 @@ impl Hub {
     pub(super) fn retire(&mut self, peer: &mut Peer, id: PeerId) {
         self.compressing.close(peer.party(id));
         self.inflating.close(peer.party(id));
+        self.let_go(peer);
+    }
+
+    /// Lets go of all that a peer has wherever it stands.
+    pub(super) fn let_go(&mut self, peer: &mut Peer) {
         if peer.is_counted {
             self.services.release(peer.address);
         }

@@ -134,8 +134,8 @@ impl Desk<'_> {
             recovery,
         };
         let peer = Peer::new(address, Conversation::Namespace(Box::new(part)));
-        let part = self.peers.insert_with(|_| peer);
-        let part = part.ok_or_else(|| Fault::new(Code::ServerBusy, "the server is full"))?;
+        let part = self.peers.insert(peer);
+        let part = part.map_err(|_| Fault::new(Code::ServerBusy, "the server is full"))?;
         hub.counters.increment(Counter::SessionsOpened);
         if let Some(pid) = pid {
             hub.engines.by_pid.insert(pid, part);

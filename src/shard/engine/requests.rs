@@ -186,7 +186,7 @@ fn begin(
     let mut open = Vec::new();
     write_open(sid, transport, &terms, &mut open);
     peer.outbox.push_shared(Frame::text(&open), Keep::Always);
-    let Some(id) = shard.peers.insert_with(|_| peer) else {
+    let Ok(id) = shard.peers.insert(peer) else {
         if let Some(peer) = shard.peers.get_mut(connection) {
             hub.end(peer, connection);
         }
