@@ -24,6 +24,8 @@ pub enum Counter {
     AcceptPauses,
     /// TCP connections closed, by either side.
     ConnectionsClosed,
+    /// Connections that went to another reactor, where the session is that a request named.
+    ConnectionsMoved,
     /// Times accepting rested for want of descriptors or kernel memory.
     AcceptBackoffs,
     /// Readiness events and replies for a peer that was already gone.

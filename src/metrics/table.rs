@@ -73,6 +73,11 @@ const OF_CLIENTS: &[Row] = &[
         "TCP connections closed, by either side.",
     ),
     (
+        Counter::ConnectionsMoved,
+        "kinglet_connections_moved_total",
+        "Connections that went to another reactor, where the session is that a request named.",
+    ),
+    (
         Counter::AcceptBackoffs,
         "kinglet_accept_backoffs_total",
         "Times accepting rested for want of descriptors or kernel memory.",

@@ -115,17 +115,14 @@ pub(super) fn resume(peer: &mut Peer, id: PeerId, pause: Pause, hub: &mut Hub, n
         return;
     }
     peer.pause = None;
-    work_on_tail(peer, id, hub, now);
-    match &peer.conversation {
-        Conversation::Namespace(part) => hub.engines.note(Happened::Resumed(part.engine)),
-        Conversation::Engine(_) => hub.engines.note(Happened::Resumed(id)),
-        _ if peer.wants_input() => hub.resumed.push(id),
-        _ => {}
-    }
-    if peer.eof && peer.pause.is_none() {
-        after_eof(peer, id, hub);
-    }
-    settle(peer, id, hub);
+    go_on(peer, id, hub, now);
+}
+
+/// Goes on with a peer that has come from another shard.
+pub(super) fn adopt(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    peer.pause = None;
+    http::go_on(peer, id, hub, now);
+    go_on(peer, id, hub, now);
 }
 
 /// An answer of a worker or the store: reply, then go on with what arrived meanwhile.
@@ -143,12 +140,26 @@ pub(super) fn answer(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub,
     }
     peer.pause = None;
     give(peer, id, answer, hub, now);
+    go_on(peer, id, hub, now);
+}
+
+/// Lets a peer go on whose pause is over, unless what ended it has begun another: it may wait for
+/// the next room's part.
+fn go_on(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
     if peer.pause.is_some() {
-        // It waits for the next room's part.
         return settle(peer, id, hub);
     }
-    peer.pause = Some(Pause::Job);
-    resume(peer, id, Pause::Job, hub, now);
+    work_on_tail(peer, id, hub, now);
+    match &peer.conversation {
+        Conversation::Namespace(part) => hub.engines.note(Happened::Resumed(part.engine)),
+        Conversation::Engine(_) => hub.engines.note(Happened::Resumed(id)),
+        _ if peer.wants_input() => hub.resumed.push(id),
+        _ => {}
+    }
+    if peer.eof && peer.pause.is_none() {
+        after_eof(peer, id, hub);
+    }
+    settle(peer, id, hub);
 }
 
 fn give(peer: &mut Peer, id: PeerId, answer: Answer, hub: &mut Hub, now: Now) {

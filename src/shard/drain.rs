@@ -124,7 +124,9 @@ impl Shard {
                     peer.has_open_session() || peer.has_output()
                 }
                 Conversation::Carrier(carrier) => carrier.socket.is_open() || peer.has_output(),
-                Conversation::Http(_) => peer.pause == Some(Pause::Job) || peer.has_output(),
+                Conversation::Http(_) => {
+                    matches!(peer.pause, Some(Pause::Job | Pause::Move)) || peer.has_output()
+                }
                 Conversation::Engine(_) | Conversation::Refused => false,
             };
             cut += usize::from(owed);

@@ -67,7 +67,6 @@ fn exchange(peer: &mut Peer, id: PeerId, input: &[u8], hub: &mut Hub, now: Now) 
         bytes: config.head_bytes,
         headers: config.headers,
     };
-    let body_bytes = config.message_bytes;
     if !input.is_empty() && http.exchange.awaits_head() {
         peer.timers.clear(Timer::KeepAlive);
         if !peer.timers.is_set(Timer::Handshake) {
@@ -78,43 +77,53 @@ fn exchange(peer: &mut Peer, id: PeerId, input: &[u8], hub: &mut Hub, now: Now) 
     let (taken, mut step) = http.exchange.receive(input, &head_limits);
     if matches!(step, Step::Head) {
         hub.counters.increment(Counter::HttpRequests);
-        let forwarded = note_client(http, &mut peer.address, hub);
-        match verdict(http, peer.address, peer.tls.is_some(), hub, now) {
-            Verdict::Admitted => {
-                step = http.exchange.admit(body_bytes);
-                if matches!(step, Step::More) {
-                    // The body may be in the input already.
-                    return (taken, Flow::Continue);
-                }
-            }
-            Verdict::Session(beginning) => {
-                begin(peer, id, beginning, forwarded, hub, now);
-                return (taken, Flow::Continue);
-            }
-            Verdict::Refused(response) => {
-                note_refusal(peer, &response);
-                answer(peer, *response, hub, now);
-                return (taken, Flow::Continue);
-            }
+        match decide(peer, id, hub, now) {
+            Some(next) => step = next,
+            None => return (taken, Flow::Continue),
         }
     }
-    let flow = match step {
-        Step::More | Step::Head => Flow::Wait,
-        Step::Continue => {
-            peer.outbox
-                .push_own(|out| out.extend_from_slice(continue_100()));
-            Flow::Continue
-        }
-        Step::Request(head, body) => {
-            request(peer, id, *head, body, hub, now);
-            Flow::Continue
-        }
-        Step::Fault(found) => {
-            fault(peer, found, hub, now);
-            Flow::Continue
-        }
+    (taken, follow(peer, id, step, hub, now))
+}
+
+/// Goes on with a request whose head was read in another shard: nothing was decided on it there.
+pub(super) fn go_on(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
+    if let Some(step) = decide(peer, id, hub, now) {
+        follow(peer, id, step, hub, now);
+    }
+}
+
+/// Takes the verdict on the head that waits for it: what to do next if the request is read on;
+/// nothing if it is answered, or its body may be here already.
+fn decide(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> Option<Step> {
+    let Conversation::Http(http) = &mut peer.conversation else {
+        return None;
     };
-    (taken, flow)
+    let forwarded = note_client(http, &mut peer.address, hub);
+    match verdict(http, peer.address, peer.tls.is_some(), hub, now) {
+        Verdict::Admitted => {
+            let step = http.exchange.admit(hub.live.config.limits.message_bytes);
+            return (!matches!(step, Step::More)).then_some(step);
+        }
+        Verdict::Session(beginning) => begin(peer, id, beginning, forwarded, hub, now),
+        Verdict::Refused(response) => {
+            note_refusal(peer, &response);
+            answer(peer, *response, hub, now);
+        }
+    }
+    None
+}
+
+/// Does what a piece of input led to.
+fn follow(peer: &mut Peer, id: PeerId, step: Step, hub: &mut Hub, now: Now) -> Flow {
+    match step {
+        Step::More | Step::Head => return Flow::Wait,
+        Step::Continue => peer
+            .outbox
+            .push_own(|out| out.extend_from_slice(continue_100())),
+        Step::Request(head, body) => request(peer, id, *head, body, hub, now),
+        Step::Fault(found) => fault(peer, found, hub, now),
+    }
+    Flow::Continue
 }
 
 /// What a TLS connection begins with (RFC 8446 section 5.1), and no request.

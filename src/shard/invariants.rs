@@ -13,7 +13,7 @@ use crate::shard::Shard;
 use crate::shard::behind::Behind;
 use crate::shard::deadlines::UNARMED;
 use crate::shard::outbox::OutboxLimits;
-use crate::shard::peer::{Conversation, Pause, Peer, Stage};
+use crate::shard::peer::{Conversation, HttpPeer, Pause, Peer, Stage};
 
 impl Shard {
     /// Recounts everything that is counted and follows every reference both ways.
@@ -34,6 +34,10 @@ impl Shard {
             assert_eq!(peer.dirty, dirty.contains(&id), "{id}: {peer:?}");
             let is_ended = peer.stage == Stage::Ended;
             assert_eq!(is_ended, ended.contains(&id), "{id}: {peer:?}");
+            let entries = hub.moves.iter().filter(|(leaving, _)| *leaving == id);
+            let entries = entries.count();
+            let leaves = peer.pause == Some(Pause::Move) && peer.stage == Stage::Serving;
+            assert!(entries == 1 || entries == 0 && !leaves, "{id}: {peer:?}");
             if !is_ended {
                 self.check_peer(peer);
             }
@@ -95,9 +99,16 @@ impl Shard {
         match peer.pause {
             Some(Pause::Rate) => assert!(timers.is_set(Timer::Resume), "{peer:?}"),
             Some(Pause::Outbox) => assert!(!peer.outbox.is_empty(), "{peer:?}"),
+            Some(Pause::Move) => {
+                let awaits_verdict =
+                    |http: &HttpPeer| http.exchange.head().is_some() && http.engine.is_none();
+                let leaves = peer.http().is_some_and(awaits_verdict);
+                assert!(leaves || peer.stage != Stage::Serving, "{peer:?}");
+            }
             Some(Pause::Job | Pause::Engine) => {}
+            // What is to be written gets its time when the socket is offered it.
             None => assert!(
-                timers.next().is_some() || ends_with_another(peer),
+                peer.dirty || timers.next().is_some() || ends_with_another(peer),
                 "nothing ends {peer:?}"
             ),
         }

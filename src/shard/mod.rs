@@ -35,6 +35,7 @@ mod joined;
 mod latest;
 mod manage;
 mod membership;
+pub mod moves;
 mod outbox;
 mod outlet;
 mod peer;
@@ -107,6 +108,8 @@ struct Hub {
     resumed: Vec<PeerId>,
     /// Peers that ended in this turn.
     ended: Vec<PeerId>,
+    /// Peers that go to another shard, each once.
+    moves: Vec<(PeerId, ShardId)>,
     jobs: Jobs,
     refusals: usize,
     draining: bool,
@@ -153,6 +156,7 @@ impl Shard {
                 dirty: Vec::new(),
                 resumed: Vec::new(),
                 ended: Vec::new(),
+                moves: Vec::new(),
                 jobs: Jobs::default(),
                 refusals: 0,
                 draining: false,
@@ -398,13 +402,16 @@ impl Shard {
             .add(Counter::TlsHandshakesDelayed, delayed);
     }
 
-    /// Whether something came up after it was asked for: peers to write for, ended peers, jobs.
+    /// Whether something came up after it was asked for: peers to write for, ended and moving peers,
+    /// jobs.
     #[must_use]
     pub fn has_left_over(&self) -> bool {
-        self.hub.engines.has_work()
-            || !self.hub.dirty.is_empty()
-            || !self.hub.ended.is_empty()
-            || self.hub.jobs.has_new()
+        let hub = &self.hub;
+        let lists = [&hub.dirty, &hub.ended];
+        hub.engines.has_work()
+            || lists.iter().any(|list| !list.is_empty())
+            || !hub.moves.is_empty()
+            || hub.jobs.has_new()
     }
 
     /// What is to be written for `id`: how many slices were filled, and bytes in all. The socket

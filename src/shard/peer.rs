@@ -91,6 +91,8 @@ pub(super) enum Pause {
     Outbox,
     /// The Engine.IO session that it carries, or asks for, has its last request.
     Engine,
+    /// It goes to another shard, which is to decide on its request.
+    Move,
 }
 
 /// What is spoken on a connection.
@@ -327,7 +329,7 @@ impl Peer {
                 None => true,
                 // It may end while its poll hangs.
                 Some(Pause::Engine) => self.tail.is_empty(),
-                Some(Pause::Job | Pause::Rate | Pause::Outbox) => false,
+                Some(Pause::Job | Pause::Rate | Pause::Outbox | Pause::Move) => false,
             },
             Stage::Flushing | Stage::FlushingThenLingering | Stage::Lingering(_) => true,
             Stage::Ended => false,

@@ -214,7 +214,7 @@ impl World {
         let tls = speaks_tls.then(|| TlsClient::new(&self.tls_clients));
         self.clients.push(Client::new(link, tls));
         let shard = client % self.reactors.len();
-        self.reactors[shard].arrive(Arrival {
+        self.reactors[shard].arrive(Arrival::Accepted {
             client,
             address,
             admitted: admitted.map_err(|refusal| match live.tls {
@@ -294,6 +294,9 @@ impl World {
                     rooms.sweep(stripe, now);
                 }
             });
+            for (shard, arrival) in std::mem::take(&mut reactor.leaving) {
+                self.reactors[shard.index()].arrive(arrival);
+            }
         }
         active |= self.jobs.turn(&self.services, self.now);
         active |= self.writing.turn(&self.services, &mut self.rng, self.now);

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use crate::app::admission::Admitted;
 use crate::base::clock::Now;
-use crate::base::ids::PeerId;
+use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
 use crate::base::rng::Rng;
 use crate::bus::mailbox::Mailbox;
+use crate::shard::moves::{Moving, Parcel};
 use crate::shard::{AfterWrite, Shard};
 use crate::testkit::link::Link;
 use crate::testkit::world::client::Client;
@@ -26,8 +27,10 @@ pub(super) struct Reactor {
     pub(super) shard: Shard,
     mailbox: Arc<Mailbox>,
     endpoints: BTreeMap<PeerId, Endpoint>,
-    /// Connections that wait to be accepted.
+    /// Connections that wait to be accepted, or adopted.
     backlog: Vec<Arrival>,
+    /// Connections that go to other reactors.
+    pub(super) leaving: Vec<(ShardId, Arrival)>,
     read: Vec<PeerId>,
     write: Vec<PeerId>,
     is_busy: bool,
@@ -35,15 +38,19 @@ pub(super) struct Reactor {
 
 /// A connection on its way in.
 #[derive(Debug)]
-pub(super) struct Arrival {
-    pub(super) client: usize,
-    pub(super) address: IpAddr,
-    /// How it was let in, or the fixed answer with which it is refused.
-    pub(super) admitted: Result<Admitted, Vec<u8>>,
+pub(super) enum Arrival {
+    /// A client that connects, with how it was let in, or the fixed answer with which it is refused.
+    Accepted {
+        client: usize,
+        address: IpAddr,
+        admitted: Result<Admitted, Vec<u8>>,
+    },
+    /// A connection that another reactor served until now.
+    Moved { parcel: Parcel, endpoint: Endpoint },
 }
 
 #[derive(Debug)]
-struct Endpoint {
+pub(super) struct Endpoint {
     client: usize,
     readable: bool,
     writable: bool,
@@ -72,6 +79,7 @@ impl Reactor {
             mailbox,
             endpoints: BTreeMap::new(),
             backlog: Vec::new(),
+            leaving: Vec::new(),
             read: Vec::new(),
             write: Vec::new(),
             is_busy: false,
@@ -117,6 +125,7 @@ impl Reactor {
         self.send_jobs(around);
         self.write(around);
         self.close(around.clients);
+        self.depart();
         self.accept(around);
         self.resume(around.now);
         self.shard.check_invariants();
@@ -281,26 +290,47 @@ impl Reactor {
         }
     }
 
+    fn depart(&mut self) {
+        let mut moving = Vec::new();
+        self.shard.take_moving(&mut moving);
+        for Moving {
+            peer,
+            shard,
+            parcel,
+        } in moving
+        {
+            if let Some(endpoint) = self.endpoints.remove(&peer) {
+                let arrival = Arrival::Moved { parcel, endpoint };
+                self.leaving.push((shard, arrival));
+            }
+        }
+    }
+
     fn accept(&mut self, around: &mut Around<'_>) {
         for arrival in std::mem::take(&mut self.backlog) {
-            let Arrival {
-                client,
-                address,
-                admitted,
-            } = arrival;
-            let id = match admitted {
-                Ok(admitted) => self.shard.open(address, admitted, around.now),
-                Err(answer) => self.shard.refuse(address, &answer, around.now),
+            let (id, mut endpoint) = match arrival {
+                Arrival::Accepted {
+                    client,
+                    address,
+                    admitted,
+                } => {
+                    let id = match admitted {
+                        Ok(admitted) => self.shard.open(address, admitted, around.now),
+                        Err(answer) => self.shard.refuse(address, &answer, around.now),
+                    };
+                    (id, Endpoint::new(client))
+                }
+                Arrival::Moved { parcel, endpoint } => {
+                    (self.shard.adopt(parcel, around.now), endpoint)
+                }
             };
             let Some(id) = id else { continue };
-            let endpoint = Endpoint {
-                client,
-                readable: false,
-                writable: true,
-                queued: false,
-                told: 0,
-                end_told: false,
-            };
+            if let Some(client) = around.clients.get(endpoint.client) {
+                endpoint.register(&client.link, around.now);
+            }
+            if endpoint.queued {
+                self.read.push(id);
+            }
             self.endpoints.insert(id, endpoint);
             // Registering a socket that can be written to is an event.
             self.is_busy = true;
@@ -324,6 +354,25 @@ impl Reactor {
 }
 
 impl Endpoint {
+    fn new(client: usize) -> Self {
+        Self {
+            client,
+            readable: false,
+            writable: true,
+            queued: false,
+            told: 0,
+            end_told: false,
+        }
+    }
+
+    /// Makes news of all that is ready, as a poll does that has not known the socket.
+    fn register(&mut self, link: &Link, now: Now) {
+        let unread = link.up.arrived(now.mono) as u64;
+        self.told = link.up.arrived_in_all(now.mono) - unread;
+        self.end_told = false;
+        self.queued = self.readable;
+    }
+
     fn has_event(&self, link: &Link, now: Now) -> bool {
         self.is_news(link, now) || self.is_writable_again(link)
     }
