@@ -36,7 +36,8 @@ use crate::runtime::manager::watchdog::{Turns, Watchdog};
 use crate::runtime::monitor::MonitorThread;
 use crate::runtime::platform;
 use crate::runtime::publisher::Publisher;
-use crate::runtime::reactor::deal::{Dealer, Inbox, Seat};
+use crate::runtime::reactor::arrival::Inbox;
+use crate::runtime::reactor::deal::{Dealer, Seat};
 use crate::runtime::reactor::fleet::Fleet;
 use crate::runtime::reactor::lead::LeadParts;
 use crate::runtime::reactor::{Ended, Parts, Reactor, WAKER};
@@ -176,7 +177,7 @@ impl Server {
             .zip(&polls)
             .map(|(id, (_, mailbox))| Seat::new(mailbox, services.counters_of(ShardId(id))))
             .collect();
-        let inboxes: Vec<Arc<Inbox>> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
+        let inboxes: Arc<[Arc<Inbox>]> = seats.iter().map(|seat| Arc::clone(&seat.inbox)).collect();
         let fleet = Arc::new(Fleet::default());
         let executor = match executor {
             Some((core, entrance)) => {
@@ -202,12 +203,13 @@ impl Server {
             watchdog,
         });
         let mut reactors = Vec::with_capacity(count);
-        let own = polls.into_iter().zip(inboxes).zip(turns);
+        let own = polls.into_iter().zip(inboxes.iter()).zip(turns);
         for (id, (((poll, mailbox), inbox), turns)) in (0..).map(ShardId).zip(own) {
             reactors.push(Reactor::new(Parts {
                 poll,
                 shard: Shard::new(id, Arc::clone(&services), rng.split()),
-                inbox,
+                inbox: Arc::clone(inbox),
+                neighbours: Arc::clone(&inboxes),
                 lead: lead.take(),
                 clock,
                 services: Arc::clone(&services),

@@ -24,6 +24,7 @@ use crate::os::socket::{
 };
 use crate::protocol::tls::acceptor::REFUSAL;
 use crate::runtime::logging::Repeated;
+use crate::runtime::reactor::arrival::Arrival;
 use crate::runtime::reactor::deal::Dealer;
 
 /// The listeners of a reactor.
@@ -49,7 +50,7 @@ struct Listener {
 
 /// A connection that was accepted, on its way to a shard.
 #[derive(Debug)]
-pub(super) struct Arrival {
+pub(super) struct Accepted {
     pub(super) socket: TcpStream,
     pub(super) address: IpAddr,
     /// How it was let in, or the fixed answer with which it is refused.
@@ -142,12 +143,12 @@ impl Acceptor {
                 self.is_paused = false;
                 match listener.socket.accept() {
                     Ok((socket, address)) => {
-                        let arrival = arrive(socket, address.ip().to_canonical(), context);
-                        if arrival.admitted.is_ok() {
-                            self.dealer.deal(arrival, own);
+                        let accepted = arrive(socket, address.ip().to_canonical(), context);
+                        if accepted.admitted.is_ok() {
+                            self.dealer.deal(accepted, own);
                         } else if refusals_left > 0 {
                             refusals_left -= 1;
-                            own.push(arrival);
+                            own.push(Arrival::Accepted(accepted));
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -167,7 +168,7 @@ impl Acceptor {
 }
 
 /// What becomes of one connection.
-fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Arrival {
+fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Accepted {
     // Small messages must leave at once; we gather what belongs together ourselves.
     let _ = socket.set_nodelay(true);
     let _ = bound_unsent(socket.as_fd(), limits::UNSENT_BYTES);
@@ -176,7 +177,7 @@ fn arrive(socket: TcpStream, address: IpAddr, context: Context<'_>) -> Arrival {
     let patience = patience.max(limits::UNACKNOWLEDGED_TIMEOUT);
     let _ = bound_unacknowledged(socket.as_fd(), patience);
     let admitted = context.services.accept(address, context);
-    Arrival {
+    Accepted {
         socket,
         address,
         admitted: admitted.map_err(|refusal| match context.live.tls {

@@ -1,49 +1,19 @@
 //! From the reactor that accepts to the one that serves.
-//!
-//! Sockets travel beside the mail, because nothing below the shell knows them. Invariant: how many
-//! are on their way is bounded by the budget for handshakes in progress, which an accepted
-//! connection enters before it is dealt.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
-use crate::base::locks::lock;
 use crate::bus::mailbox::Mailbox;
 use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
-use crate::runtime::reactor::accept::Arrival;
-
-/// Connections on their way to one reactor.
-#[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    arrivals: Mutex<Vec<Arrival>>,
-}
-
-impl Inbox {
-    /// Moves all that have come into `into`.
-    pub(super) fn take(&self, into: &mut Vec<Arrival>) {
-        into.append(&mut self.lock());
-    }
-
-    /// Whether none has come.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    fn push(&self, arrival: Arrival) {
-        self.lock().push(arrival);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Arrival>> {
-        lock(&self.arrivals)
-    }
-}
+use crate::runtime::reactor::accept::Accepted;
+use crate::runtime::reactor::arrival::{Arrival, Inbox};
 
 /// One reactor as the dealer sees it.
 #[derive(Debug)]
 pub(crate) struct Seat {
     pub(crate) inbox: Arc<Inbox>,
     mailbox: Arc<Mailbox>,
-    /// The shard's, which say how many connections it has closed.
+    /// The shard's, which say how many connections it has closed, and how many went elsewhere.
     counters: Arc<Counters>,
     /// Connections it was ever given.
     dealt: u64,
@@ -63,7 +33,8 @@ impl Seat {
     /// Connections that it has or will have in a moment.
     fn load(&self) -> u64 {
         let closed = self.counters.read(Counter::ConnectionsClosed);
-        self.dealt.saturating_sub(closed)
+        let left = self.counters.read(Counter::ConnectionsMoved);
+        (self.dealt + self.inbox.joined()).saturating_sub(closed + left)
     }
 }
 
@@ -76,7 +47,8 @@ pub(crate) struct Dealer {
 
 impl Dealer {
     /// Deals one connection: to another reactor, which is woken, or to `own`.
-    pub(super) fn deal(&mut self, arrival: Arrival, own: &mut Vec<Arrival>) {
+    pub(super) fn deal(&mut self, accepted: Accepted, own: &mut Vec<Arrival>) {
+        let arrival = Arrival::Accepted(accepted);
         let loads = self.seats.iter().map(Seat::load).enumerate();
         let chosen = loads
             .min_by_key(|(_, load)| *load)
@@ -88,9 +60,11 @@ impl Dealer {
         seat.dealt += 1;
         if chosen == 0 {
             own.push(arrival);
-        } else {
-            seat.inbox.push(arrival);
-            seat.mailbox.nudge();
+            return;
+        }
+        match seat.inbox.push(arrival) {
+            Ok(()) => seat.mailbox.nudge(),
+            Err(arrival) => own.push(arrival),
         }
     }
 }
@@ -113,7 +87,7 @@ mod tests {
     fn each_connection_goes_to_the_reactor_with_the_fewest() {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::bind(address).unwrap();
-        let arrival = || Arrival {
+        let accepted = || Accepted {
             socket: TcpStream::connect(listener.local_addr().unwrap()).unwrap(),
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             admitted: Ok(Admitted {
@@ -127,19 +101,24 @@ mod tests {
         };
         let mut own = Vec::new();
         for _ in 0..6 {
-            dealer.deal(arrival(), &mut own);
+            dealer.deal(accepted(), &mut own);
         }
         let waiting = |dealer: &Dealer| {
             let seats = dealer.seats.iter();
-            seats
-                .map(|seat| seat.inbox.lock().len())
-                .collect::<Vec<_>>()
+            seats.map(|seat| seat.inbox.len()).collect::<Vec<_>>()
         };
         assert_eq!((own.len(), waiting(&dealer)), (2, vec![0, 2, 2]));
         dealer.seats[2].counters.add(Counter::ConnectionsClosed, 2);
         for _ in 0..2 {
-            dealer.deal(arrival(), &mut own);
+            dealer.deal(accepted(), &mut own);
         }
         assert_eq!((own.len(), waiting(&dealer)), (2, vec![0, 2, 4]));
+        // Two of the second's go to the third, which has four then.
+        dealer.seats[1].counters.add(Counter::ConnectionsMoved, 2);
+        dealer.seats[2].inbox.count_joined(2);
+        for _ in 0..2 {
+            dealer.deal(accepted(), &mut own);
+        }
+        assert_eq!((own.len(), waiting(&dealer)), (2, vec![0, 4, 4]));
     }
 }

@@ -70,57 +70,64 @@ impl Endpoints {
         (endpoint.generation == id.generation).then_some(endpoint)
     }
 
-    /// Registers the socket of a new peer.
+    /// Registers the socket of a peer that is new here. Whatever is ready by now is told of.
     ///
     /// # Errors
     /// When the poll does not take it; the socket is closed then.
     pub(super) fn open(
         &mut self,
         id: PeerId,
-        mut socket: TcpStream,
+        mut endpoint: Endpoint,
         registry: &Registry,
-    ) -> io::Result<()> {
+    ) -> io::Result<&mut Endpoint> {
         registry.register(
-            &mut socket,
+            &mut endpoint.socket,
             Token(id.to_token()),
             Interest::READABLE | Interest::WRITABLE,
         )?;
+        endpoint.generation = id.generation;
         let slot = id.slot as usize;
         if self.slots.len() <= slot {
             self.slots.resize_with(slot + 1, || None);
         }
-        if let Some(place) = self.slots.get_mut(slot) {
-            *place = Some(Endpoint {
-                socket,
-                generation: id.generation,
-                readable: false,
-                read_closed: false,
-                // A new socket takes bytes; if not, the first write tells.
-                writable: true,
-                queued: false,
-                write_queued: false,
-            });
-        }
-        Ok(())
+        let place = self.slots.get_mut(slot).map(|place| place.insert(endpoint));
+        place.ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))
+    }
+
+    /// Takes the socket of a peer out that goes to another reactor; no poll knows it then. `None` if
+    /// it cannot be had.
+    pub(super) fn take(&mut self, id: PeerId, registry: &Registry) -> Option<Endpoint> {
+        self.find(id)?;
+        let mut endpoint = self.slots.get_mut(id.slot as usize)?.take()?;
+        registry.deregister(&mut endpoint.socket).ok()?;
+        // The lists are this reactor's.
+        endpoint.queued = false;
+        endpoint.write_queued = false;
+        Some(endpoint)
     }
 
     /// Closes the socket of a peer that has ended.
     pub(super) fn close(&mut self, id: PeerId, registry: &Registry) {
-        let Some(place) = self.slots.get_mut(id.slot as usize) else {
-            return;
-        };
-        if place
-            .as_ref()
-            .is_some_and(|endpoint| endpoint.generation == id.generation)
-            && let Some(mut endpoint) = place.take()
-        {
-            // Closing the descriptor deregisters it, too; kqueue wants it said.
-            let _ = registry.deregister(&mut endpoint.socket);
-        }
+        // Closing the descriptor deregisters it, too; kqueue wants it said.
+        let _ = self.take(id, registry);
     }
 }
 
 impl Endpoint {
+    /// The endpoint of a connection that was just accepted; no poll knows it.
+    pub(super) fn new(socket: TcpStream) -> Self {
+        Self {
+            socket,
+            generation: 0,
+            readable: false,
+            read_closed: false,
+            // A new socket takes bytes; if not, the first write tells.
+            writable: true,
+            queued: false,
+            write_queued: false,
+        }
+    }
+
     /// Reads once into `buffer`.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
         match self.socket.read(buffer) {
@@ -185,5 +192,70 @@ impl Endpoint {
             },
         };
         (wrote, taken)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as Client};
+    use std::time::Duration;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const THERE: PeerId = PeerId {
+        slot: 3,
+        generation: 8,
+    };
+
+    /// Waits until `poll` tells that the socket of `id` can be read.
+    fn becomes_readable(poll: &mut Poll, id: PeerId) -> bool {
+        let mut events = Events::with_capacity(8);
+        poll.poll(&mut events, Some(Duration::from_secs(10)))
+            .unwrap();
+        let token = Token(id.to_token());
+        events
+            .iter()
+            .any(|event| event.token() == token && event.is_readable())
+    }
+
+    #[test]
+    fn a_socket_that_changes_the_poll_loses_nothing_that_is_unread() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let (mut one, mut other) = (Poll::new().unwrap(), Poll::new().unwrap());
+        let (mut here, mut there) = (Endpoints::default(), Endpoints::default());
+        let id = PeerId {
+            slot: 0,
+            generation: 0,
+        };
+        let endpoint = Endpoint::new(TcpStream::from_std(socket));
+        here.open(id, endpoint, one.registry()).unwrap();
+        client.write_all(b"one").unwrap();
+        assert!(becomes_readable(&mut one, id));
+
+        let endpoint = here.take(id, one.registry()).unwrap();
+        assert!(here.find(id).is_none() && here.take(id, one.registry()).is_none());
+        client.write_all(b"two").unwrap();
+        there.open(THERE, endpoint, other.registry()).unwrap();
+        assert!(becomes_readable(&mut other, THERE), "it is told anew");
+        let mut buffer = [0; 6];
+        let mut read = 0;
+        while read < buffer.len() {
+            let endpoint = there.find(THERE).unwrap();
+            match endpoint.read(&mut buffer[read..]) {
+                Read::Bytes(count) => read += count,
+                Read::Nothing => assert!(becomes_readable(&mut other, THERE)),
+                Read::End | Read::Broken => break,
+            }
+        }
+        assert_eq!(&buffer, b"onetwo");
+        drop(client);
+        assert!(becomes_readable(&mut other, THERE));
+        assert_eq!(there.find(THERE).unwrap().read(&mut buffer), Read::End);
     }
 }

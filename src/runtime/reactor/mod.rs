@@ -1,7 +1,8 @@
 //! One reactor: a poll, the sockets of one shard, and the turn that drives both.
 //!
 //! ```text
-//!   wait ─▶ clock ─▶ note events ─▶ read ─▶ mail ─▶ deadlines ─▶ jobs ─▶ write ─▶ close ─▶ accept
+//!   wait ─▶ clock ─▶ note events ─▶ read ─▶ mail ─▶ deadlines ─▶ jobs ─▶ write
+//!        ─▶ close ─▶ depart ─▶ accept
 //! ```
 //!
 //! Interest is registered once per socket, readable and writable, edge-triggered; remembered bits
@@ -13,6 +14,7 @@
 //! this folder.
 
 mod accept;
+pub(super) mod arrival;
 pub(super) mod deal;
 mod endpoint;
 pub(super) mod fleet;
@@ -35,11 +37,11 @@ use crate::metrics::counters::Counters;
 use crate::metrics::names::Counter;
 use crate::runtime::logging::Logging;
 use crate::runtime::manager::watchdog::Turns;
-use crate::runtime::reactor::accept::Arrival;
-use crate::runtime::reactor::deal::Inbox;
+use crate::runtime::reactor::arrival::{Arrival, Inbox};
 use crate::runtime::reactor::endpoint::{Endpoint, Endpoints, Read, Wrote};
 use crate::runtime::reactor::lead::{Lead, LeadParts, SIGNALS};
 use crate::shard::Shard;
+use crate::shard::moves::Moving;
 
 /// The waker's number among the shell's tokens.
 pub(super) const WAKER: u32 = 0;
@@ -48,8 +50,10 @@ pub(super) struct Reactor {
     poll: Poll,
     shard: Shard,
     endpoints: Endpoints,
-    /// Connections that were dealt to this reactor.
+    /// Where connections come that are for this reactor.
     inbox: Arc<Inbox>,
+    /// The inboxes of all reactors, in the order of their shards.
+    neighbours: Arc<[Arc<Inbox>]>,
     /// What only the reactor has that leads the others.
     lead: Option<Lead>,
     clock: Clock,
@@ -70,6 +74,8 @@ pub(super) struct Parts {
     pub(super) poll: Poll,
     pub(super) shard: Shard,
     pub(super) inbox: Arc<Inbox>,
+    /// In the order of the shards, its own included.
+    pub(super) neighbours: Arc<[Arc<Inbox>]>,
     /// Only one reactor of a server has this.
     pub(super) lead: Option<LeadParts>,
     pub(super) clock: Clock,
@@ -89,10 +95,18 @@ struct Lists {
     dirty: Vec<PeerId>,
     resumed: Vec<PeerId>,
     ended: Vec<PeerId>,
+    moving: Vec<Moving>,
     arrivals: Vec<Arrival>,
 }
 
 impl Lists {
+    fn queue_read(&mut self, id: PeerId, endpoint: &mut Endpoint) {
+        if endpoint.readable && !endpoint.queued {
+            endpoint.queued = true;
+            self.read.push(id);
+        }
+    }
+
     fn queue_write(&mut self, id: PeerId, endpoint: &mut Endpoint) {
         if !endpoint.write_queued {
             endpoint.write_queued = true;
@@ -126,6 +140,7 @@ impl Reactor {
             poll,
             shard,
             inbox,
+            neighbours,
             lead,
             clock,
             services,
@@ -141,6 +156,7 @@ impl Reactor {
             shard,
             endpoints: Endpoints::default(),
             inbox,
+            neighbours,
             lead,
             clock,
             services,
@@ -172,6 +188,7 @@ impl Reactor {
             self.send_jobs();
             self.write(now);
             self.close();
+            self.depart(now);
             self.accept(now);
             self.resume(now);
             self.is_busy |= self.shard.has_left_over();
@@ -246,10 +263,7 @@ impl Reactor {
                     if event.is_readable() || event.is_read_closed() || event.is_error() {
                         endpoint.readable = true;
                         endpoint.read_closed |= event.is_read_closed();
-                        if !endpoint.queued {
-                            endpoint.queued = true;
-                            self.lists.read.push(id);
-                        }
+                        self.lists.queue_read(id, endpoint);
                     }
                     if event.is_writable() && !endpoint.writable {
                         endpoint.writable = true;
@@ -279,10 +293,7 @@ impl Reactor {
             }
             match endpoint.read(&mut self.scratch) {
                 Read::Bytes(count) => {
-                    if endpoint.readable {
-                        endpoint.queued = true;
-                        self.lists.read.push(id);
-                    }
+                    self.lists.queue_read(id, endpoint);
                     let Some(input) = self.scratch.get_mut(..count) else {
                         continue;
                     };
@@ -368,7 +379,7 @@ impl Reactor {
         self.lists.ended = ended;
     }
 
-    /// Takes in what was accepted here and what was dealt to this reactor.
+    /// Takes in what was accepted here and what came from other reactors.
     fn accept(&mut self, now: Now) {
         let mut arrivals = std::mem::take(&mut self.lists.arrivals);
         self.inbox.take(&mut arrivals);
@@ -378,34 +389,19 @@ impl Reactor {
             lead.acceptor
                 .accept(self.shard.refusals(), context, &mut arrivals);
         }
-        for Arrival {
-            socket,
-            address,
-            admitted,
-        } in arrivals.drain(..)
-        {
-            let id = match admitted {
-                Ok(admitted) => self.shard.open(address, admitted, now),
-                Err(answer) => self.shard.refuse(address, &answer, now),
-            };
-            if let Some(id) = id
-                && self
-                    .endpoints
-                    .open(id, socket, self.poll.registry())
-                    .is_err()
-            {
-                self.shard.broken(id);
-            }
+        for arrival in arrivals.drain(..) {
+            self.arrive(arrival, now);
         }
         self.lists.arrivals = arrivals;
     }
 
-    /// How it ended, once a drain has begun and nobody is left; the leader waits for the others.
+    /// How it ended, once a drain has begun and nobody is left or on the way here; the leader waits
+    /// for the others.
     fn ended(&self) -> Option<Ended> {
         let report = self.shard.drain_report()?;
         let fleet = self.lead.as_ref().map(|lead| &lead.fleet);
         let is_last = fleet.is_none_or(|fleet| fleet.is_alone());
-        if !self.shard.is_empty() || !self.inbox.is_empty() || !is_last {
+        if !self.shard.is_empty() || !is_last || !self.inbox.close() {
             return None;
         }
         Some(Ended {
@@ -422,10 +418,7 @@ impl Reactor {
             let Some(endpoint) = self.endpoints.find(id) else {
                 continue;
             };
-            if endpoint.readable && !endpoint.queued {
-                endpoint.queued = true;
-                self.lists.read.push(id);
-            }
+            self.lists.queue_read(id, endpoint);
         }
         self.lists.resumed = resumed;
     }
