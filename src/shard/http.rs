@@ -10,7 +10,7 @@ use crate::app::http::{call, fault_response, http_expected_response, protocol_fa
 use crate::app::user_rates::over_rate;
 use crate::app::{self, opening};
 use crate::base::clock::Now;
-use crate::base::ids::PeerId;
+use crate::base::ids::{PeerId, ShardId};
 use crate::base::limits;
 use crate::bus::job::{HttpCall, Job, Work};
 use crate::bus::order::Outcome;
@@ -24,7 +24,7 @@ use crate::protocol::timers::Timer;
 use crate::shard::dispatch::{self, Flow};
 use crate::shard::engine::Happened;
 use crate::shard::peer::{Admitted, Conversation, HttpPeer, Pause, Peer, Stage};
-use crate::shard::{Hub, engine, event_stream, websocket};
+use crate::shard::{Hub, engine, event_stream, moves, websocket};
 use crate::wire::http::fault::HttpFault;
 use crate::wire::http::head::Head;
 use crate::wire::http::response::{Response, Status, continue_100, date};
@@ -105,6 +105,7 @@ fn decide(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) -> Option<Step> 
             return (!matches!(step, Step::More)).then_some(step);
         }
         Verdict::Session(beginning) => begin(peer, id, beginning, forwarded, hub, now),
+        Verdict::Elsewhere(shard) => moves::send_on(peer, id, shard, hub, now),
         Verdict::Refused(response) => {
             note_refusal(peer, &response);
             answer(peer, *response, hub, now);
@@ -146,6 +147,8 @@ fn note_tls(address: IpAddr, hub: &Hub) {
 enum Verdict {
     Admitted,
     Session(Beginning),
+    /// It is for another shard to decide.
+    Elsewhere(ShardId),
     Refused(Box<Response>),
 }
 
@@ -200,10 +203,11 @@ fn verdict(
             hub.counters.increment(Counter::ReservedRefused);
             refused(hub.services.refuses_others().response())
         }
-        Ok(Destination::Session(beginning)) if beginning.is_continuation() => {
-            Verdict::Session(beginning)
-        }
         Ok(Destination::Session(beginning)) => {
+            if let Some(session) = beginning.session() {
+                let here = Verdict::Session(beginning);
+                return hub.elsewhere(session).map_or(here, Verdict::Elsewhere);
+            }
             let accepted = hub.services.accept_session(hub.context(now));
             accepted.map_or_else(
                 |refusal| refused(refusal.response()),

@@ -79,10 +79,6 @@ impl Shard {
 
 /// Has the verdict on a request taken in another shard; while the server shuts down, when that may be
 /// gone, the answer is that.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "no request has a shard of its own yet")
-)]
 pub(super) fn send_on(peer: &mut Peer, id: PeerId, shard: ShardId, hub: &mut Hub, now: Now) {
     if hub.services.is_draining() {
         http::answer(peer, shutting_down(), hub, now);
@@ -94,10 +90,6 @@ pub(super) fn send_on(peer: &mut Peer, id: PeerId, shard: ShardId, hub: &mut Hub
 impl Hub {
     /// The other shard that has the session of this id, if it is open; `None` if only this one can
     /// have it, or nobody.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no request has a shard of its own yet")
-    )]
     pub(super) fn elsewhere(&self, session: SessionId) -> Option<ShardId> {
         let shard = session.shard();
         let exists = shard.index() < self.services.mailboxes.len();

@@ -9,6 +9,7 @@ use crate::app::http::routes::table::ROUTES;
 use crate::app::http::routes::{Kind, NoRoute, api, resolve};
 use crate::app::opening::Endpoint;
 use crate::app::services::{Live, Services};
+use crate::base::ids::SessionId;
 use crate::dialect::native::members::shorten;
 use crate::domain::fault::Code;
 use crate::domain::origin::{Asked, OriginVerdict, check_host, check_origin};
@@ -47,14 +48,14 @@ pub enum Beginning {
 }
 
 impl Beginning {
-    /// Whether it belongs to a session that has begun already.
+    /// The session that has begun already and that it belongs to.
     #[must_use]
-    pub fn is_continuation(&self) -> bool {
+    pub fn session(&self) -> Option<SessionId> {
         match self {
-            Self::Engine(EngineRequest::Handshake(_)) | Self::Upgrade(_) | Self::Events(_) => false,
+            Self::Engine(EngineRequest::Handshake(_)) | Self::Upgrade(_) | Self::Events(_) => None,
             Self::Engine(
-                EngineRequest::Poll(_) | EngineRequest::Post(_) | EngineRequest::Attach(_),
-            ) => true,
+                EngineRequest::Poll(sid) | EngineRequest::Post(sid) | EngineRequest::Attach(sid),
+            ) => Some(*sid),
         }
     }
 

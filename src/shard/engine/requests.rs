@@ -161,7 +161,7 @@ fn begin(
         return;
     };
     let (timing, rules) = (hub.engines.settings.timing, &hub.engines.settings.rules);
-    let sid = hub.rng.session_id();
+    let sid = SessionId::in_shard(hub.rng.next_u128(), hub.shard);
     let terms = Terms {
         ping_interval: timing.ping_interval,
         ping_timeout: timing.ping_timeout,
