@@ -32,6 +32,7 @@ mod recovery;
 mod relay;
 mod reload;
 mod rooms;
+mod shards;
 mod slowloris;
 mod smuggling;
 mod tls;
