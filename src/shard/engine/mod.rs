@@ -19,6 +19,8 @@ mod packets;
 #[cfg(test)]
 mod random_tests;
 pub(super) mod recovery;
+#[cfg(test)]
+mod recovery_tests;
 mod requests;
 mod ring;
 mod steps;

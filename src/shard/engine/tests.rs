@@ -6,18 +6,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::base::ids::SessionId;
-use crate::bus::mail::{Mail, Manage, Who};
 use crate::metrics::names::Counter;
 use crate::testkit::socket_io::{Heard, SocketIoClient, event};
 use crate::testkit::tokens::{CONFIG, Token};
 use crate::testkit::world::{ClientId, Message, Options, World};
-use crate::wire::websocket::close as code;
 use crate::wire::websocket::frame::Opcode;
 
 const PATH: &str = "/socket.io/?EIO=4";
 
-fn world(config: &str) -> World {
+pub(super) fn world(config: &str) -> World {
     World::new(Options {
         config,
         ..Options::default()
@@ -25,13 +22,13 @@ fn world(config: &str) -> World {
 }
 
 /// A session on one WebSocket.
-struct Socket {
-    id: ClientId,
-    client: SocketIoClient,
+pub(super) struct Socket {
+    pub(super) id: ClientId,
+    pub(super) client: SocketIoClient,
 }
 
 impl Socket {
-    fn open(world: &mut World) -> Self {
+    pub(super) fn open(world: &mut World) -> Self {
         let id = world.connect(&format!("{PATH}&transport=websocket"));
         let client = SocketIoClient::default();
         let mut socket = Self { id, client };
@@ -41,13 +38,13 @@ impl Socket {
     }
 
     /// One in a namespace.
-    fn connected(world: &mut World, namespace: &str, auth: Option<&Value>) -> Self {
+    pub(super) fn connected(world: &mut World, namespace: &str, auth: Option<&Value>) -> Self {
         let mut socket = Self::open(world);
         socket.connect(world, namespace, auth);
         socket
     }
 
-    fn connect(&mut self, world: &mut World, namespace: &str, auth: Option<&Value>) {
+    pub(super) fn connect(&mut self, world: &mut World, namespace: &str, auth: Option<&Value>) {
         let connect = self.client.connect(namespace, auth);
         let heard = self.ask(world, &connect);
         assert!(
@@ -61,13 +58,13 @@ impl Socket {
     }
 
     /// What is heard after a frame, in this moment.
-    fn ask(&mut self, world: &mut World, frame: &str) -> Vec<Heard> {
+    pub(super) fn ask(&mut self, world: &mut World, frame: &str) -> Vec<Heard> {
         self.say(world, frame);
         world.settle();
         self.read(world)
     }
 
-    fn read(&mut self, world: &mut World) -> Vec<Heard> {
+    pub(super) fn read(&mut self, world: &mut World) -> Vec<Heard> {
         for message in std::mem::take(&mut world.client(self.id).inbox) {
             match message {
                 Message::Text(text) => self.client.text(&text),
@@ -83,7 +80,7 @@ impl Socket {
     }
 }
 
-fn publish(world: &mut World, room: &str, data: usize) {
+pub(super) fn publish(world: &mut World, room: &str, data: usize) {
     let id = world.open();
     let body = json!({"room": room, "event": "said", "data": data}).to_string();
     world.client(id).request("POST", "/api/v1/publish", &body);
@@ -95,7 +92,7 @@ fn publish(world: &mut World, room: &str, data: usize) {
 }
 
 /// The data of the events `said`.
-fn said(heard: &[Heard]) -> Vec<u64> {
+pub(super) fn said(heard: &[Heard]) -> Vec<u64> {
     let data = heard.iter().filter_map(|heard| match heard {
         Heard::Event { array, .. } if array[0] == "said" => array[1].as_u64(),
         _ => None,
@@ -111,7 +108,7 @@ fn acks(heard: &[Heard]) -> Vec<u64> {
     ids.collect()
 }
 
-fn subscribe(room: &str, id: u64) -> String {
+pub(super) fn subscribe(room: &str, id: u64) -> String {
     event("/", "subscribe", &json!([room]), 0, Some(id))
 }
 
@@ -194,7 +191,7 @@ fn packets_of_one_post_wait_as_frames_do_and_are_answered_when_all_are_taken() {
         .collect();
     let body = format!("40\u{1e}{}", packets.join("\u{1e}"));
     let post = world.open();
-    world.client(post).request("POST", &format!("{sid}"), &body);
+    world.client(post).request("POST", &sid, &body);
     world.settle();
     assert!(world.client(post).answers.is_empty(), "it waits");
     world.advance(Duration::from_secs(4));
@@ -380,7 +377,7 @@ fn without_a_token_nobody_is_let_in_and_the_transport_stays() {
     assert_eq!(socket.read(&mut world).len(), 1, "its own room");
 }
 
-fn publish_as_admin(world: &mut World, room: &str) {
+pub(super) fn publish_as_admin(world: &mut World, room: &str) {
     let id = world.open();
     let body = json!({"room": room, "event": "said", "data": 1}).to_string();
     let bearer = Token::of("root").role("admin").bearer();
@@ -392,172 +389,4 @@ fn publish_as_admin(world: &mut World, room: &str) {
     world.client(id).send(request.as_bytes());
     world.settle();
     assert_eq!(world.client(id).answers.pop_front().unwrap().status, 200);
-}
-
-const RECOVERY: &str = "[socketio]\nrecovery = \"2m\"\n";
-
-/// What is heard after a client has come back with what it knows.
-fn come_back(
-    world: &mut World,
-    client: SocketIoClient,
-    auth: Option<&Value>,
-) -> (Socket, Vec<Heard>) {
-    let mut socket = Socket::open(world);
-    socket.client.recovery = client.recovery;
-    let connect = socket.client.connect("/", auth);
-    let heard = socket.ask(world, &connect);
-    (socket, heard)
-}
-
-fn sid(heard: &[Heard]) -> Value {
-    match &heard[0] {
-        Heard::Connected(_, payload) => payload["sid"].clone(),
-        heard => panic!("{heard:?}"),
-    }
-}
-
-#[test]
-fn who_comes_back_is_the_same_and_has_missed_nothing() {
-    let mut world = world(RECOVERY);
-    let mut socket = Socket::open(&mut world);
-    let connect = socket.client.connect("/", None);
-    let before = socket.ask(&mut world, &connect);
-    socket.ask(&mut world, &subscribe("chat:1", 1));
-    publish(&mut world, "chat:1", 1);
-    assert_eq!(said(&socket.read(&mut world)), [1]);
-    world.client(socket.id).cut();
-    world.settle();
-    for data in 2..5 {
-        publish(&mut world, "chat:1", data);
-        publish(&mut world, "global", data * 10);
-    }
-    let (mut socket, after) = come_back(&mut world, socket.client, None);
-    assert_eq!(sid(&after), sid(&before));
-    assert_eq!(said(&after), [2, 20, 3, 30, 4, 40]);
-    publish(&mut world, "chat:1", 5);
-    assert_eq!(
-        said(&socket.read(&mut world)),
-        [5],
-        "it is still in its rooms"
-    );
-    assert_eq!(world.total(Counter::SessionsRecovered), 1);
-    assert_eq!(world.total(Counter::SessionsOpened), 1);
-}
-
-#[test]
-fn what_was_sent_and_never_arrived_is_sent_again() {
-    let mut world = world(RECOVERY);
-    let mut socket = Socket::connected(&mut world, "/", None);
-    socket.read(&mut world);
-    publish(&mut world, "global", 1);
-    socket.read(&mut world);
-    world.client(socket.id).appetite = Some(0);
-    publish(&mut world, "global", 2);
-    // Nobody has noticed that its connection is lost when it comes back.
-    let (mut socket, after) = come_back(&mut world, socket.client, None);
-    assert_eq!(said(&after), [2]);
-    publish(&mut world, "global", 3);
-    assert_eq!(said(&socket.read(&mut world)), [3]);
-    assert_eq!(world.total(Counter::EngineSessionsClosed), 1, "the old one");
-}
-
-#[test]
-fn whoever_cannot_be_told_everything_is_somebody_new() {
-    let check = |what: &str, change: &dyn Fn(&mut World, &mut SocketIoClient)| {
-        let mut world = world(RECOVERY);
-        let mut socket = Socket::open(&mut world);
-        let connect = socket.client.connect("/", None);
-        let before = socket.ask(&mut world, &connect);
-        world.client(socket.id).cut();
-        world.settle();
-        publish(&mut world, "global", 1);
-        change(&mut world, &mut socket.client);
-        let (_socket, after) = come_back(&mut world, socket.client, None);
-        assert_ne!(sid(&after), sid(&before), "{what}");
-        assert_eq!(said(&after), [0; 0], "never a part: {what}");
-        assert_eq!(world.total(Counter::SessionsRecovered), 0, "{what}");
-    };
-    check("too late", &|world, _| {
-        world.advance(Duration::from_secs(121))
-    });
-    check("too much", &|world, _| {
-        for data in 0..300 {
-            publish(world, "global", data);
-        }
-    });
-    check("an unknown offset", &|_, client| {
-        client.recovery.get_mut("/").unwrap().offset = Some("own:77".to_owned());
-    });
-    check("an unknown secret", &|_, client| {
-        client.recovery.get_mut("/").unwrap().pid = Some("0".repeat(32));
-    });
-    check("no secret", &|_, client| {
-        client.recovery.get_mut("/").unwrap().pid = Some("../..".to_owned());
-    });
-}
-
-#[test]
-fn nobody_gets_the_session_of_another_user() {
-    let mut world = world(&format!("{CONFIG}{RECOVERY}"));
-    let token = |user: &str| json!({"token": Token::of(user).sign()});
-    let ada = token("ada");
-    let mut socket = Socket::connected(&mut world, "/", Some(&ada));
-    socket.read(&mut world);
-    world.client(socket.id).cut();
-    world.settle();
-    publish_as_admin(&mut world, "user:ada");
-    let mut thief = SocketIoClient::default();
-    thief.recovery.clone_from(&socket.client.recovery);
-    let (_thief, heard) = come_back(&mut world, thief, Some(&token("eve")));
-    assert_eq!(said(&heard), [0; 0]);
-    let (_socket, heard) = come_back(&mut world, socket.client, Some(&ada));
-    assert_eq!(said(&heard), [1], "whose it is has it still");
-}
-
-#[test]
-fn who_left_or_was_put_out_does_not_come_back() {
-    for leaves in [true, false] {
-        let mut world = world(RECOVERY);
-        let mut socket = Socket::open(&mut world);
-        let connect = socket.client.connect("/", None);
-        let before = sid(&socket.ask(&mut world, &connect));
-        if leaves {
-            socket.ask(&mut world, "41");
-        } else {
-            let (reply, _answers) = crossbeam_channel::bounded(1);
-            let (code, reason) = (code::DISCONNECTED, "by an operator".into());
-            let id = SessionId::parse(before.as_str().unwrap()).unwrap();
-            world.services.mailboxes[0].push(Mail::Manage {
-                who: Who::Session(id),
-                what: Manage::Disconnect { code, reason },
-                reply,
-            });
-            world.settle();
-            let heard = socket.read(&mut world);
-            assert_eq!(heard.last(), Some(&Heard::Disconnected("/".to_owned())));
-        }
-        world.client(socket.id).cut();
-        world.settle();
-        let (_socket, after) = come_back(&mut world, socket.client, None);
-        assert_ne!(sid(&after), before, "{leaves}");
-        assert_eq!(world.total(Counter::SessionsDetached), 0);
-    }
-}
-
-#[test]
-fn no_more_sessions_are_kept_than_the_configuration_allows() {
-    let mut world = world(&format!("{RECOVERY}recovery_sessions = 2\n"));
-    for _ in 0..3 {
-        let socket = Socket::connected(&mut world, "/", None);
-        world.client(socket.id).cut();
-        world.settle();
-    }
-    let counted = [
-        Counter::SessionsDetached,
-        Counter::SessionsNotKept,
-        Counter::SessionsClosed,
-    ];
-    assert_eq!(counted.map(|counter| world.total(counter)), [2, 1, 1]);
-    world.advance(Duration::from_secs(121));
-    assert_eq!(world.total(Counter::SessionsClosed), 3);
 }
