@@ -2,8 +2,11 @@
 //!
 //! May not touch: sessions, which are the shard's.
 
+use serde_json::json;
+
 use crate::app::services::Live;
-use crate::wire::engine_io::fault::RequestFault;
+use crate::domain::fault::Code;
+use crate::wire::engine_io::fault::{PacketFault, RequestFault};
 use crate::wire::engine_io::query::EngineRequest;
 use crate::wire::http::content_coding;
 use crate::wire::http::head::{Head, Method};
@@ -34,8 +37,7 @@ pub fn understand(head: &Head) -> Result<EngineRequest, Box<Response>> {
     let content = head.header("content-type").unwrap_or_default();
     // Version 3 sent bytes so; read as text they would be something else.
     if head.method() == Method::Post && content.starts_with("application/octet-stream") {
-        let fault = crate::wire::engine_io::fault::PacketFault::NotUtf8;
-        return Err(Box::new(refusal(fault.into())));
+        return Err(Box::new(refusal(PacketFault::NotUtf8.into())));
     }
     Ok(asked)
 }
@@ -46,6 +48,16 @@ pub fn refusal(fault: RequestFault) -> Response {
     let mut body = Vec::new();
     fault.write_body(&mut body);
     Response::raw_json(fault.status(), body.into())
+}
+
+/// The answer to a page that may not connect: what clients of Socket.IO know, and, for who looks, as
+/// the API says it.
+#[must_use]
+pub fn forbidden(message: &str) -> Response {
+    let fault = RequestFault::Forbidden;
+    let error = json!({"code": Code::PermissionDenied.as_str(), "message": message});
+    let body = json!({"code": fault.code(), "message": fault.message(), "error": error});
+    Response::raw_json(fault.status(), body.to_string().into())
 }
 
 /// The answer to a POST.

@@ -188,8 +188,8 @@ pub(super) struct EnginePeer {
     pub(super) waits_for: Option<PeerId>,
     /// The WebSockets that are not read because of it.
     pub(super) unread: Vec<PeerId>,
-    /// The code that its WebSocket is closed with.
-    pub(super) close_code: u16,
+    /// The code that its WebSocket is closed with, once it is closed from our side.
+    pub(super) close_code: Option<u16>,
 }
 
 /// Something that came for a session of Engine.IO.

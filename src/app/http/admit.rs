@@ -141,7 +141,10 @@ pub fn admit(
             if named.is_some() && !way.is_proxied {
                 message.push_str("; X-Forwarded-Host is believed only from server.trusted_proxies");
             }
-            let response = error_response(Status::FORBIDDEN, Code::PermissionDenied, &message);
+            let response = match engine_io::is_asked(head, live) {
+                true => engine_io::forbidden(&message),
+                false => error_response(Status::FORBIDDEN, Code::PermissionDenied, &message),
+            };
             return (None, Err(Box::new(response)));
         }
     };

@@ -30,6 +30,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::clock::Now;
 use crate::base::ids::{PeerId, SessionId};
@@ -323,10 +324,16 @@ impl<'a> Desk<'a> {
             hub.end(peer, id);
             return;
         }
-        let due = [engine.engine.deadline(), engine.socket.deadline()];
+        let of_client = engine.socket.deadline();
+        let of_client = of_client.filter(|_| engine.close_code.is_none());
+        let due = [engine.engine.deadline(), of_client];
         if let Some(due) = due.into_iter().flatten().min() {
-            let after = due.since(now.mono).max(limits::TICK);
-            peer.timers.set(Timer::Ping, after, now.mono);
+            // Nothing would clear the timer.
+            let after = due.since(now.mono).max(Duration::from_nanos(1));
+            // What is overdue waits for its tick, however often the session is visited before.
+            if due > now.mono || !peer.timers.is_set(Timer::Ping) {
+                peer.timers.set(Timer::Ping, after, now.mono);
+            }
         }
         peer.conversation = Conversation::Engine(Some(engine));
         hub.arm(peer, id);
@@ -337,7 +344,10 @@ impl<'a> Desk<'a> {
         let timing = self.hub.engines.settings.timing;
         let steps = self.engine.engine.timeout(&timing, self.now.mono);
         self.perform(steps);
-        if let Err(fault) = self.engine.socket.timeout(self.now.mono) {
+        // One that waits for the poll that hears of its end has no other duties.
+        if self.engine.close_code.is_none()
+            && let Err(fault) = self.engine.socket.timeout(self.now.mono)
+        {
             self.fail(&fault);
         }
     }
@@ -347,7 +357,7 @@ impl<'a> Desk<'a> {
         if matches!(self.engine.engine.outlet(), Outlet::Socket(_)) {
             self.flush();
         }
-        self.engine.close_code = code;
+        self.engine.close_code = Some(code);
         let timing = self.hub.engines.settings.timing;
         let steps = self.engine.engine.close(&timing, self.now.mono);
         self.perform(steps);

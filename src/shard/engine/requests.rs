@@ -180,7 +180,7 @@ fn begin(
         held: VecDeque::new(),
         waits_for: None,
         unread: Vec::new(),
-        close_code: code::NORMAL,
+        close_code: None,
     });
     let mut peer = Peer::new(address, Conversation::Engine(Some(engine)));
     let mut open = Vec::new();

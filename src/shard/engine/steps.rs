@@ -13,6 +13,7 @@ use crate::shard::{Hub, dispatch, http};
 use crate::wire::engine_io::packet::PROBE;
 use crate::wire::engine_io::packet::Packet;
 use crate::wire::http::response::Response;
+use crate::wire::websocket::close as code;
 
 impl Desk<'_> {
     /// Does what the session says, in its order.
@@ -35,7 +36,7 @@ impl Desk<'_> {
                     }
                 }
                 Step::CloseSocket(socket) => {
-                    let code = self.engine.close_code;
+                    let code = self.engine.close_code.unwrap_or(code::NORMAL);
                     if let Some(peer) = self.peers.get_mut(socket) {
                         carrier::close(peer, socket, code, self.hub, self.now);
                     }

@@ -390,3 +390,19 @@ pub(super) fn publish_as_admin(world: &mut World, room: &str) {
     world.settle();
     assert_eq!(world.client(id).answers.pop_front().unwrap().status, 200);
 }
+
+#[test]
+fn what_is_overdue_is_not_put_off_by_requests() {
+    let mut world = world("[socketio]\nconnect_timeout = \"1s\"\n");
+    let (mut poller, target) = Poller::open(&mut world);
+    for _ in 0..10 {
+        poller.post(&mut world, "6");
+        world.advance(Duration::from_millis(110));
+    }
+    assert_eq!(poller.poll(&mut world).last(), Some(&Heard::Closed));
+    assert_eq!(world.total(Counter::ProtocolFaults), 1);
+    let id = world.open();
+    world.client(id).request("GET", &target, "");
+    world.settle();
+    assert_eq!(world.client(id).answers.pop_front().unwrap().status, 400);
+}
