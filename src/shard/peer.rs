@@ -188,6 +188,8 @@ pub(super) struct EnginePeer {
     pub(super) waits_for: Option<PeerId>,
     /// The WebSockets that are not read because of it.
     pub(super) unread: Vec<PeerId>,
+    /// How often its client may come into namespaces and leave them.
+    pub(super) bucket: TokenBucket,
     /// The code that its WebSocket is closed with, once it is closed from our side.
     pub(super) close_code: Option<u16>,
 }

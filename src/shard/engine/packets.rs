@@ -6,9 +6,11 @@
 
 use crate::base::ids::PeerId;
 use crate::dialect::frame::Frame;
+use crate::domain::rate_limit::Rate;
 use crate::metrics::names::Counter;
 use crate::protocol::engine_session::step::{Outlet, Received};
 use crate::protocol::socket_session::{NO_NAMESPACE, SocketFault, Step};
+use crate::protocol::timers::Timer;
 use crate::shard::dispatch;
 use crate::shard::engine::{Desk, namespace};
 use crate::shard::outbox::Keep;
@@ -87,6 +89,26 @@ impl Desk<'_> {
     pub(super) fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let frame = namespace::message(write);
         self.push_frame(frame);
+    }
+
+    /// Charges the session for coming into a namespace, or trying to: whoever comes and goes faster
+    /// than it may speak waits.
+    fn spend(&mut self) {
+        let limits = &self.hub.live.config.limits;
+        let Some(per_second) = limits.messages_per_second else {
+            return;
+        };
+        let rate = Rate::per_second(per_second, limits.message_burst);
+        let Err(wait) = self.engine.bucket.take(rate, self.now.mono) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(self.id) else {
+            return;
+        };
+        self.hub.counters.increment(Counter::RatePaused);
+        peer.pause = Some(Pause::Rate);
+        peer.timers.set(Timer::Resume, wait, self.now.mono);
+        self.engine.waits_for = Some(self.id);
     }
 
     fn push_frame(&mut self, frame: std::sync::Arc<Frame>) {
@@ -172,10 +194,14 @@ impl Desk<'_> {
             Err(fault) => self.fail(&fault),
             // Nobody is asked for an acknowledgement.
             Ok(Step::Nothing | Step::Acknowledged { .. }) => {}
-            Ok(Step::Connect { namespace, auth }) => self.connect(&namespace, auth.as_deref()),
+            Ok(Step::Connect { namespace, auth }) => {
+                self.connect(&namespace, auth.as_deref());
+                self.spend();
+            }
             Ok(Step::UnknownNamespace(name)) => {
                 self.hub.counters.increment(Counter::NamespacesRefused);
                 self.say(|out| encode::connect_error(&name, NO_NAMESPACE, None, out));
+                self.spend();
             }
             Ok(Step::Event {
                 namespace,

@@ -12,6 +12,7 @@ use crate::base::ids::{PeerId, SessionId};
 use crate::dialect::frame::Frame;
 use crate::domain::access::Identity;
 use crate::domain::fault::{Code, Fault};
+use crate::domain::rate_limit::TokenBucket;
 use crate::metrics::names::Counter;
 use crate::protocol::engine_session::EngineSession;
 use crate::protocol::http_exchange::Step;
@@ -20,7 +21,7 @@ use crate::protocol::timers::Timer;
 use crate::protocol::websocket::WebSocket;
 use crate::shard::engine::{Desk, Happened};
 use crate::shard::outbox::Keep;
-use crate::shard::peer::{CarrierPeer, Conversation, EnginePeer, Pause, Peer};
+use crate::shard::peer::{CarrierPeer, Conversation, EnginePeer, Pause, Peer, Stage};
 use crate::shard::{Hub, Shard, dispatch, http};
 use crate::wire::engine_io::fault::RequestFault;
 use crate::wire::engine_io::handshake::{Terms, Transport, write_open};
@@ -110,6 +111,11 @@ pub(super) fn answer(
     shown: Result<Identity, Fault>,
     now: Now,
 ) {
+    // It may have ended since it asked.
+    let peer = shard.peers.get(connection);
+    if peer.is_none_or(|peer| peer.stage != Stage::Serving) {
+        return;
+    }
     let known = |shard: &Shard, sid: SessionId| shard.hub.engines.by_sid.get(&sid).copied();
     let (EngineRequest::Poll(sid) | EngineRequest::Post(sid) | EngineRequest::Attach(sid)) = asked
     else {
@@ -181,6 +187,7 @@ fn begin(
         waits_for: None,
         unread: Vec::new(),
         close_code: None,
+        bucket: TokenBucket::default(),
     });
     let mut peer = Peer::new(address, Conversation::Engine(Some(engine)));
     let mut open = Vec::new();

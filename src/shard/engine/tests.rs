@@ -406,3 +406,17 @@ fn what_is_overdue_is_not_put_off_by_requests() {
     world.settle();
     assert_eq!(world.client(id).answers.pop_front().unwrap().status, 400);
 }
+
+#[test]
+fn who_comes_and_goes_too_often_waits() {
+    let mut world = world("[limits]\nmessages_per_second = 2\nmessage_burst = 2\n");
+    let mut socket = Socket::open(&mut world);
+    for frame in ["40", "41", "40/none", "40", "41", "40", "41"] {
+        socket.say(&mut world, frame);
+    }
+    world.settle();
+    assert!(world.total(Counter::SessionsOpened) < 3);
+    assert!(world.total(Counter::RatePaused) > 0);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(world.total(Counter::SessionsOpened), 3, "nothing is lost");
+}
