@@ -24,6 +24,7 @@ mod random;
 mod rate;
 mod recovery;
 mod rooms;
+mod shards;
 mod slow;
 mod subscriptions;
 mod tls;
