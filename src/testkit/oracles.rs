@@ -13,6 +13,7 @@ mod body;
 mod config;
 mod deflate;
 mod device;
+mod emitter;
 mod engine_io;
 mod extensions;
 mod frames;
@@ -30,6 +31,7 @@ mod websocket;
 pub use self::body::http_body;
 pub use self::config::config;
 pub use self::deflate::deflate;
+pub use self::emitter::emitter;
 pub use self::engine_io::engine_io;
 pub use self::extensions::extensions;
 pub use self::http::http_head;
@@ -43,9 +45,10 @@ pub use self::websocket::websocket_stream;
 pub type Oracle = fn(&[u8]);
 
 /// Every oracle by the name of its fuzz target and of its folder in `fuzz/corpus`.
-pub const ORACLES: [(&str, Oracle); 11] = [
+pub const ORACLES: [(&str, Oracle); 12] = [
     ("config", config),
     ("deflate", deflate),
+    ("emitter", emitter),
     ("engine_io", engine_io),
     ("extensions", extensions),
     ("http_body", http_body),

@@ -12,9 +12,25 @@ use crate::source::{Source, UsedPath};
 
 /// Layers, lowest first. A layer uses itself and those before it; the last two are both on top and
 /// do not use each other.
-const LAYERS: [&str; 17] = [
-    "base", "os", "config", "metrics", "wire", "domain", "protocol", "dialect", "bus", "executor",
-    "store", "host", "app", "shard", "runtime", "testkit", "cli",
+const LAYERS: [&str; 18] = [
+    "base",
+    "os",
+    "config",
+    "metrics",
+    "wire",
+    "domain",
+    "protocol",
+    "dialect",
+    "bus",
+    "executor",
+    "store",
+    "host",
+    "backplane",
+    "app",
+    "shard",
+    "runtime",
+    "testkit",
+    "cli",
 ];
 
 /// A path that may be used in some places only. `path` matches the front of a used path; its last
