@@ -108,7 +108,7 @@ pub(super) static OF_SOCKETIO: &[Key<Config>] = &[
             "socketio.recovery_sessions",
             Kind::Count(1, 1_000_000, |c, v| c.socketio.recovery_sessions = v),
             "1000",
-            "Sessions without a connection that each reactor keeps; the oldest make room.",
+            "Sessions without a connection that each reactor keeps; beyond them none is kept.",
         ),
     ),
     key(
