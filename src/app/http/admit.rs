@@ -19,8 +19,8 @@ use crate::wire::http::head::{Head, Method};
 use crate::wire::http::response::{Response, Status};
 
 /// What is said of a path that leads nowhere.
-const NOTHING_HERE: &str = "nothing is here; the README lists the paths, and what became of those \
-                            of the systems that kinglet replaces";
+const NOTHING_HERE: &str = "nothing is here; GET /api/docs lists the paths, and the README says \
+                            what became of those of the systems that kinglet replaces";
 
 /// What a welcome request leads to.
 #[derive(Debug, PartialEq, Eq)]
