@@ -91,7 +91,15 @@ impl Desk<'_> {
         hub.arm(peer, part);
         hub.counters.increment(Counter::SessionsRecovered);
         if is_attached && before != self.id {
-            // Its old connection is lost, too, only nobody has noticed yet.
+            // Its old connection is lost, too, only nobody has noticed yet. What waits here for the
+            // new one's poll must not go out there with the good-bye.
+            if let Some(Conversation::Engine(Some(old))) = self
+                .peers
+                .get_mut(before)
+                .map(|peer| &mut peer.conversation)
+            {
+                old.namespaces.retain(|(_, kept)| *kept != part);
+            }
             hub.engines.note(Happened::Close(before, code::NORMAL));
         }
         Some(part)
