@@ -74,7 +74,7 @@ use crate::shard::engine::Engines;
 use crate::shard::jobs::Jobs;
 use crate::shard::joined::Joined;
 use crate::shard::outbox::OutboxLimits;
-use crate::shard::peer::Peer;
+use crate::shard::peer::{Peer, Stage};
 use crate::shard::refill::Refills;
 use crate::shard::rooms::LocalRooms;
 use crate::shard::tls::Shaking;
@@ -312,7 +312,7 @@ impl Shard {
                 let Some(peer) = self.peers.get_mut(id) else {
                     continue;
                 };
-                if peer.armed.take(due) {
+                if peer.armed.take(due) && peer.stage != Stage::Ended {
                     self.on_peer(id, (), |peer, hub| timeouts::fire(peer, id, hub, now));
                 }
             }
