@@ -41,19 +41,25 @@ impl Desk<'_> {
                 }
             }
         }
-        for source in self.sources() {
+        let mut next = 0;
+        while let Some(source) = self.source(next) {
             self.note_left(source);
+            next += 1;
         }
     }
 
-    /// The peers whose outboxes are emptied, the session's own first.
-    fn sources(&self) -> Vec<PeerId> {
-        let parts = self.engine.namespaces.iter().map(|(_, part)| *part);
-        std::iter::once(self.id).chain(parts).collect()
+    /// The peer whose outbox is emptied as the `index`-th, from 0: the session's own, then its
+    /// namespaces'.
+    fn source(&self, index: usize) -> Option<PeerId> {
+        let Some(index) = index.checked_sub(1) else {
+            return Some(self.id);
+        };
+        self.engine.namespaces.get(index).map(|(_, part)| *part)
     }
 
     fn has_output(&self) -> bool {
-        let mut sources = self.sources().into_iter();
+        let parts = self.engine.namespaces.iter().map(|(_, part)| *part);
+        let mut sources = std::iter::once(self.id).chain(parts);
         sources.any(|id| {
             let peer = self.peers.get(id);
             peer.is_some_and(|peer| !peer.outbox.is_empty())
@@ -61,7 +67,9 @@ impl Desk<'_> {
     }
 
     fn flush_to_socket(&mut self, socket: PeerId) {
-        for source in self.sources() {
+        let mut next = 0;
+        while let Some(source) = self.source(next) {
+            next += 1;
             loop {
                 let limits = self.hub.outbox_limits;
                 let Some(peer) = self.peers.get_mut(socket) else {
@@ -88,7 +96,9 @@ impl Desk<'_> {
     pub(super) fn take_body_of_poll(&mut self, is_all: bool) -> Vec<u8> {
         let most = self.hub.engines.settings.rules.packet_bytes;
         let (mut body, mut packets) = (Vec::new(), 0);
-        for source in self.sources() {
+        let mut next = 0;
+        while let Some(source) = self.source(next) {
+            next += 1;
             while is_all || (body.len() < most && packets + 2 <= PACKETS_PER_POLL) {
                 let Some(frame) = self.take_frame(source) else {
                     break;
