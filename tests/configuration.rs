@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use kinglet::base::network::Network;
 use kinglet::config::{
-    Agents, Auth, Compression, Config, Durability, Faults, Flags, Heartbeat, Host, JoinEvents,
-    Limits, Log, Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Secret, Server,
-    SlowConsumer, SocketIo, Sources, Store, Tls, Warning, Webhooks, load, no_files, reference,
+    Agents, Auth, Compression, Config, Durability, Emitters, Faults, Flags, Heartbeat, Host,
+    JoinEvents, Limits, Log, Metrics, Namespaces, Projects, PublishPolicy, ReplyNames, Secret,
+    Server, SlowConsumer, SocketIo, Sources, Store, Tls, Warning, Webhooks, load, no_files,
+    reference,
 };
 use kinglet::wire::socket_io::packet::RESERVED_EVENTS;
 
@@ -148,6 +149,9 @@ fn every_key_reaches_its_own_field() {
         sessions = 38
         [webhooks]
         github_secret = "twenty-seven letters, 27 ab"
+        [emitters]
+        redis_url = "redis://:28@localhost:28/28"
+        channels = ["twenty-nine"]
         [log]
         level = "trace"
         file = "/var/log/kinglet"
@@ -250,6 +254,10 @@ fn every_key_reaches_its_own_field() {
         webhooks: Webhooks {
             github_secret: Some(Secret::new(*b"twenty-seven letters, 27 ab")),
             github_secret_file: None,
+        },
+        emitters: Emitters {
+            redis_url: Some(Secret::new(*b"redis://:28@localhost:28/28")),
+            channels: vec!["twenty-nine".to_owned()],
         },
         log: Log {
             level: log::LevelFilter::Trace,
@@ -435,7 +443,8 @@ fn a_bare_variable_that_is_not_used_is_warned_of() {
     let (found, warnings) = load_all("", &environment, &Flags::default()).unwrap();
     assert_eq!(found, Config::default());
     let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let not_yet = "not in this version yet; the variable is not used";
+    let not_yet = "not in this version yet; the variable is not used (what back ends emit to a \
+                   Redis is heard with emitters.redis_url)";
     let in_token_mode =
         "not used; it is with auth.mode = \"token\", a JWT_SECRET_KEY and no auth.keys";
     assert_eq!(

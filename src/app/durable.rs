@@ -97,22 +97,26 @@ pub fn submit(
         });
         let form = match waiter {
             Waiter::Peer(asker) => asker.form,
-            Waiter::Nobody | Waiter::Executor(_) => Form::Http,
+            Waiter::Nobody | Waiter::Emitter | Waiter::Executor(_) => Form::Http,
         };
         answer(form, told.collect(), context)
     })
 }
 
-/// Has the store publish what the server says by itself. Nobody waits; when it is written, or is
-/// not, that is counted.
+/// Has the store publish what nobody waits for: what the server says by itself, or an emitter. When
+/// it is written, or is not, that is counted.
 ///
 /// # Errors
 /// STORE_BUSY and STORE_UNAVAILABLE, when the store cannot take it.
-pub(super) fn submit_own(publish: Publish, context: Context<'_>) -> Result<(), Fault> {
+pub(super) fn submit_own(
+    publish: Publish,
+    waiter: Waiter,
+    context: Context<'_>,
+) -> Result<(), Fault> {
     let commission = Commission { publish, key: None };
     let errand = Errand {
         steps: vec![Step::Publish(Box::new(commission))],
-        waiter: Waiter::Nobody,
+        waiter,
     };
     offer(errand, context).map_err(|refused| refused.1)
 }

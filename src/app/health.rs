@@ -3,6 +3,7 @@
 //! Everything was looked at by somebody else before: a check costs a few locks and waits for nothing.
 //! May not touch: how they are spelt over HTTP and on sockets, beyond the members of each.
 
+use crate::app::emitters::LinkState;
 use crate::app::monitor::Seen;
 use crate::app::services::{Live, Services};
 use crate::domain::claude_cli::ClaudeCli;
@@ -121,6 +122,11 @@ pub fn of_server(services: &Services) -> Vec<Check> {
     ];
     if let Some(store) = &services.store {
         checks.push(own("store", store.is_failing().then_some("failing")));
+    }
+    match services.emitters.state() {
+        LinkState::Off => {}
+        LinkState::Down => checks.push(own("redis", Some("not connected"))),
+        LinkState::Up => checks.push(own("redis", None)),
     }
     checks
 }

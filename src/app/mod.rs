@@ -12,6 +12,7 @@ pub mod commands;
 pub mod credentials;
 pub mod dashboard;
 pub mod durable;
+pub mod emitters;
 pub mod engine_io;
 pub mod event_stream;
 pub mod health;

@@ -5,6 +5,7 @@ use crate::app::durable;
 use crate::app::publish::{options, publish_now};
 use crate::app::services::Context;
 use crate::bus::mail::{Mail, ask_all};
+use crate::bus::order::Waiter;
 use crate::bus::presence::{Changes, Due};
 use crate::bus::rooms::Settled;
 use crate::config::PublishPolicy;
@@ -93,7 +94,7 @@ fn publish_own(publish: Publish, context: Context<'_>) -> Result<(), Code> {
         options.is_ok_and(|options| options.durable)
     });
     let outcome = if is_durable {
-        durable::submit_own(publish, context)
+        durable::submit_own(publish, Waiter::Nobody, context)
     } else {
         publish_now(publish, context).map(|_| note_told(true, context.counters))
     };

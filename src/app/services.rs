@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::app::admission::Admission;
 use crate::app::durable::StoreAccess;
+use crate::app::emitters::EmitterLink;
 use crate::app::host::Host;
 use crate::app::monitor::Resources;
 use crate::app::projects::Projects;
@@ -117,6 +118,8 @@ pub struct Services {
     pub host: Host,
     /// How the server's resources stand, as last seen.
     pub resources: Resources,
+    /// How the connection to the Redis of emitters stands.
+    pub emitters: EmitterLink,
     /// The last warnings and errors of the log; empty where there is none.
     pub recent: Arc<Recent>,
     receipts: Mutex<IdempotencyTable<Arc<Receipt>>>,
@@ -152,6 +155,7 @@ impl Services {
             executor: None,
             host: Host::default(),
             resources: Resources::default(),
+            emitters: EmitterLink::default(),
             recent: Arc::default(),
             mailboxes,
             listening,

@@ -181,6 +181,8 @@ pub struct Errand {
 pub enum Waiter {
     /// Nobody: the server says by itself who has come and gone.
     Nobody,
+    /// Nobody: an emitter has no way to be answered.
+    Emitter,
     /// A peer.
     Peer(Asker),
     /// The executor, for which all of it is done or nothing of it.
@@ -261,6 +263,12 @@ impl StoreQueue {
     pub fn finish(&self) {
         // A receiver that has gone away needs not be told.
         let _ = self.0.send(None);
+    }
+
+    /// Whether one more would find no place.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.0.is_full()
     }
 
     /// How many wait.

@@ -19,6 +19,7 @@ mod auth;
 mod credentials;
 #[cfg(test)]
 mod credentials_tests;
+mod emitters;
 mod families;
 mod fault;
 mod key;
@@ -51,6 +52,7 @@ pub use agents::{
 };
 pub use argument::{Argument, ArgumentFault, begins_with_dash};
 pub use auth::{Algorithm, ApiKey, Auth, AuthMode, KeyGrants, Role, RoomGrant, Secret, TokenKey};
+pub use emitters::Emitters;
 pub use fault::{Fault, Faults, Warning};
 pub use namespaces::{NamespaceOptions, Namespaces, PublishPolicy, SlowConsumer};
 pub use operation::{Host, Metrics};

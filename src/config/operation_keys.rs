@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::emitters;
 use super::key::{Key, Kind};
 use super::keys::{choice, key, later, never_zero};
 use super::settings::Config;
@@ -93,6 +94,19 @@ pub(super) static OF_OPERATION: &[Key<Config>] = &[
         Kind::Path(|c, v| c.webhooks.github_secret_file = Some(v)),
         "",
         "In place of it: a file that holds it. SIGHUP reads it again.",
+    ),
+    key(
+        "emitters.redis_url",
+        Kind::Secret(|c, v| c.emitters.redis_url = Some(v)),
+        "",
+        "The Redis that back ends emit to: `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss://` \
+         for TLS. Without it nothing is listened to.",
+    ),
+    key(
+        "emitters.channels",
+        Kind::List(emitters::channel, |c, v| c.emitters.channels = v),
+        "[\"socketio\", \"socket.io\"]",
+        "Where they emit: python-socketio's `channel`, and the `key` of Node's emitters.",
     ),
     key(
         "debug.echo",

@@ -183,7 +183,10 @@ impl Raw {
             if bare(name).is_some() {
                 warnings.push(Warning {
                     variable: name.to_owned(),
-                    problem: format!("{NOT_YET}; the variable is not used"),
+                    problem: format!(
+                        "{NOT_YET}; the variable is not used (what back ends emit to a Redis is \
+                         heard with emitters.redis_url)"
+                    ),
                 });
             }
         }

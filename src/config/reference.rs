@@ -12,7 +12,7 @@ use super::namespace_keys::NAMESPACE_KEYS;
 use super::reload::is_at_start;
 
 /// What each section is about, in the reference's order.
-const SECTIONS: [(&str, &str); 17] = [
+const SECTIONS: [(&str, &str); 18] = [
     ("server", "Where the server listens and whom it answers."),
     ("auth", "Who may do what."),
     (
@@ -65,6 +65,10 @@ const SECTIONS: [(&str, &str); 17] = [
         "webhooks",
         "Whose webhooks are taken, see [http-api.md](http-api.md#webhooks). A running server takes \
          another secret at once.",
+    ),
+    (
+        "emitters",
+        "Back ends that emit by way of Redis, see [emitters.md](emitters.md).",
     ),
     ("log", "What is logged, and where to."),
     ("debug", "Helpers that do not belong in production."),

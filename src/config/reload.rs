@@ -34,7 +34,7 @@ pub(super) struct AtStart {
 }
 
 /// Every key that is looked at when the server starts, and not again.
-static AT_START: [AtStart; 9] = [
+static AT_START: [AtStart; 11] = [
     AtStart {
         key: "server.listen",
         is_same: |old, new| old.server.listen == new.server.listen,
@@ -75,6 +75,16 @@ static AT_START: [AtStart; 9] = [
         key: "store.queue",
         is_same: |old, new| old.store.queue == new.store.queue,
         keep: |new, old| new.store.queue = old.store.queue,
+    },
+    AtStart {
+        key: "emitters.redis_url",
+        is_same: |old, new| old.emitters.redis_url == new.emitters.redis_url,
+        keep: |new, old| new.emitters.redis_url.clone_from(&old.emitters.redis_url),
+    },
+    AtStart {
+        key: "emitters.channels",
+        is_same: |old, new| old.emitters.channels == new.emitters.channels,
+        keep: |new, old| new.emitters.channels.clone_from(&old.emitters.channels),
     },
     AtStart {
         key: "log.file",

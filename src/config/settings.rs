@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::agents::{self, Agents, Projects};
 use super::auth::{Auth, AuthMode};
+use super::emitters::Emitters;
 use super::families::ROOMS;
 use super::fault::{Faults, Warning};
 use super::key::Key;
@@ -24,7 +25,7 @@ use super::raw::{Raw, Written};
 use super::socketio::{self, SocketIo};
 use super::tls::Tls;
 use super::webhooks::Webhooks;
-use super::{Sources, agent_tables, credentials, tls, webhooks};
+use super::{Sources, agent_tables, credentials, emitters, tls, webhooks};
 use crate::base::network::Network;
 
 const KIB: usize = 1024;
@@ -61,6 +62,8 @@ pub struct Config {
     pub metrics: Metrics,
     /// `[webhooks]`
     pub webhooks: Webhooks,
+    /// `[emitters]`
+    pub emitters: Emitters,
     /// `[log]`
     pub log: Log,
     /// `[debug] echo`: whether `/ws/echo` exists.
@@ -319,6 +322,7 @@ pub(super) fn meaning(
     credentials::fill(&mut config.auth, raw, sources.files, faults, warnings);
     webhooks::fill(&mut config.webhooks, raw, sources.files, faults, warnings);
     socketio::require(&config.socketio, raw, faults);
+    emitters::require(&config.emitters, raw, faults);
     config.projects.home = agents::home(sources.environment);
     config.agents = agent_tables::agents(raw, faults);
     config.rooms = namespaces(raw, config.server.strict_rooms, faults);

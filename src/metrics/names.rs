@@ -319,6 +319,16 @@ pub enum Counter {
     StatsdPacketsSent,
     /// Packets for StatsD that could not be sent.
     StatsdPacketsFailed,
+    /// Messages of emitters that came by way of Redis.
+    EmitterMessages,
+    /// Messages of emitters that were published, or done with a session.
+    EmitterPublished,
+    /// Messages of emitters that were refused: unreadable, too large, or not to be published.
+    EmitterRefused,
+    /// Messages of emitters that ask for nothing that this server does.
+    EmitterIgnored,
+    /// Times Redis was there again after it was gone.
+    EmitterReconnects,
 }
 
 #[cfg(test)]

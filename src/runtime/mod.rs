@@ -3,6 +3,7 @@
 
 mod children;
 mod claude;
+mod emitters;
 mod host;
 pub mod keeper;
 mod listening;

@@ -26,6 +26,7 @@ use crate::metrics::names::Counter;
 use crate::metrics::recent::Recent;
 use crate::os::{boot, descriptor_limit, signals};
 use crate::runtime::children::{Entrance, ExecutorThread};
+use crate::runtime::emitters::EmitterThread;
 use crate::runtime::host::HostThread;
 use crate::runtime::keeper;
 use crate::runtime::listening::listen;
@@ -59,6 +60,7 @@ pub struct Server {
     executor: ExecutorThread,
     store: StoreThread,
     host: HostThread,
+    emitters: EmitterThread,
     reloads: Reloads,
     publisher: Publisher,
     monitor: MonitorThread,
@@ -166,6 +168,7 @@ impl Server {
         };
         let workers = Workers::start(workers_wanted, &services, clock)?;
         let host = HostThread::start(&services, clock)?;
+        let emitters = EmitterThread::start(&services, rng.split(), clock)?;
         let reading = Reading {
             reader,
             notifier: given.notifier.clone(),
@@ -226,6 +229,7 @@ impl Server {
             executor,
             store,
             host,
+            emitters,
             reloads,
             publisher,
             monitor,
@@ -253,6 +257,7 @@ impl Server {
             executor,
             store,
             host,
+            emitters,
             reloads,
             publisher,
             monitor,
@@ -280,6 +285,7 @@ impl Server {
                 .map_err(|_| io::Error::other("a reactor panicked"))??;
             ended.is_complete &= other.is_complete;
         }
+        emitters.finish();
         host.finish(&services);
         workers.finish();
         executor.finish(!ended.is_complete, &services);

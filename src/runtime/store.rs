@@ -136,6 +136,7 @@ fn serve(
 /// Who waits for an errand, in case it comes to nothing.
 enum Waiting {
     Nobody,
+    Emitter,
     Peer {
         shard: ShardId,
         peer: PeerId,
@@ -155,6 +156,7 @@ impl Waiting {
     fn of(errand: &Errand) -> Self {
         let Asker { shard, peer, form } = match &errand.waiter {
             Waiter::Nobody => return Self::Nobody,
+            Waiter::Emitter => return Self::Emitter,
             Waiter::Executor(ticket) => return Self::Executor(*ticket),
             Waiter::Peer(asker) => asker,
         };
@@ -175,6 +177,7 @@ impl Waiting {
         let fault = Fault::new(Code::InternalError, "the server failed to handle this");
         let (shard, peer, spelling) = match self {
             Self::Nobody => return context.counters.increment(Counter::PresenceUntold),
+            Self::Emitter => return context.counters.increment(Counter::EmitterRefused),
             Self::Executor(ticket) => {
                 if let Some(executor) = &context.services.executor {
                     let outcome = Err(fault);

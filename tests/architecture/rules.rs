@@ -48,6 +48,7 @@ const CONFINED: &[Confined] = &[
     confined("libc", &["src/os/"]),
     confined("rusqlite", &["src/store/"]),
     confined("crc32fast", &["src/store/"]),
+    confined("redis", &["src/backplane/link.rs"]),
     confined("sysinfo", &["src/host/"]),
     confined("schemars", &["src/domain/catalogue/"]),
     confined("serde_path_to_error", &["src/domain/catalogue/"]),

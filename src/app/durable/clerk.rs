@@ -10,9 +10,9 @@ use std::sync::atomic::Ordering;
 use crate::app::durable::answers::{Told, answer};
 use crate::app::durable::reserved::{Reserved, reserve_all};
 use crate::app::durable::{StoreAccess, records, too_many, unavailable};
-use crate::app::presence;
 use crate::app::publish::{Receipt, mismatch, note_published, publish_once};
 use crate::app::services::Context;
+use crate::app::{emitters, presence};
 use crate::base::clock::Now;
 use crate::base::ids::ShardId;
 use crate::bus::execution::{Record, Settlement};
@@ -260,6 +260,12 @@ impl Settled {
             Waiter::Nobody => {
                 for told in &told {
                     presence::note_told(told.is_ok(), context.counters);
+                }
+                None
+            }
+            Waiter::Emitter => {
+                for told in &told {
+                    emitters::note(told.is_ok(), context.counters);
                 }
                 None
             }

@@ -66,7 +66,7 @@ pub enum EmitterFault {
     #[error("{0}")]
     Shape(&'static str),
     /// It is for a namespace that is not configured.
-    #[error("the namespace {0:?} is not among socketio.namespaces")]
+    #[error("the namespace {0} is not among socketio.namespaces")]
     Namespace(Box<str>),
     /// What it wants published is refused, as it would be over HTTP.
     #[error("{0}")]

@@ -287,7 +287,7 @@ fn everything_is_published_like_what_comes_over_http() {
     };
     check(
         asked("/admin", "e", &[], "1"),
-        "\"/admin\" is not among socketio.namespaces",
+        "namespace /admin is not among socketio.namespaces",
     );
     check(asked("/", "connect", &[], "1"), "reserved for the server");
     check(asked("/", "e", &["a b"], "1"), "space");

@@ -70,6 +70,8 @@ fn of_machine(machine: &Machine, now: Wall, findings: &mut Vec<Finding>) {
         roots => findings.extend(roots.iter().map(|(path, found)| root(path, found))),
     }
     findings.extend(machine.certificate.map(|expires| certificate(expires, now)));
+    let redis = machine.redis.as_ref();
+    findings.extend(redis.map(|(address, problem)| emitters(address, problem.as_deref())));
     findings.extend(machine.secrets.iter().map(Guarded::finding));
     findings.extend(machine.files.iter().map(Reach::finding));
 }
@@ -258,6 +260,21 @@ fn certificate(expires: Wall, now: Wall) -> Finding {
         ),
     };
     Finding::new("certificate", verdict, message)
+}
+
+/// The server starts without it.
+fn emitters(address: &str, problem: Option<&str>) -> Finding {
+    let (verdict, message) = match problem {
+        None => (Verdict::Ok, "answers".to_owned()),
+        Some(problem) => (
+            Verdict::Warning,
+            format!(
+                "{problem}; what back ends emit there is lost until it answers: start it, or mend \
+                 emitters.redis_url"
+            ),
+        ),
+    };
+    Finding::new(format!("redis {address}"), verdict, message)
 }
 
 const fn days(time: Duration) -> u64 {

@@ -44,6 +44,7 @@ fn machine() -> Machine {
         agents: vec![program("claude", Ok("/bin/claude"), None)],
         roots: vec![("/home/me".into(), Root::Good)],
         certificate: Some(after(90 * DAY)),
+        redis: None,
         limits: Limits::default(),
         secrets: Vec::new(),
         files: Vec::new(),
@@ -165,6 +166,25 @@ fn says_who_can_run_agents() {
         "environment",
         Verdict::Warning,
         &["REDIS_URL: not yet"],
+    );
+}
+
+#[test]
+fn the_redis_of_emitters_answers() {
+    let is = |problem: Option<&str>, verdict, words: &[&str]| {
+        let redis = ("host:6379".to_owned(), problem.map(str::to_owned));
+        check(
+            |it| it.redis = Some(redis),
+            "redis host:6379",
+            verdict,
+            words,
+        );
+    };
+    is(None, Verdict::Ok, &["answers"]);
+    is(
+        Some("refused"),
+        Verdict::Warning,
+        &["refused; what back ends emit", "emitters.redis_url"],
     );
 }
 

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use super::guarded::{self, Guarded, Reach};
 use crate::app::runs::launch;
+use crate::backplane::link::Target;
 use crate::base::clock::{Clock, Wall};
 use crate::cli::Failure;
 use crate::cli::arguments::{ServeArguments, ServerArgument};
@@ -60,6 +61,8 @@ pub(super) struct Machine {
     pub(super) roots: Vec<(PathBuf, Root)>,
     /// When the certificate that the configuration names expires.
     pub(super) certificate: Option<Wall>,
+    /// Where the Redis of emitters is, and why it cannot be reached.
+    pub(super) redis: Option<(String, Option<String>)>,
     pub(super) limits: Limits,
     pub(super) secrets: Vec<Guarded>,
     pub(super) files: Vec<Reach>,
@@ -173,6 +176,7 @@ fn machine(loaded: &Loaded, now: Wall) -> Machine {
             .map(|at| (at.clone(), root(&at)))
             .collect(),
         certificate: pair.map(|pair| pair.expires()),
+        redis: config.emitters.url().map(redis),
         limits: config.limits.clone(),
         secrets: guarded::secrets(&config.auth),
         files: guarded::reach(loaded.again.path(), &config.server.data_dir),
@@ -261,6 +265,17 @@ fn program((agent, found): (String, Result<PathBuf, Fault>)) -> Program {
         open_to_all: path.as_deref().ok().and_then(open_to_all),
         agent,
         path,
+    }
+}
+
+/// Where a Redis is, and why it does not answer or let us in.
+fn redis(url: &str) -> (String, Option<String>) {
+    match Target::parse(url) {
+        Ok(target) => {
+            let problem = target.check().err().map(|fault| fault.to_string());
+            (target.to_string(), problem)
+        }
+        Err(fault) => (String::new(), Some(fault.to_string())),
     }
 }
 

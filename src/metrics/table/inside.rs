@@ -153,4 +153,30 @@ pub(super) const ROWS: &[Row] = &[
         "kinglet_statsd_packets_failed_total",
         "Packets for StatsD that could not be sent.",
     ),
+    // Redis.
+    (
+        Counter::EmitterMessages,
+        "kinglet_emitter_messages_total",
+        "Messages of emitters that came by way of Redis.",
+    ),
+    (
+        Counter::EmitterPublished,
+        "kinglet_emitter_published_total",
+        "Messages of emitters that were published, or done with a session.",
+    ),
+    (
+        Counter::EmitterRefused,
+        "kinglet_emitter_refused_total",
+        "Messages of emitters that were refused: unreadable, too large, or not to be published.",
+    ),
+    (
+        Counter::EmitterIgnored,
+        "kinglet_emitter_ignored_total",
+        "Messages of emitters that ask for nothing that this server does.",
+    ),
+    (
+        Counter::EmitterReconnects,
+        "kinglet_emitter_reconnects_total",
+        "Times Redis was there again after it was gone.",
+    ),
 ];
