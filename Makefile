@@ -62,6 +62,8 @@ test: cargo ## Run every test; those with others' programs only where these are 
 	$(install_python); \
 	for proxy in nginx caddy; do command -v $$proxy >/dev/null \
 	    || echo "SKIPPED: the tests behind $$proxy, because it is not installed"; done; \
+	command -v redis-server >/dev/null || echo 'SKIPPED: the tests of emitters, because redis-server is' \
+	    'not installed (apt-get install redis-server)'; \
 	runner=(cargo test); every=(--lib --bins --tests); \
 	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
 	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \
@@ -126,8 +128,9 @@ elif ! $$python -m pip --version >/dev/null 2>&1 \
 else \
     pip=(pip install --quiet --disable-pip-version-check --retries 1 --no-deps --require-hashes \
         --requirement $(CLIENTS)/requirements.txt); \
+    old=("$${pip[@]/requirements.txt/pickles.txt}" --upgrade --target $(CLIENTS)/.venv/pickles); \
     echo "$$python -m $${pip[*]}"; \
-    if output=$$($$python -m "$${pip[@]}" 2>&1); then export KINGLET_TEST_PYTHON="$$PWD/$$python"; \
+    if output=$$($$python -m "$${pip[@]}" 2>&1 && $$python -m "$${old[@]}" 2>&1); then export KINGLET_TEST_PYTHON="$$PWD/$$python"; \
     elif grep -q 'connection broken by' <<<"$$output"; then skip='PyPI is out of reach'; \
     else printf '%s\n' "$$output" >&2; exit 1; fi; \
 fi; \

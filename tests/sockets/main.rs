@@ -11,6 +11,7 @@ mod commands;
 mod compression;
 mod descriptors;
 mod devices;
+mod emitters;
 mod events;
 mod framing;
 mod front;
