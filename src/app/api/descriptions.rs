@@ -189,7 +189,10 @@ fn list() -> String {
         let line = format!("{:6} {:46} {about}", route.method.as_str(), route.path);
         format!("{}\n", line.trim_end())
     });
-    let more = "\nDescribed for programs: /openapi.json, /asyncapi.json\n".to_owned();
+    let more =
+        "\nSocket.IO is at /socket.io/ and /ws/socket.io/, unless socketio.paths says otherwise.\n\
+                Described for programs: /openapi.json, /asyncapi.json\n"
+            .to_owned();
     lines.chain([more]).collect()
 }
 
@@ -240,6 +243,15 @@ mod tests {
         for row in &CATALOGUE {
             assert_eq!(&document["components"]["schemas"][row.name], row.schema());
             assert_eq!(&sockets["components"]["schemas"][row.name], row.schema());
+        }
+        for (channel, message) in [
+            ("socket_io", "socket_io_event.task.created"),
+            ("socket_io", "socket_io_command.subscribe"),
+            ("socket_io_ws", "socket_io_enveloped.task.created"),
+            ("socket_io_ws", "socket_io_command.publish"),
+        ] {
+            let said = &sockets["channels"][channel]["messages"][message];
+            assert!(said.is_object(), "{channel}: {message}");
         }
         let ids = ROUTES.iter().map(operation_id);
         assert_eq!(ids.collect::<BTreeSet<_>>().len(), ROUTES.len());

@@ -13,13 +13,15 @@ use crate::domain::catalogue::CATALOGUE;
 pub(super) fn document() -> Value {
     let messages = messages();
     let (mut channels, mut operations) = (Map::new(), Map::new());
-    for route in ROUTES {
-        let Kind::Upgrade(endpoint) = route.kind else {
-            continue;
-        };
-        let id = operation_id(route);
+    for Channel {
+        id,
+        address,
+        about,
+        said,
+    } in all_channels()
+    {
         let mut spoken = Map::new();
-        for (action, prefix) in said_on(endpoint) {
+        for (action, prefix) in said {
             let names = messages.keys().filter(|name| name.starts_with(prefix));
             let mut of_action = Vec::new();
             for name in names {
@@ -34,10 +36,9 @@ pub(super) fn document() -> Value {
                 json!({ "action": action, "channel": channel, "messages": of_action }),
             );
         }
-        let about = words(route)["about"].as_str().unwrap_or(route.path);
         channels.insert(
             id,
-            json!({ "address": route.path, "description": about, "messages": spoken }),
+            json!({ "address": address, "description": about, "messages": spoken }),
         );
     }
     let mut schemas = Map::new();
@@ -55,8 +56,55 @@ pub(super) fn document() -> Value {
     })
 }
 
-/// What the server receives and sends there, by how the messages' names begin.
-const fn said_on(endpoint: Endpoint) -> [(&'static str, &'static str); 2] {
+/// Where something is said.
+struct Channel {
+    id: String,
+    address: &'static str,
+    about: &'static str,
+    said: Said,
+}
+
+/// What the server receives and sends somewhere, by how the messages' names begin.
+type Said = [(&'static str, &'static str); 2];
+
+/// The WebSockets of the table of routes, and where Socket.IO is by default.
+fn all_channels() -> Vec<Channel> {
+    let mut channels = Vec::new();
+    for route in ROUTES {
+        if let Kind::Upgrade(endpoint) = route.kind {
+            channels.push(Channel {
+                id: operation_id(route),
+                address: route.path,
+                about: words(route)["about"].as_str().unwrap_or(route.path),
+                said: said_on(endpoint),
+            });
+        }
+    }
+    let namespaces = [
+        (
+            "socket_io",
+            "Events of Socket.IO 5 in every namespace but /ws: a list of a name and an argument. \
+             Commands are acknowledged if the client asks for that.",
+            "socket_io_event",
+        ),
+        (
+            "socket_io_ws",
+            "Events of Socket.IO 5 in the namespace /ws: a list of a name and an envelope. \
+             Commands are acknowledged if the client asks for that.",
+            "socket_io_enveloped",
+        ),
+    ];
+    channels.extend(namespaces.map(|(id, about, sent)| Channel {
+        id: id.to_owned(),
+        address: "/socket.io/",
+        about,
+        said: [("receive", "socket_io_command."), ("send", sent)],
+    }));
+    channels
+}
+
+/// What is said on a WebSocket.
+const fn said_on(endpoint: Endpoint) -> Said {
     match endpoint {
         Endpoint::Native => [("receive", "command."), ("send", "event")],
         Endpoint::Device => [("receive", "device_command."), ("send", "device.")],
@@ -75,12 +123,41 @@ fn messages() -> Map<String, Value> {
         let payload = json!({ "allOf": [reference("Publication"), typed] });
         let message = json!({ "name": row.name, "summary": row.about, "payload": payload });
         messages.insert(format!("event.{}", row.name), message);
+        let (name, data) = (json!({ "const": row.name }), reference(row.name));
+        let plain = of_socket_io(&name, &data);
+        let enveloped = of_socket_io(&name, &enveloped(&name, &data));
+        for (prefix, payload) in [("event", plain), ("enveloped", enveloped)] {
+            let message = json!({ "name": row.name, "summary": row.about, "payload": payload });
+            messages.insert(format!("socket_io_{prefix}.{}", row.name), message);
+        }
     }
     let other = json!({
         "summary": "Any other event that was published.",
         "payload": reference("Publication"),
     });
     messages.insert("event".to_owned(), other);
+    let (name, anything) = (json!({ "type": "string" }), json!({}));
+    let envelope = enveloped(&name, &anything);
+    for (prefix, argument) in [("event", anything), ("enveloped", envelope)] {
+        let other = json!({
+            "summary": "Any other event that was published.",
+            "payload": of_socket_io(&name, &argument),
+        });
+        messages.insert(format!("socket_io_{prefix}"), other);
+    }
+    for (name, argument) in [
+        ("subscribe", room_of_socket_io()),
+        ("unsubscribe", room_of_socket_io()),
+        ("ping", json!({})),
+        (
+            "publish",
+            json!({ "type": "object", "required": ["event"] }),
+        ),
+    ] {
+        let payload = of_socket_io(&json!({ "const": name }), &argument);
+        let message = json!({ "name": name, "payload": payload });
+        messages.insert(format!("socket_io_command.{name}"), message);
+    }
     let commands = COMMANDS.iter().map(|command| command.name);
     for name in commands.filter(|name| !name.starts_with("testkit.")) {
         messages.insert(format!("command.{name}"), typed(name));
@@ -94,6 +171,35 @@ fn messages() -> Map<String, Value> {
     let text = json!({ "payload": { "type": "string" } });
     messages.insert("text".to_owned(), text);
     messages
+}
+
+/// An event of Socket.IO: its name, and one argument.
+fn of_socket_io(name: &Value, argument: &Value) -> Value {
+    json!({ "type": "array", "items": [name, argument] })
+}
+
+/// A publication as clients in the namespace `/ws` hear it.
+fn enveloped(kind: &Value, data: &Value) -> Value {
+    json!({
+        "type": "object",
+        "required": ["type", "timestamp", "source", "data"],
+        "properties": {
+            "type": kind,
+            "timestamp": { "type": "string", "format": "date-time" },
+            "source": { "type": ["string", "null"] },
+            "data": data,
+        },
+    })
+}
+
+/// How clients of Socket.IO name a room.
+fn room_of_socket_io() -> Value {
+    let named = json!({
+        "type": "object",
+        "required": ["room"],
+        "properties": { "room": { "type": "string" } },
+    });
+    json!({ "oneOf": [{ "type": "string" }, named] })
 }
 
 /// A message of which no more is said than its type.
