@@ -110,7 +110,8 @@ impl Client {
 }
 
 fn say(server: &Server, bearer: Option<&str>, room: &str, data: Value) {
-    let body = json!({"room": room, "event": "said", "data": data});
+    let mut body = json!({"room": room, "event": "said"});
+    body["data"] = data;
     let answer = match bearer {
         None => post(server.address(), "/api/v1/publish", &body),
         Some(bearer) => {
