@@ -7,6 +7,7 @@ that is started here is ended here, by its pid. What cannot be installed is left
     ROUNDS (3)    each server is measured so often; the table has medians
     SECONDS (2)   of each measurement
     MINUTES (6)   no round is begun that would end later
+    ONLY          the servers to be measured, as in "kinglet socketio,npm socketio"; all if absent
     NCHAN_MODULE  where ngx_nchan_module.so is, if nginx does not have it in its usual place
 """
 
@@ -34,6 +35,7 @@ OUTPUT = ROOT / "target/rivals.md"
 ROUNDS = int(os.environ.get("ROUNDS", 3))
 SECONDS = float(os.environ.get("SECONDS", 2))
 MINUTES = float(os.environ.get("MINUTES", 6))
+ONLY = os.environ.get("ONLY", "").split(",")
 
 # Enough to show what each one more costs, few enough for every rival to be quick with them.
 IDLE = 2000
@@ -123,13 +125,23 @@ def need(program):
 
 
 def kinglet():
+    return own("kinglet", ("/ws/echo", []), ("", []))
+
+
+def kinglet_socketio():
+    query = "/socket.io/?EIO=4&transport=websocket"
+    echo = "its event that comes back is called otherwise"
+    return own("kinglet, Socket.IO", echo, (query, ["--socketio", "--global"]))
+
+
+def own(name, echo, hub):
     folder = tempfile.mkdtemp(prefix="kinglet-rivals-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Server(
-        "kinglet",
+        name,
         [KINGLET, "serve", "--listen", "127.0.0.1:0"],
-        ("/ws/echo", []),
-        ("", []),
+        echo,
+        hub,
         {
             "KINGLET_SERVER__DATA_DIR": folder,
             "KINGLET_DEBUG__ECHO": "true",
@@ -202,7 +214,7 @@ def nchan():
     return Nchan(module)
 
 
-SERVERS = [kinglet, floor, tokio, npm_ws, npm_socketio, pypi_websockets, nchan]
+SERVERS = [kinglet, kinglet_socketio, floor, tokio, npm_ws, npm_socketio, pypi_websockets, nchan]
 
 # Scenario of `kinglet bench`, its arguments, which of a server's places, the rows that come of it:
 # what is told, where it is in the report, how it is spelt.
@@ -395,6 +407,8 @@ def main():
     servers, left_out = [], []
     for make in SERVERS:
         name = make.__name__.replace("_", " ")
+        if ONLY != [""] and name not in ONLY:
+            continue
         print(f"preparing {name}", file=sys.stderr)
         try:
             servers.append(make())

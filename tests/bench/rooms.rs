@@ -34,6 +34,27 @@ fn durable(directory: &Path, listen: &str) -> (Server, String) {
 }
 
 #[test]
+fn clients_of_socketio_hear_what_is_published_in_global() {
+    let directory = TempDir::new().unwrap();
+    let (_server, url) = durable(directory.path(), "127.0.0.1:0");
+    for scenario in ["connect", "idle"] {
+        let report = report(
+            scenario,
+            &url,
+            &format!("{SHORT} --connections 2 --socketio"),
+        );
+        assert_clean(&report);
+    }
+    let arguments = format!("{SHORT} --connections 5 --socketio --global --rate 100");
+    let fanout = report("fanout", &url, &arguments);
+    assert_clean(&fanout);
+    assert!(number(&fanout, "deliveries") >= 5.0, "{fanout}");
+    assert_eq!(number(&fanout, "lost"), 0.0, "{fanout}");
+    assert_eq!(number(&fanout, "out_of_order"), 0.0, "{fanout}");
+    check_failure("fanout", &url, "--global", 2, &["--socketio"]);
+}
+
+#[test]
 fn publish_counts_what_is_acknowledged_and_says_how_long_it_took() {
     let directory = TempDir::new().unwrap();
     let (server, url) = durable(directory.path(), "127.0.0.1:0");

@@ -212,6 +212,9 @@ pub(super) struct FanoutArguments {
     /// Publish by commands on a WebSocket; limits.messages_per_second holds for them
     #[arg(long, conflicts_with_all = ["plain", "post", "socketio"])]
     pub(super) socket: bool,
+    /// With --socketio: publish by kinglet's HTTP API into `global`, which all its clients are in
+    #[arg(long, requires = "socketio", conflicts_with_all = ["plain", "room"])]
+    pub(super) global: bool,
     /// Any hub that sends on what one connection sends: no rooms, no HTTP API
     #[arg(long)]
     pub(super) plain: bool,

@@ -21,6 +21,9 @@ use crate::cli::bench::{Outcome, Prepared, TURN, prepare, tell_connections, wait
 /// How long after the last delivery what has not come is lost.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// The room that every client of kinglet's Socket.IO is in.
+const GLOBAL: &str = "global";
+
 /// How long all of what is late may take.
 const GRACE_MAX: Duration = Duration::from_secs(10);
 
@@ -102,7 +105,14 @@ fn paths(asked: &FanoutArguments) -> (String, Outlet) {
     }
     if asked.plain || asked.common.socketio {
         let path = asked.common.path_or("/ws");
-        return (path.clone(), Outlet::Hub { path });
+        let outlet = match asked.global {
+            true => Outlet::Api {
+                path: target.kinglet_path("/api/v1/publish"),
+                room: GLOBAL.to_owned(),
+            },
+            false => Outlet::Hub { path: path.clone() },
+        };
+        return (path, outlet);
     }
     let room = asked.room.as_str();
     let query = Serializer::new(String::new())
