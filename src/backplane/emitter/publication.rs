@@ -7,14 +7,13 @@ use crate::backplane::emitter::fault::EmitterFault;
 use crate::backplane::emitter::message::Emit;
 use crate::base::limits;
 use crate::dialect::native::members;
+use crate::dialect::socket_io::namespace::ENVELOPED;
 use crate::domain::command::{Payload, Publish};
-
-/// The namespace whose events have one argument of the form {type, timestamp, source, data}.
-const ENVELOPED: &str = "/ws";
 
 /// The room of those who are in a namespace.
 const EVERYBODY: &str = "global";
 
+/// The one argument of an event in the namespace [`ENVELOPED`].
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(rename = "type")]

@@ -7,7 +7,7 @@ use crate::base::locks::lock;
 use crate::dialect::Dialect;
 
 /// The namespace of P3's clients.
-const ENVELOPED: &str = "/ws";
+pub const ENVELOPED: &str = "/ws";
 
 /// A namespace by its name. Equal names are one name in memory, which stays there for good: make
 /// one only of names that the configuration has, so that there are no more than it ever had.
