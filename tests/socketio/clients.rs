@@ -117,6 +117,22 @@ fn rooms(version: &str, transport: &str) {
     succeeds(command.args([&url(&server), version, transport, tokens::SECRET]));
 }
 
+#[test]
+fn what_other_systems_did_is_done_as_the_page_on_migration_says() {
+    let Some(mut command) = script("migration.mjs") else {
+        return;
+    };
+    let named = [
+        ("KINGLET_SOCKETIO__NAMESPACES", "[\"/\", \"/admin\"]"),
+        ("KINGLET_SOCKETIO__JOIN_EVENTS", "join/leave"),
+        ("KINGLET_ROOMS__CHAT__PUBLISH", "members"),
+        ("KINGLET_ROOMS__CHAT__JOIN_LEAVE", "true"),
+        ("KINGLET_ROOMS__STATE__HISTORY_COUNT", "1"),
+    ];
+    let server = start(&[&tokens::VARIABLES[..], &NO_RATES, &named].concat());
+    succeeds(command.args([&url(&server), tokens::SECRET]));
+}
+
 fn python(subject: &str, transport: &str) {
     let Some(mut command) = script("client.py") else {
         return;
