@@ -129,9 +129,8 @@ def kinglet():
 
 
 def kinglet_socketio():
-    query = "/socket.io/?EIO=4&transport=websocket"
     echo = "its event that comes back is called otherwise"
-    return own("kinglet, Socket.IO", echo, (query, ["--socketio", "--global"]))
+    return own("kinglet, Socket.IO", echo, ("", ["--socketio", "--global"]))
 
 
 def own(name, echo, hub):
