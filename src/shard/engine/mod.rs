@@ -45,7 +45,9 @@ use crate::protocol::engine_session::step::Outlet;
 use crate::protocol::socket_session::Rules;
 use crate::protocol::timers::Timer;
 pub(super) use crate::shard::engine::requests::request;
-use crate::shard::peer::{Conversation, EnginePeer, Held, Peer, Stage};
+#[cfg(any(test, feature = "testkit"))]
+use crate::shard::peer::Stage;
+use crate::shard::peer::{Conversation, EnginePeer, Held, Peer};
 use crate::shard::{Hub, Shard};
 use crate::wire::engine_io::query::EngineRequest;
 
