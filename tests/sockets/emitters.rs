@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use kinglet::testkit::client::{Connection, note};
 use kinglet::testkit::server::{Server, until};
-use kinglet::testkit::socket::Socket;
+use kinglet::testkit::socket::{Received, Socket};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -266,9 +266,15 @@ fn health(server: &Server) -> String {
         .to_owned()
 }
 
-/// Publishes as any client of Redis can.
-fn emit(redis: &Redis, room: &str) {
-    let message = format!(r#"{{"method":"emit","event":"last","data":1,"room":"{room}"}}"#);
+/// Publishes what everybody in the room `back` is to hear, as any client of Redis can.
+fn emit(redis: &Redis) {
+    publish(
+        redis,
+        r#"{"method":"emit","event":"last","data":1,"room":"back"}"#,
+    );
+}
+
+fn publish(redis: &Redis, message: &str) {
     let length = message.len();
     let command = format!("*3\r\n$7\r\nPUBLISH\r\n$8\r\nsocketio\r\n${length}\r\n{message}\r\n");
     let mut connection = Connection::open(redis.address);
@@ -277,16 +283,75 @@ fn emit(redis: &Redis, room: &str) {
     assert_eq!(answer, b":1\r\n", "somebody listens");
 }
 
+/// A session of Socket.IO in a namespace, on a WebSocket.
+fn session(server: &Server, namespace: &str) -> Socket {
+    let mut socket = Socket::open(server.address(), "/socket.io/?EIO=4&transport=websocket");
+    says(&mut socket, "0{");
+    socket.text(&format!("40{namespace}"));
+    says(&mut socket, &format!("40{namespace}{{"));
+    socket
+}
+
+/// Waits for the packet that begins so; gives the rest of it.
+fn says(socket: &mut Socket, beginning: &str) -> String {
+    loop {
+        match socket.receive() {
+            Received::Text(text) => {
+                if let Some(rest) = text.strip_prefix(beginning) {
+                    return rest.to_owned();
+                }
+            }
+            other => panic!("{beginning} was expected, not {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn sessions_of_every_namespace_hear_what_is_emitted_in_one() {
+    let Some(redis) = Redis::start() else { return };
+    let server = connected(&redis.url(), &[]);
+    let (mut native, _) = member(&server);
+    let mut plain = session(&server, "");
+    let mut enveloped = session(&server, "/ws,");
+    let data =
+        r#"{"type":"said","timestamp":"2026-01-01T00:00:00","source":"cron","data":{"n":1}}"#;
+    publish(
+        &redis,
+        &format!(
+            r#"{{"method":"emit","event":"said","data":[{data}],"binary":false,"namespace":"/ws"}}"#
+        ),
+    );
+    let heard = native.message();
+    assert_eq!(
+        (&heard["source"], &heard["data"]),
+        (&json!("cron"), &json!({ "n": 1 }))
+    );
+    assert_eq!(says(&mut plain, r#"42["said","#), r#"{"n":1}]"#);
+    let rest = says(&mut enveloped, r#"42/ws,["said","#);
+    let argument: Value = serde_json::from_str(rest.strip_suffix(']').unwrap()).unwrap();
+    assert_eq!(argument["type"], "said");
+    assert_eq!(
+        (&argument["source"], &argument["data"]),
+        (&json!("cron"), &json!({ "n": 1 }))
+    );
+    publish(
+        &redis,
+        r#"{"method":"emit","event":"bytes","data":[[{"_placeholder":true,"num":0}],"AP8="],
+        "binary":true,"namespace":"/"}"#,
+    );
+    says(&mut plain, r#"451-["bytes",{"_placeholder":true,"num":0}]"#);
+    assert_eq!(plain.receive(), Received::Binary(vec![0, 255]));
+    assert_eq!(native.message()["data"], json!({ "base64": "AP8=" }));
+}
+
 #[test]
 fn a_redis_that_dies_is_found_again_and_nobody_notices_but_by_its_silence() {
     let Some(redis) = Redis::start() else { return };
     let relay = Relay::start(redis.address);
-    let url = relay.url().replace("http://", "redis://user:geheim@");
-    // A Redis without a password takes none, and an old one none with a user.
-    let url = url.replace("user:geheim@", "");
+    let url = relay.url().replace("http://", "redis://");
     let server = connected(&url, &[]);
     let (mut socket, _) = member(&server);
-    emit(&redis, "back");
+    emit(&redis);
     assert_eq!(
         heard(&mut socket, 1),
         expected(&[("last", "back", json!(1))])
@@ -300,7 +365,7 @@ fn a_redis_that_dies_is_found_again_and_nobody_notices_but_by_its_silence() {
     let Some(redis) = Redis::start() else { return };
     relay.lead_to(Some(redis.address));
     until("the server is connected again", || health(&server) == "ok");
-    emit(&redis, "back");
+    emit(&redis);
     assert_eq!(
         heard(&mut socket, 1),
         expected(&[("last", "back", json!(1))])
