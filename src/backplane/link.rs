@@ -22,7 +22,8 @@ pub struct Target(ConnectionInfo);
 
 /// What went wrong between Redis and us.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+// Quotation marks would end the quotation that the log puts it in.
+#[error("{}", .0.to_string().replace('"', ""))]
 pub struct LinkFault(#[from] RedisError);
 
 impl Target {
