@@ -10,6 +10,7 @@ use crate::base::clock::Wall;
 use crate::base::ids::{PeerId, SessionId};
 use crate::bus::job::Answer;
 use crate::bus::mailbox::Mailbox;
+use crate::bus::reclaim::{Asker, Claim, Given};
 use crate::dialect::Dialect;
 use crate::dialect::delivery::Delivery;
 use crate::domain::presence::Present;
@@ -28,6 +29,12 @@ pub enum Mail {
         /// The outcome.
         answer: Answer,
     },
+    /// A client has come back to a session that may be here; see [`crate::bus::reclaim`].
+    Claim(Box<Claim>),
+    /// What came of a claim of this shard; the session, if it was found and is given away.
+    Claimed(Asker, Option<Box<Given>>),
+    /// What the shard has given away is in its rooms elsewhere: this peer is to leave them.
+    LetGo(PeerId),
     /// Go by another configuration from now on.
     Reconfigure,
     /// Give memory back that can be had again when it is needed.

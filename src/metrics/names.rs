@@ -208,6 +208,8 @@ pub enum Counter {
     SessionsNotKept,
     /// Sessions of Socket.IO whose clients came back to them.
     SessionsRecovered,
+    /// Sessions of Socket.IO whose clients came back to them in another reactor.
+    SessionsReclaimed,
     /// Clients of Socket.IO that came back and got a new session.
     SessionsNotRecovered,
     /// Projects not registered because the limit on projects was reached.

@@ -122,9 +122,11 @@ impl Hub {
             Conversation::Carrier(_) => self.counters.increment(Counter::ConnectionsClosed),
             Conversation::Engine(_) => {}
             Conversation::Namespace(part) => {
-                recovery::forget(part, self);
+                let is_given = recovery::forget(part, self);
                 self.leave_all(&mut part.session);
-                self.retire_session(&part.session);
+                if !is_given {
+                    self.retire_session(&part.session);
+                }
             }
             Conversation::Refused => self.refusals -= 1,
         }

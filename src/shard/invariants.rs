@@ -12,6 +12,7 @@ use crate::protocol::timers::Timer;
 use crate::shard::Shard;
 use crate::shard::behind::Behind;
 use crate::shard::deadlines::UNARMED;
+use crate::shard::engine::recovery;
 use crate::shard::outbox::OutboxLimits;
 use crate::shard::peer::{Conversation, HttpPeer, Pause, Peer, Stage};
 
@@ -141,7 +142,7 @@ impl Shard {
             Conversation::Engine(engine) => assert!(engine.is_some(), "{peer:?}"),
             Conversation::Namespace(part) => {
                 assert!(
-                    part.is_open || part.session.memberships.is_empty(),
+                    part.is_open || part.session.memberships.is_empty() || recovery::is_given(peer),
                     "{peer:?}"
                 );
             }

@@ -393,7 +393,7 @@ pub(super) struct Entered {
     membership: Membership,
     pub(super) position: Position,
     /// A publication with a greater sequence is live for the member.
-    sequence: u64,
+    pub(super) sequence: u64,
     pub(super) missed: Missed,
     /// What was missed may be in the store, after this offset.
     stored_after: Option<u64>,
@@ -419,7 +419,7 @@ pub(super) fn wanted<'a>(since: &'a Since, hub: &Hub) -> Wanted<'a> {
 }
 
 /// The same for whoever may: an operator puts sessions into rooms, whatever their own rights.
-fn enter(
+pub(super) fn enter(
     name: &RoomName,
     since: Option<&Since>,
     session: &mut Session,
@@ -460,7 +460,7 @@ fn enter(
         .rooms
         .join(name, who, wanted, &mut hub.changes, now)
         .map_err(|fault| room_fault(&fault, &hub.counters))?;
-    let membership = hub.rooms.add(&joined.room, id, joined.sequence, now);
+    let membership = hub.rooms.add(&joined, id, now);
     change(session, |memberships| memberships.push(membership));
     Ok(Entered::new(membership, joined))
 }

@@ -70,7 +70,7 @@ use crate::protocol::timers::{Tick, Timer};
 use crate::shard::compression::{Compressing, Inflating};
 use crate::shard::deadlines::Deadlines;
 use crate::shard::drain::Drain;
-use crate::shard::engine::Engines;
+use crate::shard::engine::{Engines, Happened};
 use crate::shard::jobs::Jobs;
 use crate::shard::joined::Joined;
 use crate::shard::outbox::OutboxLimits;
@@ -255,6 +255,11 @@ impl Shard {
                     }
                 }
                 Mail::Answer { peer, answer } => self.answer(peer, answer, now),
+                Mail::Claim(claim) => self.hub.engines.note(Happened::Claim(claim)),
+                Mail::Claimed(asker, given) => {
+                    self.hub.engines.note(Happened::Claimed(asker, given));
+                }
+                Mail::LetGo(id) => self.broken(id),
                 Mail::Reconfigure => self.reconfigure(now),
                 Mail::Release => self.hub.release(),
                 Mail::Drain(timeout) => self.begin_drain(timeout, now),

@@ -14,6 +14,7 @@ use slab::Slab;
 use crate::base::clock::Mono;
 use crate::base::ids::PeerId;
 use crate::bus::room::Room;
+use crate::bus::rooms::Joined;
 use crate::config::SlowConsumer;
 use crate::dialect::delivery::Delivery;
 use crate::dialect::publication::Placement;
@@ -47,7 +48,8 @@ pub struct LocalRoom {
     latest: Option<Box<Latest>>,
 }
 
-/// The newest publication that a room's members here were offered.
+/// The newest publication that a room's members here were offered, or did not need to be because
+/// they came after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Its number among all publications.
@@ -191,6 +193,14 @@ impl LocalRooms {
         room.map_or_else(Heard::default, |room| room.heard)
     }
 
+    /// The sequence after which mail is live for a member; `None` while none is.
+    #[must_use]
+    pub fn joined(&self, membership: Membership) -> Option<u64> {
+        let room = self.rooms.get(membership.room as usize)?;
+        let member = room.members.get(membership.place as usize)?;
+        Some(member.joined).filter(|joined| *joined < WAITING)
+    }
+
     /// What members get that are behind in a membership's room and want the newest.
     #[must_use]
     pub fn newest(&self, membership: Membership) -> Option<&Arc<Delivery>> {
@@ -228,8 +238,9 @@ impl LocalRooms {
         }
     }
 
-    /// Adds `peer` to a room it is not in; mail after the sequence `joined` is live for it.
-    pub fn add(&mut self, room: &Arc<Room>, peer: PeerId, joined: u64, now: Mono) -> Membership {
+    /// Adds `peer` to a room that it was not in; what came after it `joined` is live for it.
+    pub fn add(&mut self, joined: &Joined, peer: PeerId, now: Mono) -> Membership {
+        let room = &joined.room;
         let index = match self.by_name.get(&room.name) {
             Some(index) => *index,
             None => {
@@ -237,7 +248,10 @@ impl LocalRooms {
                     room: Arc::clone(room),
                     members: Vec::new(),
                     free: Vec::new(),
-                    heard: Heard::default(),
+                    heard: Heard {
+                        sequence: joined.sequence,
+                        offset: joined.position.offset,
+                    },
                     latest: None,
                 };
                 // Rooms here are fewer than peers times rooms per session, far below 2^32.
@@ -249,7 +263,7 @@ impl LocalRooms {
         let member = Member {
             slot: peer.slot,
             since: Tick::reached(now),
-            joined,
+            joined: joined.sequence,
         };
         let mut place = 0;
         if let Some(local) = self.rooms.get_mut(index as usize) {

@@ -3,7 +3,7 @@
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::dialect::Dialect;
-use crate::shard::engine::{Happened, namespace};
+use crate::shard::engine::{Happened, namespace, recovery};
 use crate::shard::peer::{Conversation, Peer};
 use crate::shard::{Hub, event_stream, websocket};
 use crate::wire::websocket::close as code;
@@ -26,6 +26,10 @@ pub(super) fn say_goodbye(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) 
     if let Conversation::Engine(_) = &peer.conversation {
         hub.engines.note(Happened::Close(id, code::GOING_AWAY));
         return;
+    }
+    if recovery::is_given(peer) {
+        // Its client hears of it where it is now.
+        return hub.end(peer, id);
     }
     let Some(session) = peer.open_session() else {
         return;

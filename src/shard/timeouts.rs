@@ -48,6 +48,11 @@ pub(super) fn fire(peer: &mut Peer, id: PeerId, hub: &mut Hub, now: Now) {
                 hub.end(peer, id);
             }
             Timer::Close | Timer::Linger => hub.end(peer, id),
+            Timer::Resume if matches!(peer.conversation, Conversation::Engine(_)) => {
+                // Its rate, or another shard that has not answered in time.
+                dispatch::resume(peer, id, Pause::Rate, hub, now);
+                dispatch::resume(peer, id, Pause::Job, hub, now);
+            }
             Timer::Resume => dispatch::resume(peer, id, Pause::Rate, hub, now),
             Timer::Token => credentials::token_due(peer, id, hub, now),
         }

@@ -55,6 +55,11 @@ pub(super) const ROWS: &[Row] = &[
         "Sessions of Socket.IO whose clients came back to them.",
     ),
     (
+        Counter::SessionsReclaimed,
+        "kinglet_sessions_reclaimed_total",
+        "Sessions of Socket.IO whose clients came back to them in another reactor.",
+    ),
+    (
         Counter::SessionsNotRecovered,
         "kinglet_sessions_not_recovered_total",
         "Clients of Socket.IO that came back and got a new session.",

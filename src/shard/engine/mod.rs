@@ -12,17 +12,20 @@
 //! its peer serves; nothing is worked on for a namespace that is paused, and so nothing behind it.
 
 pub(super) mod carrier;
+mod connect;
 mod echo;
 pub(super) mod namespace;
 mod output;
 mod packets;
 #[cfg(test)]
 mod random_tests;
+mod reclaim;
+#[cfg(test)]
+mod reclaim_tests;
 pub(super) mod recovery;
 #[cfg(test)]
 mod recovery_tests;
 mod requests;
-mod ring;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -36,6 +39,7 @@ use crate::base::clock::Now;
 use crate::base::ids::{PeerId, SessionId};
 use crate::base::limits;
 use crate::base::slab::GenerationalSlab;
+use crate::bus::reclaim::{Asker, Claim, Given};
 use crate::config::Config;
 use crate::domain::access::Identity;
 use crate::domain::fault::Fault;
@@ -44,6 +48,7 @@ use crate::protocol::engine_session::Timing;
 use crate::protocol::engine_session::step::Outlet;
 use crate::protocol::socket_session::Rules;
 use crate::protocol::timers::Timer;
+use crate::shard::engine::reclaim::Asking;
 pub(super) use crate::shard::engine::requests::request;
 #[cfg(any(test, feature = "testkit"))]
 use crate::shard::peer::Stage;
@@ -72,6 +77,10 @@ pub(super) enum Happened {
     Close(PeerId, u16),
     /// The session's part in a namespace is over, from our side.
     PutOut(PeerId, PeerId),
+    /// A client has come back to another shard.
+    Claim(Box<Claim>),
+    /// What came of a claim of a client that is here.
+    Claimed(Asker, Option<Box<Given>>),
 }
 
 /// The sessions of one shard.
@@ -83,6 +92,10 @@ pub(super) struct Engines {
     by_pid: HashMap<SessionId, PeerId>,
     /// How many of these have lost their connection.
     detached: usize,
+    /// The sessions that wait for another shard's answer, and what for.
+    asking: HashMap<PeerId, Asking>,
+    /// Questions so far.
+    asked: u64,
     settings: Settings,
 }
 
@@ -120,6 +133,8 @@ impl Engines {
             by_sid: HashMap::new(),
             by_pid: HashMap::new(),
             detached: 0,
+            asking: HashMap::new(),
+            asked: 0,
             settings: Settings::of(config),
         }
     }
@@ -147,6 +162,10 @@ impl Engines {
         let engine = match &mut peer.conversation {
             Conversation::Http(http) => http.engine.take(),
             Conversation::Carrier(carrier) => carrier.engine.take(),
+            Conversation::Engine(_) => {
+                self.asking.remove(&id);
+                None
+            }
             _ => None,
         };
         if let Some(engine) = engine {
@@ -183,11 +202,15 @@ impl Engines {
                 && let Some(recovery) = &part.recovery
                 && peer.stage != Stage::Ended
             {
-                assert!(self.by_pid.contains_key(&recovery.pid));
+                assert!(recovery.is_given || self.by_pid.contains_key(&recovery.pid));
                 detached += usize::from(recovery.is_detached);
             }
         }
         let ended = peers.iter().filter(|(_, peer)| peer.stage == Stage::Ended);
+        for id in self.asking.keys() {
+            let peer = peers.get(*id);
+            assert!(peer.is_some_and(|peer| peer.stage == Stage::Serving));
+        }
         assert!(detached <= self.detached && self.detached <= detached + ended.count());
     }
 }
@@ -236,7 +259,8 @@ impl Happened {
     /// The session that it is about.
     fn engine(&self) -> Option<PeerId> {
         match self {
-            Self::Asked(..) => None,
+            Self::Asked(..) | Self::Claim(_) => None,
+            Self::Claimed(asker, _) => Some(asker.peer),
             Self::Posted(engine, ..)
             | Self::Said(engine, ..)
             | Self::Gone(engine, _)
@@ -250,17 +274,22 @@ impl Happened {
 }
 
 fn carry_out(shard: &mut Shard, happened: Happened, now: Now) {
-    let Some(id) = happened.engine() else {
-        if let Happened::Asked(connection, asked, shown) = happened {
-            requests::answer(shard, connection, asked, shown, now);
+    let happened = match happened {
+        Happened::Asked(connection, asked, shown) => {
+            return requests::answer(shard, connection, asked, shown, now);
         }
+        Happened::Claim(claim) => return reclaim::consider(shard, claim, now),
+        Happened::Claimed(asker, given) => return reclaim::conclude(shard, asker, given, now),
+        happened => happened,
+    };
+    let Some(id) = happened.engine() else {
         return;
     };
     let Some(mut desk) = Desk::at(shard, id, now) else {
         return;
     };
     match happened {
-        Happened::Asked(..) | Happened::Flush(_) => {}
+        Happened::Asked(..) | Happened::Claim(_) | Happened::Claimed(..) | Happened::Flush(_) => {}
         Happened::Posted(_, connection, body) => desk.take_body(connection, &body),
         Happened::Said(_, connection, said) => desk.take(connection, said),
         Happened::Gone(_, connection) => {

@@ -1,171 +1,38 @@
-//! A session's part in a namespace of Socket.IO: in, what it says there, out.
+//! A session's part in a namespace of Socket.IO: what it says there, and out.
 //!
 //! Each is a session like any other, of the user that its CONNECT shows, with a peer that has no
-//! socket. Invariant: the answer to its CONNECT is the first that its client hears in a namespace,
-//! DISCONNECT the last.
+//! socket. Invariant: DISCONNECT is the last that its client hears in a namespace.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::app::chain;
 use crate::app::commands::{self, Asker};
-use crate::app::{chain, credentials};
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
 use crate::bus::job::Reply;
 use crate::bus::order::Outcome;
-use crate::dialect::Dialect;
 use crate::dialect::frame::{Frame, Messages};
 use crate::dialect::socket_io::decode::{Asked, decode};
-use crate::dialect::socket_io::encode::{self as words, PacketForm};
-use crate::dialect::socket_io::namespace::Namespace;
-use crate::domain::access::Identity;
+use crate::dialect::socket_io::encode as words;
 use crate::domain::command::Publish;
-use crate::domain::fault::{Code, Fault};
+use crate::domain::fault::Fault;
 use crate::domain::room::RoomName;
 use crate::metrics::names::Counter;
-use crate::shard::engine::recovery::Recovery;
 use crate::shard::engine::{Desk, Happened, echo};
 use crate::shard::outbox::Keep;
-use crate::shard::peer::{Conversation, NamespacePeer, Pause, Peer, Session};
+use crate::shard::peer::{Conversation, Pause, Peer};
 use crate::shard::rate::{charge_user, pay_owed_token, spend_token};
-use crate::shard::{Hub, credentials as tokens, dispatch, membership};
+use crate::shard::{Hub, dispatch, membership};
 use crate::wire::engine_io::packet::MESSAGE;
 use crate::wire::socket_io::array::EventPayload;
-use crate::wire::socket_io::auth::Auth;
 use crate::wire::socket_io::encode::{self, EventText};
 
 /// Codes from here on say that nobody is to come back by itself.
 const FINAL_CODES: std::ops::Range<u16> = 4500..5000;
 
 impl Desk<'_> {
-    /// A client wants into a namespace.
-    pub(super) fn connect(&mut self, name: &str, auth: Option<&str>) {
-        let shown = Auth::parse(auth);
-        let identity = match &shown.token {
-            Some(token) => credentials::of_token(token, &self.hub.live, self.now.wall),
-            None => self.engine.shown.clone(),
-        };
-        let namespace = Namespace::named(name);
-        let entered = identity.and_then(|identity| match identity {
-            Identity::Pending => Err(no_token()),
-            Identity::Anonymous | Identity::User(_) | Identity::Key(_) => {
-                match self.recover(name, &shown, &identity) {
-                    Some(part) => Ok(part),
-                    None => self.enter(namespace, identity),
-                }
-            }
-        });
-        let part = match entered {
-            Ok(part) => part,
-            Err(fault) => {
-                self.hub.counters.increment(Counter::NamespacesRefused);
-                if fault.code == Code::Unauthorized {
-                    self.hub.counters.increment(Counter::TokensRefused);
-                }
-                self.engine.socket.refused(name);
-                self.say(|out| words::connect_error(name, &fault, out));
-                return;
-            }
-        };
-        self.engine.socket.connected(name);
-        self.engine.namespaces.push((namespace, part));
-        self.welcome(part, auth);
-    }
-
-    /// Answers a CONNECT that was let in, before all that waits already.
-    fn welcome(&mut self, part: PeerId, auth: Option<&str>) {
-        let Some(peer) = self.peers.get_mut(part) else {
-            return;
-        };
-        let Conversation::Namespace(namespace) = &peer.conversation else {
-            return;
-        };
-        let (name, session) = (namespace.form.namespace, &namespace.session);
-        let (id, user) = (session.id.to_string(), session.identity.user_id().cloned());
-        let pid = namespace
-            .recovery
-            .as_ref()
-            .map(|recovery| recovery.pid.to_string());
-        let connected = message(|out| encode::connected(name.as_str(), &id, pid.as_deref(), out));
-        let mut missed = std::mem::take(&mut peer.outbox);
-        push(peer, part, connected, self.hub);
-        while let Some(frame) = missed.take_frame() {
-            push(peer, part, frame, self.hub);
-        }
-        if name.is_enveloped() {
-            let mut json = Vec::new();
-            words::hello(&id, user.as_ref(), self.now.wall, &mut json);
-            tell(peer, part, words::HELLO, &json, self.hub);
-        } else if pid.is_some() {
-            // So that it has an offset to come back with, whatever happens next.
-            tell(peer, part, RECOVERABLE, b"", self.hub);
-        }
-        if self.hub.live.config.debug_echo {
-            let shown = auth.unwrap_or("{}");
-            tell(peer, part, echo::GREETING, shown.as_bytes(), self.hub);
-        }
-    }
-
-    /// Makes a client a session of this namespace, in its first rooms.
-    fn enter(&mut self, namespace: Namespace, identity: Identity) -> Result<PeerId, Fault> {
-        let (hub, now) = (&mut *self.hub, self.now);
-        let dialect = match namespace.is_enveloped() {
-            true => Dialect::SocketIoEnveloped,
-            false => Dialect::SocketIo,
-        };
-        let session = Session::new(hub.rng.session_id(), dialect, identity, now.wall);
-        let address = self.peers.get(self.id).map(|peer| peer.address);
-        let address = address.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-        let kept = hub.live.config.socketio.recovery_in(namespace.as_str());
-        let recovery = kept.map(|_| Box::new(Recovery::new(hub.rng.session_id())));
-        let pid = recovery.as_ref().map(|recovery| recovery.pid);
-        let form = PacketForm {
-            namespace,
-            has_offset: pid.is_some(),
-        };
-        let part = NamespacePeer {
-            session,
-            engine: self.id,
-            form,
-            is_open: true,
-            awaits: None,
-            recovery,
-        };
-        let peer = Peer::new(address, Conversation::Namespace(Box::new(part)));
-        let part = self.peers.insert(peer);
-        let part = part.map_err(|_| Fault::new(Code::ServerBusy, "the server is full"))?;
-        hub.counters.increment(Counter::SessionsOpened);
-        if let Some(pid) = pid {
-            hub.engines.by_pid.insert(pid, part);
-        }
-        let Some(peer) = self.peers.get_mut(part) else {
-            return Err(Fault::new(Code::InternalError, "the session is gone"));
-        };
-        let Some(session) = peer.session_mut() else {
-            return Err(Fault::new(Code::InternalError, "the session is gone"));
-        };
-        let name = session.dialect.name();
-        let global = RoomName::parse(FIRST_ROOM);
-        let joined = global
-            .map_err(Fault::from)
-            .and_then(|global| membership::join_first(&[global], session, part, hub, now.mono));
-        let (id, identity) = (session.id, session.identity.clone());
-        match joined {
-            Ok(_) => {
-                log::debug!("session_opened session={id} dialect={name} address={address}");
-                tokens::watch(&identity, &mut peer.timers, hub, now);
-                hub.arm(peer, part);
-                Ok(part)
-            }
-            Err(fault) => {
-                self.end_part(part);
-                Err(fault)
-            }
-        }
-    }
-
     /// A client that is in says something.
     pub(super) fn event(
         &mut self,
@@ -263,20 +130,6 @@ impl Desk<'_> {
             self.hub.engines.note(Happened::Resumed(self.id));
         }
     }
-}
-
-/// The event that gives a plain session's client its first offset.
-const RECOVERABLE: &str = "kinglet.recoverable";
-
-/// The room that every session is in from its start.
-const FIRST_ROOM: &str = "global";
-
-fn no_token() -> Fault {
-    Fault::new(
-        Code::Unauthorized,
-        "no token: show one as auth.token, in Authorization: Bearer, or in the query where that is \
-         allowed",
-    )
 }
 
 /// Carries out what a client asks for; what it is told, unless the store does something first, or

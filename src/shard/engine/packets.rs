@@ -62,6 +62,9 @@ impl Desk<'_> {
             });
             self.engine.waits_for = Some(id).filter(|_| waits);
         }
+        if self.engine.waits_for.is_none() {
+            self.miss_answer();
+        }
         while self.engine.waits_for.is_none() && !self.is_over {
             let Some((from, held)) = self.engine.held.pop_front() else {
                 break;
@@ -93,7 +96,7 @@ impl Desk<'_> {
 
     /// Charges the session for coming into a namespace, or trying to: whoever comes and goes faster
     /// than it may speak waits.
-    fn spend(&mut self) {
+    pub(super) fn spend(&mut self) {
         let limits = &self.hub.live.config.limits;
         let Some(per_second) = limits.messages_per_second else {
             return;
@@ -117,7 +120,7 @@ impl Desk<'_> {
             return;
         };
         peer.outbox.push_shared(frame, Keep::Always);
-        if !peer.outbox.takes(0, &limits) {
+        if !peer.outbox.takes(0, &limits) && peer.pause != Some(Pause::Job) {
             peer.pause = Some(Pause::Outbox);
             self.engine.waits_for = Some(self.id);
         }
@@ -196,7 +199,6 @@ impl Desk<'_> {
             Ok(Step::Nothing | Step::Acknowledged { .. }) => {}
             Ok(Step::Connect { namespace, auth }) => {
                 self.connect(&namespace, auth.as_deref());
-                self.spend();
             }
             Ok(Step::UnknownNamespace(name)) => {
                 self.hub.counters.increment(Counter::NamespacesRefused);

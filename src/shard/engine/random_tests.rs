@@ -47,12 +47,13 @@ const FRAMES: [&str; 24] = [
 ];
 
 /// What happens to some of them.
-const REACHED: [Counter; 8] = [
+const REACHED: [Counter; 9] = [
     Counter::EngineUpgrades,
     Counter::EngineRequestsRefused,
     Counter::EngineSessionsRefused,
     Counter::SessionsDetached,
     Counter::SessionsRecovered,
+    Counter::SessionsReclaimed,
     Counter::SessionsNotKept,
     Counter::RatePaused,
     Counter::SlowConsumersClosed,

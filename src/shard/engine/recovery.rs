@@ -6,15 +6,20 @@
 //! Invariants: only whose session it was gets it back, and only while its rooms are open to them; a
 //! session that is behind in a room is not kept, as its ring has a gap.
 
+use std::sync::Arc;
+
 use crate::base::ids::{PeerId, SessionId};
+use crate::base::slab::GenerationalSlab;
 use crate::config::PublishPolicy;
+use crate::dialect::frame::Frame;
+use crate::dialect::socket_io::ring::Ring;
 use crate::domain::access::{self, Action, Caller, Identity};
 use crate::metrics::names::Counter;
 use crate::protocol::timers::Timer;
-use crate::shard::engine::ring::Ring;
+use crate::shard::engine::steps::end_part;
 use crate::shard::engine::{Desk, Happened};
 use crate::shard::outbox::{Keep, Outbox};
-use crate::shard::peer::{Conversation, NamespacePeer, Session};
+use crate::shard::peer::{Conversation, NamespacePeer, Peer, Session, Stage};
 use crate::shard::{Hub, credentials};
 use crate::wire::socket_io::auth::Auth;
 use crate::wire::websocket::close as code;
@@ -27,14 +32,63 @@ pub(in crate::shard) struct Recovery {
     pub(in crate::shard) ring: Ring,
     /// Its connection is lost.
     pub(in crate::shard) is_detached: bool,
+    /// Another shard has the session now; here it only stays in its rooms until it is in them there.
+    pub(super) is_given: bool,
 }
 
 impl Recovery {
-    pub(super) fn new(pid: SessionId) -> Self {
+    pub(super) fn new(pid: SessionId, ring: Ring) -> Self {
         Self {
             pid,
-            ring: Ring::default(),
+            ring,
             is_detached: false,
+            is_given: false,
+        }
+    }
+}
+
+/// Who comes back, and to what.
+pub(super) struct Back<'a> {
+    pub(super) pid: SessionId,
+    pub(super) namespace: &'a str,
+    pub(super) offset: Option<&'a str>,
+    pub(super) identity: &'a Identity,
+}
+
+/// What there is for somebody who comes back.
+pub(super) enum Found {
+    /// Nothing here.
+    Nothing,
+    /// A session that is not theirs.
+    NotTheirs,
+    /// One that cannot go on without a gap, or not in all of its rooms.
+    Broken(PeerId),
+    /// Theirs, and the frames that they have not heard.
+    Session(PeerId, Vec<Arc<Frame>>),
+}
+
+/// Finds the session that somebody comes back to, and counts it if that is in vain.
+pub(super) fn find(back: &Back<'_>, peers: &GenerationalSlab<Peer>, hub: &Hub) -> Found {
+    let part = hub.engines.by_pid.get(&back.pid).copied();
+    let peer = part.and_then(|part| Some((part, peers.get(part)?)));
+    let Some((part, stage, Conversation::Namespace(namespace))) =
+        peer.map(|(part, peer)| (part, peer.stage, &peer.conversation))
+    else {
+        return Found::Nothing;
+    };
+    let (session, name) = (&namespace.session, namespace.form.namespace.as_str());
+    if name != back.namespace || !is_same(&session.identity, back.identity) {
+        hub.counters.increment(Counter::SessionsNotRecovered);
+        return Found::NotTheirs;
+    }
+    let is_whole = namespace.is_open && session.behind.is_empty() && stage == Stage::Serving;
+    let recovery = namespace.recovery.as_ref();
+    let recovery = recovery.filter(|_| is_whole && may_stay(session, back.identity, hub));
+    match recovery.and_then(|recovery| recovery.ring.after(back.offset)) {
+        Some(missed) => Found::Session(part, missed),
+        None => {
+            hub.counters.increment(Counter::SessionsNotRecovered);
+            Found::Broken(part)
         }
     }
 }
@@ -48,32 +102,28 @@ impl Desk<'_> {
         auth: &Auth<'_>,
         identity: &Identity,
     ) -> Option<PeerId> {
-        let pid = SessionId::parse(auth.recovery.as_deref()?)?;
-        let part = self.hub.engines.by_pid.get(&pid).copied()?;
+        let back = Back {
+            pid: SessionId::parse(auth.recovery.as_deref()?)?,
+            namespace: name,
+            offset: auth.offset.as_deref(),
+            identity,
+        };
+        let (part, missed) = match find(&back, self.peers, self.hub) {
+            Found::Nothing | Found::NotTheirs => return None,
+            Found::Broken(part) => {
+                // Its client has given it up by coming back.
+                give_up(part, Some(self.id), self.peers, self.hub);
+                return None;
+            }
+            Found::Session(part, missed) => (part, missed),
+        };
         let (hub, now) = (&mut *self.hub, self.now);
         let peer = self.peers.get_mut(part)?;
         let Conversation::Namespace(namespace) = &mut peer.conversation else {
             return None;
         };
-        let is_theirs = namespace.form.namespace.as_str() == name
-            && is_same(&namespace.session.identity, identity);
-        if !is_theirs {
-            hub.counters.increment(Counter::SessionsNotRecovered);
-            return None;
-        }
-        let recovery = namespace.recovery.as_ref()?;
-        let is_open =
-            namespace.session.behind.is_empty() && may_stay(&namespace.session, identity, hub);
-        let missed = recovery.ring.after(auth.offset.as_deref());
-        let missed = missed.filter(|_| is_open && namespace.is_open);
-        let Some(missed) = missed else {
-            // Its client has given it up by coming back.
-            hub.counters.increment(Counter::SessionsNotRecovered);
-            self.give_up(part);
-            return None;
-        };
+        let is_attached = !namespace.recovery.as_ref()?.is_detached;
         let before = namespace.engine;
-        let is_attached = !recovery.is_detached;
         namespace.engine = self.id;
         namespace.awaits = None;
         namespace.session.identity = identity.clone();
@@ -91,16 +141,7 @@ impl Desk<'_> {
         hub.arm(peer, part);
         hub.counters.increment(Counter::SessionsRecovered);
         if is_attached && before != self.id {
-            // Its old connection is lost, too, only nobody has noticed yet. What waits here for the
-            // new one's poll must not go out there with the good-bye.
-            if let Some(Conversation::Engine(Some(old))) = self
-                .peers
-                .get_mut(before)
-                .map(|peer| &mut peer.conversation)
-            {
-                old.namespaces.retain(|(_, kept)| *kept != part);
-            }
-            hub.engines.note(Happened::Close(before, code::NORMAL));
+            lose(before, part, self.peers, hub);
         }
         Some(part)
     }
@@ -141,21 +182,40 @@ impl Desk<'_> {
         peer.timers.set(Timer::Linger, kept, now.mono);
         hub.arm(peer, part);
     }
+}
 
-    /// Ends a session that nobody comes back to.
-    fn give_up(&mut self, part: PeerId) {
-        let engine = self
-            .peers
-            .get(part)
-            .and_then(|peer| match &peer.conversation {
-                Conversation::Namespace(namespace) => Some(namespace.engine),
-                _ => None,
-            });
-        self.end_part(part);
-        if let Some(engine) = engine.filter(|engine| *engine != self.id) {
-            self.hub.engines.note(Happened::Close(engine, code::NORMAL));
-        }
+/// Ends a session that nobody comes back to, with the connection that it may still have, unless that
+/// is `this`.
+pub(super) fn give_up(
+    part: PeerId,
+    this: Option<PeerId>,
+    peers: &mut GenerationalSlab<Peer>,
+    hub: &mut Hub,
+) {
+    let engine = match peers.get(part).map(|peer| &peer.conversation) {
+        Some(Conversation::Namespace(namespace)) => Some(namespace.engine),
+        _ => None,
+    };
+    end_part(part, peers, hub);
+    if let Some(engine) = engine.filter(|engine| Some(*engine) != this) {
+        hub.engines.note(Happened::Close(engine, code::NORMAL));
     }
+}
+
+/// Closes the connection that a session had before its client came back: it is lost, too, only
+/// nobody has noticed yet. What waits here for the new one's poll must not go out there with the
+/// good-bye.
+pub(super) fn lose(
+    engine: PeerId,
+    part: PeerId,
+    peers: &mut GenerationalSlab<Peer>,
+    hub: &mut Hub,
+) {
+    let before = peers.get_mut(engine).map(|peer| &mut peer.conversation);
+    if let Some(Conversation::Engine(Some(old))) = before {
+        old.namespaces.retain(|(_, kept)| *kept != part);
+    }
+    hub.engines.note(Happened::Close(engine, code::NORMAL));
 }
 
 /// Whether both are the same user, key or nobody.
@@ -182,10 +242,25 @@ fn may_stay(session: &Session, identity: &Identity, hub: &Hub) -> bool {
     })
 }
 
-/// Forgets what is noted of a session that has ended.
-pub(in crate::shard) fn forget(part: &NamespacePeer, hub: &mut Hub) {
-    if let Some(recovery) = &part.recovery {
+/// Whether a session has been given to another shard.
+pub(in crate::shard) fn is_given(peer: &Peer) -> bool {
+    match &peer.conversation {
+        Conversation::Namespace(part) => {
+            let recovery = part.recovery.as_ref();
+            recovery.is_some_and(|recovery| recovery.is_given)
+        }
+        _ => false,
+    }
+}
+
+/// Forgets what is noted of a session that has ended here; true if it goes on in another shard.
+pub(in crate::shard) fn forget(part: &NamespacePeer, hub: &mut Hub) -> bool {
+    let Some(recovery) = &part.recovery else {
+        return false;
+    };
+    if !recovery.is_given {
         hub.engines.by_pid.remove(&recovery.pid);
         hub.engines.detached -= usize::from(recovery.is_detached);
     }
+    recovery.is_given
 }

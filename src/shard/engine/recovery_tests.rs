@@ -30,7 +30,7 @@ fn come_back(
     (socket, heard)
 }
 
-fn sid(heard: &[Heard]) -> Value {
+pub(super) fn sid(heard: &[Heard]) -> Value {
     match &heard[0] {
         Heard::Connected(_, payload) => payload["sid"].clone(),
         heard => panic!("{heard:?}"),

@@ -3,6 +3,7 @@
 use crate::app::engine_io;
 use crate::base::clock::Now;
 use crate::base::ids::PeerId;
+use crate::base::slab::GenerationalSlab;
 use crate::dialect::frame::Frame;
 use crate::metrics::names::Counter;
 use crate::protocol::engine_session::step::{EndReason, PollAnswer, Step};
@@ -110,15 +111,20 @@ impl Desk<'_> {
 
     /// Ends a namespace's peer.
     pub(super) fn end_part(&mut self, part: PeerId) {
-        let Some(peer) = self.peers.get_mut(part) else {
-            return;
-        };
-        if let Conversation::Namespace(namespace) = &mut peer.conversation {
-            namespace.is_open = false;
-            self.hub.leave_all(&mut namespace.session);
-        }
-        self.hub.end(peer, part);
+        end_part(part, self.peers, self.hub);
     }
+}
+
+/// The same, of whatever session it is part.
+pub(super) fn end_part(part: PeerId, peers: &mut GenerationalSlab<Peer>, hub: &mut Hub) {
+    let Some(peer) = peers.get_mut(part) else {
+        return;
+    };
+    if let Conversation::Namespace(namespace) = &mut peer.conversation {
+        namespace.is_open = false;
+        hub.leave_all(&mut namespace.session);
+    }
+    hub.end(peer, part);
 }
 
 /// Answers a request; its connection goes on with what came behind it.

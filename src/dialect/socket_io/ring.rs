@@ -10,14 +10,14 @@ use std::sync::Arc;
 use crate::dialect::frame::Frame;
 
 /// Frames that are kept.
-pub(in crate::shard) const FRAMES: usize = 256;
+pub const FRAMES: usize = 256;
 
 /// Bytes of frames that are kept, but for the newest, which is kept whatever it has.
 const BYTES: usize = 1024 * 1024;
 
 /// The last frames of one session.
 #[derive(Debug, Default)]
-pub(in crate::shard) struct Ring {
+pub struct Ring {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     /// Frames that are kept no longer.
@@ -28,7 +28,7 @@ pub(in crate::shard) struct Ring {
 
 impl Ring {
     /// Keeps a frame.
-    pub(in crate::shard) fn push(&mut self, frame: &Arc<Frame>) {
+    pub fn push(&mut self, frame: &Arc<Frame>) {
         self.bytes += frame.bytes().len();
         self.frames.push_back(Arc::clone(frame));
         while self.frames.len() > 1
@@ -41,14 +41,15 @@ impl Ring {
     }
 
     /// The offset of the next event that only this session is told.
-    pub(super) fn own_offset(&mut self) -> String {
+    pub fn own_offset(&mut self) -> String {
         self.own += 1;
         format!("own:{:x}", self.own)
     }
 
     /// What follows the event with this offset, or everything for a client that has heard nothing;
     /// `None` if something of it is kept no longer.
-    pub(super) fn after(&self, offset: Option<&str>) -> Option<Vec<Arc<Frame>>> {
+    #[must_use]
+    pub fn after(&self, offset: Option<&str>) -> Option<Vec<Arc<Frame>>> {
         let first = match offset {
             None if self.is_cut => return None,
             None => 0,
