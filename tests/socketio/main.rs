@@ -13,6 +13,7 @@ mod heartbeat;
 mod hostile;
 mod packets;
 mod polling;
+mod reclaim;
 mod recovery;
 #[path = "../following/relay.rs"]
 mod relay;
