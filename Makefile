@@ -68,7 +68,7 @@ test: cargo ## Run every test; those with others' programs only where these are 
 	if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); every=(); fi; \
 	echo "$${runner[*]} --locked"; "$${runner[@]}" --locked "$${every[@]}"; \
 	echo 'the same over sockets, with two reactors:'; \
-	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets; \
+	KINGLET_TEST_REACTORS=2 "$${runner[@]}" --locked --test sockets --test socketio; \
 	echo 'everything at once, over TLS:'; \
 	KINGLET_TEST_TLS=1 "$${runner[@]}" --locked --test pairs whatever_happens; \
 	[ -x $(CHROMIUM) ] || echo 'SKIPPED: the dashboard and the JavaScript client in a browser, because there is no' \

@@ -157,8 +157,9 @@ fn a_second_post_is_refused_and_ends_the_session() {
             .map(|answer| answer.status())
             .next();
         assert_eq!(refused, Some(400));
-        let last = parked.packets().pop();
-        assert!(last.is_some());
+        // A poll that came too late for the good-bye is refused.
+        let last = parked.answer();
+        assert!(matches!(last.status(), 200 | 400), "{last:?}");
         session.is_over();
     });
 }

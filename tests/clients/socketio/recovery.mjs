@@ -87,6 +87,11 @@ await run({
   async 'a client that leaves is not recovered'() {
     const id = socket.id;
     socket.disconnect();
+    // Its good-bye may be behind an upgrade, and would come after the next connection.
+    await until('it has left', async () => {
+      const stats = await fetch(`${server}/api/v1/websocket/stats`);
+      return !('a' in (await stats.json()).rooms);
+    });
     socket.connect();
     await connected(socket);
     assert.equal(socket.recovered, false);
