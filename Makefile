@@ -118,8 +118,8 @@ endef
 define install_python
 unset KINGLET_TEST_PYTHON; skip=; python=$(CLIENTS)/.venv/bin/python; \
 if ! command -v python3 >/dev/null; then skip='python3 is not installed (apt-get install python3-venv)'; \
-elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))'; \
-then skip='python3 is older than 3.9'; \
+elif ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; \
+then skip='python3 is older than 3.11'; \
 elif ! $$python -m pip --version >/dev/null 2>&1 \
     && ! output=$$(python3 -m venv --clear $(CLIENTS)/.venv 2>&1); then \
     if grep -q ensurepip <<<"$$output"; \
