@@ -163,7 +163,11 @@ fn recovers(transport: &str) {
     let Some(mut command) = script("recovery.mjs") else {
         return;
     };
-    let recovery = [("KINGLET_SOCKETIO__RECOVERY", "2m")];
+    let recovery = [
+        ("KINGLET_SOCKETIO__RECOVERY", "2m"),
+        // A client whose upgrade is cut at the wrong moment polls no more, and notices only then.
+        ("KINGLET_SOCKETIO__PING_TIMEOUT", "5s"),
+    ];
     let settings = [&NO_RATES[..], &PINGS, &recovery].concat();
     let mut server = start(&settings);
     let relay = Relay::start(server.address());
